@@ -1,0 +1,89 @@
+"""Run analysis programs from one YAML file, each in a process of its own, and keep what they did.
+
+The names below are loaded when they are first used: `import lute` costs nothing, and the child's
+side of `lute` needs no more than Python's standard library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "lute.errors": ("LuteError", "ConfigError", "TaskFailed", "TaskTimedOut", "UsageError"),
+    "lute.execution.executor": ("BaseExecutor", "Executor", "MPIExecutor"),
+    "lute.execution.ipc": ("Message",),
+    "lute.facility": ("Facility",),
+    "lute.io.models.base": (
+        "AnalysisHeader",
+        "TaskParameters",
+        "TemplateConfig",
+        "TemplateParameters",
+        "ThirdPartyParameters",
+    ),
+    "lute.io.models.fields": (
+        "Field",
+        "Flag",
+        "FromResult",
+        "IsResult",
+        "KeyValue",
+        "Output",
+        "Positional",
+        "root_validator",
+        "validator",
+    ),
+    "lute.tasks.dataclasses": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
+    "lute.tasks.functions": ("task",),
+    "lute.tasks.task": ("Task", "ThirdPartyTask"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [*sorted(_HOME_OF), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'lute' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
+
+
+if TYPE_CHECKING:
+    from lute.errors import ConfigError as ConfigError
+    from lute.errors import LuteError as LuteError
+    from lute.errors import TaskFailed as TaskFailed
+    from lute.errors import TaskTimedOut as TaskTimedOut
+    from lute.errors import UsageError as UsageError
+    from lute.execution.executor import BaseExecutor as BaseExecutor
+    from lute.execution.executor import Executor as Executor
+    from lute.execution.executor import MPIExecutor as MPIExecutor
+    from lute.execution.ipc import Message as Message
+    from lute.facility import Facility as Facility
+    from lute.io.models.base import AnalysisHeader as AnalysisHeader
+    from lute.io.models.base import TaskParameters as TaskParameters
+    from lute.io.models.base import TemplateConfig as TemplateConfig
+    from lute.io.models.base import TemplateParameters as TemplateParameters
+    from lute.io.models.base import ThirdPartyParameters as ThirdPartyParameters
+    from lute.io.models.fields import Field as Field
+    from lute.io.models.fields import Flag as Flag
+    from lute.io.models.fields import FromResult as FromResult
+    from lute.io.models.fields import IsResult as IsResult
+    from lute.io.models.fields import KeyValue as KeyValue
+    from lute.io.models.fields import Output as Output
+    from lute.io.models.fields import Positional as Positional
+    from lute.io.models.fields import root_validator as root_validator
+    from lute.io.models.fields import validator as validator
+    from lute.tasks.dataclasses import DescribedAnalysis as DescribedAnalysis
+    from lute.tasks.dataclasses import ElogSummaryPlots as ElogSummaryPlots
+    from lute.tasks.dataclasses import TaskResult as TaskResult
+    from lute.tasks.dataclasses import TaskStatus as TaskStatus
+    from lute.tasks.functions import task as task
+    from lute.tasks.task import Task as Task
+    from lute.tasks.task import ThirdPartyTask as ThirdPartyTask

@@ -1,0 +1,111 @@
+"""Everything `lute` raises on purpose, one tree:
+
+    LuteError
+    ├── UsageError                what was asked for cannot be done as asked; nothing was started
+    │   ├── ConfigError           a YAML file or a value in it; carries every problem found
+    │   ├── ModelError            a parameter model that cannot work
+    │   ├── PluginError           a plug-in that cannot be loaded
+    │   ├── TaskNotFoundError     no Task, model or managed Task of that name
+    │   └── TemplateError         a template or one of its variables is missing
+    ├── TaskFailed                a Task ended in any way but COMPLETED; carries its DescribedAnalysis
+    ├── TaskTimedOut              a Task that runs without an Executor used up its time
+    ├── LaunchError               the process of a Task could not be started
+    ├── ProtocolError             bytes on a channel that are no message
+    └── RecordError               the record cannot be read or written
+
+Exit codes are chosen in `lute.cli` and `lute.tasks.__main__` alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Iterable, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from lute.tasks.dataclasses import DescribedAnalysis
+
+
+class LuteError(Exception):
+    """The root of the tree."""
+
+
+class UsageError(LuteError):
+    """What was asked for cannot be done as asked; nothing was started."""
+
+
+class ModelError(UsageError, ValueError):
+    """A parameter model that cannot work, found when its class is made."""
+
+
+class PluginError(UsageError):
+    """A plug-in that cannot be loaded."""
+
+
+class TaskNotFoundError(UsageError):
+    """No Task, parameter model or managed Task of that name."""
+
+
+class TemplateError(UsageError):
+    """A template, or a variable that it uses, is missing."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong in a YAML file: where, and what to do about it."""
+
+    file: str
+    line: Optional[int]
+    column: Optional[int]
+    message: str
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return f"{place}: {self.message}" if place else self.message
+
+
+class ConfigError(UsageError, ValueError):
+    """All the problems found in a YAML file, as a list in `problems`."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class TaskFailed(LuteError):
+    """A Task ended in any way but COMPLETED. `analysis` is its `DescribedAnalysis`."""
+
+    def __init__(self, message: str, analysis: DescribedAnalysis) -> None:
+        super().__init__(message)
+        self.analysis = analysis
+
+
+class TaskTimedOut(LuteError, TimeoutError):
+    """A Task that runs without an Executor used up its time."""
+
+
+class LaunchError(LuteError):
+    """The process of a Task could not be started."""
+
+
+class ProtocolError(LuteError):
+    """Bytes on a channel that are no message."""
+
+
+class RecordError(LuteError):
+    """The record cannot be read or written."""
+
+
+def nearest(name: str, known: Iterable[str]) -> Optional[str]:
+    """Returns the known name closest to a misspelt one, or None.
+
+    >>> nearest("treshold", ["threshold", "radius"])
+    'threshold'
+    """
+    names = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    return names[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns `" Did you mean 'x'?"`, or nothing when no known name is close."""
+    close = nearest(name, known)
+    return f" Did you mean {close!r}?" if close else ""

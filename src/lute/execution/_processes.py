@@ -1,0 +1,101 @@
+"""Which processes belong to a run, and signals to them. Linux: `/proc` and one call of `prctl`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
+
+
+def become_subreaper(on: bool = True) -> bool:
+    """Makes orphans among this process's descendants its children. Returns whether it was so before."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = ctypes.c_int()
+    libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
+    return bool(before.value)
+
+
+def parents() -> dict[int, int]:
+    """Returns the parent of every process that lives; zombies are left out."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, ValueError):
+                text = Path(f"/proc/{entry}/stat").read_text()
+                state, parent, *_ = text[text.rindex(")") + 2 :].split(None, 2)
+                if state not in "ZX":
+                    found[int(entry)] = int(parent)
+    return found
+
+
+def descendants(roots: Iterable[int], tree: dict[int, int]) -> set[int]:
+    """Returns the roots that live and everything below them."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in tree.items():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    waiting = [pid for pid in roots if pid in tree]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            waiting += children.get(pid, [])
+    return found
+
+
+def run_id_of(pid: int) -> str | None:
+    """Returns the run that a process was started in, by its environment; None if it does not say."""
+    try:
+        data = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+    for item in data.split(b"\0"):
+        if item.startswith(b"LUTE_RUN_ID="):
+            return os.fsdecode(item.partition(b"=")[2])
+    return None
+
+
+def processes_of(run: str, root: int | None, others: Iterable[int] = (), adopter: int | None = None) -> set[int]:
+    """Returns the processes of a run that live.
+
+    Args:
+        run: The run's id.
+        root: Its first process.
+        others: First processes of other runs, whose descendants are not touched.
+        adopter: The subreaper. Its children that do not say which run they are of belong to this run, if
+            there is no other.
+    """
+    tree = parents()
+    others = list(others)
+    foreign = descendants(others, tree)
+    roots = {root} if root else set()
+    for pid, parent in tree.items():
+        if pid in foreign or pid in (os.getpid(), adopter):
+            continue
+        said = run_id_of(pid)
+        if said == run or (parent == adopter and said is None and not others):
+            roots.add(pid)
+    return descendants(roots, tree) - foreign - {os.getpid()}
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Sends a signal to processes; those that are gone, or that became another user's, are passed over."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def signal_name(number: int) -> str:
+    """Returns a signal's name, `SIG34` for one that has none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"

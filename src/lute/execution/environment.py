@@ -1,0 +1,149 @@
+"""The environment of a Task's process: pure functions over dicts of variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UPDATE_PATH = ("prepend", "append", "overwrite")
+"""What can be done with a new PATH."""
+
+OUR_OWN = frozenset({"LUTE_CHANNEL_FD", "LUTE_SOCKET", "LUTE_PORT", "LUTE_KEY_FILE", "LUTE_RUN_ID", "LUTE_EXECUTOR_HOST"})
+"""Variables that belong to one run. A run that is started inside another does not inherit them."""
+
+SECRET_NAMES = [
+    r"TOKEN",
+    r"PASSW",
+    r"PASSPHRASE",
+    r"SECRET",
+    r"CREDENTIAL",
+    r"PRIVATE",
+    r"API_?KEY",
+    r"ACCESS_?KEY",
+    r"AUTH(?!OR)",
+    r"COOKIE",
+    r"_KEY$",
+    r"_PWD$",
+    r"_PW$",
+]
+"""Patterns of names whose values are never written down. Add to it what a site has."""
+
+HIDDEN = "***"
+SHORTEST_SECRET = 4
+"""A secret shorter than this, in characters, is not looked for inside other texts."""
+
+_INTERPRETER = re.compile(r"^(LD_LIBRARY_PATH|LD_PRELOAD|PYTHON\w*|VIRTUAL_ENV|CONDA_PREFIX)$")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step from the environment of `lute` to that of a Task: new values, or a script to be sourced.
+
+    Attributes:
+        variables: New values by name, or a function that returns them.
+        update_path: What is done with a new PATH.
+        script: A shell script; its environment replaces the one before.
+    """
+
+    variables: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None
+    update_path: str = "prepend"
+    script: str | None = None
+
+
+def changed(
+    base: Mapping[str, str], changes: Iterable[Change], source: Callable[[str, dict[str, str]], dict[str, str]]
+) -> dict[str, str]:
+    """Returns the environment after all changes, in order.
+
+    Args:
+        base: The environment to start from.
+        changes: The steps.
+        source: Returns what a script leaves of an environment.
+    """
+    env = dict(base)
+    for change in changes:
+        if change.script is not None:
+            env = source(change.script, env)
+        elif change.variables is not None:
+            variables = change.variables() if callable(change.variables) else change.variables
+            env = updated(env, variables, change.update_path)
+    return env
+
+
+def merged_path(old: str | None, new: str, update_path: str) -> str:
+    """Returns PATH with new folders put before or after the old ones, or in their place.
+
+    >>> merged_path("/usr/bin", "/opt/bin", "prepend")
+    '/opt/bin:/usr/bin'
+    """
+    if update_path == "overwrite" or not old:
+        return new
+    parts = (new, old) if update_path == "prepend" else (old, new)
+    return os.pathsep.join(part for part in parts if part)
+
+
+def updated(env: Mapping[str, str], changes: Mapping[str, Any], update_path: str) -> dict[str, str]:
+    """Returns an environment with variables replaced, and PATH merged as told."""
+    after = {**env, **{name: str(value) for name, value in changes.items()}}
+    if "PATH" in changes:
+        after["PATH"] = merged_path(env.get("PATH"), str(changes["PATH"]), update_path)
+    return after
+
+
+def difference(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
+    """Returns what changed: new values by name, None for what was removed."""
+    changed: dict[str, str | None] = {k: v for k, v in sorted(after.items()) if before.get(k) != v}
+    changed.update({name: None for name in sorted(before) if name not in after})
+    return changed
+
+
+def without_ours(env: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment without what belongs to an outer run."""
+    return {name: value for name, value in env.items() if name not in OUR_OWN}
+
+
+def needs_new_interpreter(changed: Mapping[str, str | None]) -> bool:
+    """Returns whether a change reaches the Python interpreter or its libraries, so that a fork would miss it."""
+    return any(_INTERPRETER.match(name) for name in changed)
+
+
+def parse_env_output(data: bytes) -> dict[str, str]:
+    """Returns the variables in the output of `env -0`; what is no UTF-8 is kept as `os.environ` keeps it."""
+    pairs = (item.partition(b"=") for item in data.split(b"\0") if b"=" in item)
+    found = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+    return {name: value for name, value in found.items() if name not in ("_", "SHLVL", "PWD", "OLDPWD")}
+
+
+# ------------------------------------------------------------------------------------------ secrets
+
+
+def is_secret(name: str) -> bool:
+    """Returns whether a variable's value must not be written down, judged by its name."""
+    return any(re.search(pattern, name, re.IGNORECASE) for pattern in SECRET_NAMES)
+
+
+def secret_values(*environments: Mapping[str, str]) -> list[str]:
+    """Returns the values to hide, longest first."""
+    found = {value for env in environments for name, value in env.items() if is_secret(name)}
+    return sorted((value for value in found if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def hide(value: Any, secrets: Iterable[str]) -> Any:
+    """Returns a value of plain types with every secret in its texts replaced by `***`."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN)
+        return value
+    if isinstance(value, dict):
+        return {key: hide(item, secrets) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(hide(item, secrets) for item in value)
+    return value
+
+
+def hide_variables(changed: Mapping[str, str | None], secrets: Iterable[str]) -> dict[str, str | None]:
+    """Returns changed variables with the values of secret ones, and secrets inside others, hidden."""
+    return {name: HIDDEN if value and is_secret(name) else hide(value, secrets) for name, value in changed.items()}

@@ -1,0 +1,266 @@
+"""Executors: each runs one Task in a process of its own, talks to it and keeps what it did.
+
+An Executor knows its Task by name only, and constructing one opens nothing. What belongs to one run (its
+processes, clock, status and record) lives in a `_Run`, made anew by each `execute_task()`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lute.errors import TaskFailed, UsageError
+from lute.execution import environment
+from lute.execution.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
+from lute.execution.launcher import Launcher
+from lute.execution.logging import get_logger
+from lute.execution.plan import Plan, Settings, Tasklet, make_plan
+from lute.execution.run import Run
+from lute.io.config import Overrides, parse_config
+from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
+
+__all__ = ["BaseExecutor", "Executor", "Hook", "MPIExecutor"]
+
+logger = get_logger(__name__)
+
+Hook = Callable[["BaseExecutor", Message, Any], Any]
+"""Called as `hook(executor, msg, proc)` when a message with its signal comes."""
+
+
+class BaseExecutor(ABC):
+    """Runs one Task, by its name.
+
+    Args:
+        task_name: Name of the Task: its model is `<task_name>Parameters`.
+        communicators: How it speaks with the Task; each run uses copies of its own.
+        poll_interval: Longest time between two looks where there is nothing to wait on, in s.
+        clean_up_grace: Time for the Task's own clean-up when it is stopped, in s; None as the header says.
+        terminate_grace: Time between SIGTERM and SIGKILL, in s; None as the header says.
+    """
+
+    _is_lute_executor = True
+
+    def __init__(
+        self,
+        task_name: str,
+        communicators: Sequence[Communicator] | None = None,
+        poll_interval: float = 0.05,
+        *,
+        clean_up_grace: float | None = None,
+        terminate_grace: float | None = None,
+    ) -> None:
+        self._communicators = communicators
+        self._analysis_desc = DescribedAnalysis(
+            TaskResult(task_name, TaskStatus.PENDING, "", ""), None, {}, poll_interval, []
+        )
+        self.task_name = task_name
+        self.poll_interval = poll_interval
+        self.clean_up_grace, self.terminate_grace = clean_up_grace, terminate_grace
+        self.hooks: dict[str, Hook] = {}
+        self.tasklets: dict[str, list[Tasklet]] = {"before": [], "after": []}
+        self._changes: list[environment.Change] = []
+        self._interpreter: str | None = None
+        self._run: Run | None = None
+        self.add_default_hooks()
+
+    # ---------------------------------------------------------------------------------- settings
+
+    def add_hook(self, event: str, hook: Hook) -> None:
+        """Has `hook(executor, msg, proc)` called when a message with the signal `event` comes, on this Executor.
+
+        An event has one hook; a later one takes its place. Contents without a signal go to `TASK_LOG`.
+
+        Raises:
+            ValueError: There is no such signal.
+        """
+        if event.upper() not in LUTE_SIGNALS:
+            raise ValueError(f"there is no event {event!r}: use one of {', '.join(sorted(LUTE_SIGNALS))}")
+        self.hooks[event.upper()] = hook
+
+    @abstractmethod
+    def add_default_hooks(self) -> None:
+        """Adds the hooks that this kind of Executor starts with."""
+
+    def update_environment(
+        self, env: dict[str, str] | Callable[[], dict[str, str]], update_path: str = "prepend"
+    ) -> None:
+        """Changes variables of the Task's environment.
+
+        Args:
+            env: New values by name, or a function that returns them when the Task is about to start.
+            update_path: What is done with a new PATH: `prepend`, `append` or `overwrite`.
+
+        Raises:
+            ValueError: `update_path` is none of these.
+        """
+        if update_path not in environment.UPDATE_PATH:
+            raise ValueError(f"update_path is {update_path!r}: use one of {', '.join(environment.UPDATE_PATH)}")
+        self._changes.append(environment.Change(variables=env, update_path=update_path))
+
+    def shell_source(self, script: str | os.PathLike[str]) -> None:
+        """Has the Task run in the environment that a shell script leaves when bash sources it.
+
+        Args:
+            script: Its path. It is read when the Task is about to start.
+        """
+        self._changes.append(environment.Change(script=str(script)))
+
+    def interpreter(self, path: str | os.PathLike[str]) -> None:
+        """Has a Python Task run under another Python, 3.9 or newer, which needs nothing installed.
+
+        The model names the Task's module as `Config.task_module`; that module imports only `lute.tasks`.
+
+        Args:
+            path: The Python's executable.
+        """
+        self._interpreter = str(path)
+
+    def add_tasklet(
+        self,
+        tasklet: Callable[..., Any],
+        args: Iterable[Any] = (),
+        when: str = "after",
+        set_result: bool = False,
+        set_summary: bool = False,
+    ) -> None:
+        """Adds a function that runs before or after the Task, in the `lute` process.
+
+        Args:
+            tasklet: The function.
+            args: Its arguments. In text, `{{ param }}` and `{{ lute_config.run }}` are the Task's parameters;
+                a text that is one substitution keeps the parameter's type.
+            when: `before`, or `after` (only if the Task completed).
+            set_result: What it returns becomes the payload, or is added to it.
+            set_summary: What it returns becomes the summary, or is added to it.
+
+        Raises:
+            ValueError: `when` is neither.
+        """
+        if when not in self.tasklets:
+            raise ValueError(f"when is {when!r}: a tasklet runs 'before' or 'after' its Task")
+        self.tasklets[when].append(Tasklet(tasklet, list(args), set_result, set_summary))
+
+    # ----------------------------------------------------------------------------------- running
+
+    def plan(self, config_path: str | os.PathLike[str] | None = None, overrides: Overrides = Overrides()) -> Plan:
+        """Validates everything and returns what would be run; starts nothing.
+
+        Raises:
+            UsageError: Something in the YAML or the model is wrong.
+        """
+        path = config_path or os.environ.get("LUTE_CONFIGPATH")
+        if not path:
+            raise UsageError("no YAML file: give config_path, -c FILE, or set LUTE_CONFIGPATH")
+        params = parse_config(self.task_name, path, overrides=overrides)
+        return make_plan(params, self.task_name, os.path.abspath(path), self.settings())
+
+    def execute_task(
+        self,
+        config_path: str | os.PathLike[str] | None = None,
+        *,
+        overrides: Overrides = Overrides(),
+        managed_task: str = "",
+        launcher: Launcher | None = None,
+        on_start: Callable[[dict[str, Any]], None] | None = None,
+        on_log: Callable[[bytes], None] | None = None,
+    ) -> DescribedAnalysis:
+        """Runs the Task and waits for its end.
+
+        Args:
+            config_path: The YAML file; `$LUTE_CONFIGPATH` if not given.
+            overrides: What the command line changes of it.
+            managed_task: The name that this Executor goes by, for the record.
+            launcher: Starts the processes; one is made for this run if it is not given.
+            on_start: Called with the run's row when it has been recorded.
+            on_log: Called with what the log has grown by.
+
+        Returns:
+            What is known of the run, which COMPLETED.
+
+        Raises:
+            UsageError: Something in the YAML or the model is wrong; nothing was started.
+            TaskFailed: It ended in any other way; `analysis` is what is known of it.
+        """
+        plan = self.plan(config_path, overrides)
+        analysis = self._analysis_desc = DescribedAnalysis(
+            TaskResult(self.task_name, TaskStatus.PENDING, "", ""),
+            plan.params,
+            {},
+            self.poll_interval,
+            [],
+        )
+        self._run = Run(self, plan, analysis, managed_task, on_start, on_log)
+        self._run.execute(launcher)
+        if analysis.task_result.task_status is not TaskStatus.COMPLETED:
+            raise TaskFailed(self._run.explanation(), analysis)
+        return analysis
+
+    def process_results(self) -> None:
+        """Puts payload and summary of the last run where they are kept: pages, files, the record, the eLog."""
+        if self._run is not None:
+            self._run.process_results()
+
+    def settings(self) -> Settings:
+        """Returns what a run needs to know of this Executor."""
+        return Settings(
+            changes=tuple(self._changes),
+            interpreter=self._interpreter,
+            tasklets={when: tuple(tasklets) for when, tasklets in self.tasklets.items()},
+        )
+
+    def fresh_communicators(self) -> list[Communicator]:
+        """Returns communicators for one run."""
+        if self._communicators is None:
+            return [PipeCommunicator(Party.EXECUTOR)]
+        return [copy.copy(communicator) for communicator in self._communicators]
+
+
+class Executor(BaseExecutor):
+    """Runs a Task in a process of its own on this machine."""
+
+    def add_default_hooks(self) -> None:
+        """Adds none: what an Executor does by itself needs no hook."""
+
+
+class MPIExecutor(Executor):
+    """Runs a Task as the ranks of an MPI program.
+
+    Args:
+        task_name: Name of the Task.
+        communicators: How it speaks with rank 0.
+        poll_interval: Longest time between two looks where there is nothing to wait on, in s.
+        ranks: Number of ranks; None for `$SLURM_NTASKS`, or else all cores of the job.
+        reserve_core: Leaves one core to the Executor.
+        **graces: As for every Executor.
+    """
+
+    def __init__(
+        self,
+        task_name: str,
+        communicators: Sequence[Communicator] | None = None,
+        poll_interval: float = 0.05,
+        *,
+        ranks: int | None = None,
+        reserve_core: bool = False,
+        **graces: float | None,
+    ) -> None:
+        if communicators is None:  # ranks inherit nothing from us: mpirun stands between
+            communicators = [PipeCommunicator(Party.EXECUTOR), SocketCommunicator(Party.EXECUTOR)]
+        super().__init__(task_name, communicators, poll_interval, **graces)
+        self.ranks, self.reserve_core = ranks, reserve_core
+
+    def settings(self) -> Settings:
+        """Returns what a run needs to know of this Executor."""
+        return replace(super().settings(), ranks=self.number_of_ranks())
+
+    def number_of_ranks(self) -> int:
+        """Returns how many ranks are started."""
+        if self.ranks is not None:
+            return self.ranks
+        told = os.environ.get("SLURM_NTASKS")
+        cores = int(told) if told else len(os.sched_getaffinity(0))
+        return max(1, cores - 1 if self.reserve_core else cores)

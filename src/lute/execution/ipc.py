@@ -1,0 +1,568 @@
+"""Messages between a Task and its Executor.
+
+A Task speaks through one channel, however many communicators its author sees: a socket that the Executor
+made and the Task's process inherited, or, where nothing can be inherited (MPI ranks, another host), a
+connection to a socket of the Executor on which both ends first prove that they know the run's key.
+What the Task and its libraries print never comes this way: that is the log.
+
+The variables `LUTE_CHANNEL_FD`, `LUTE_SOCKET`, `LUTE_PORT` and `LUTE_EXECUTOR_HOST` tell a Task where to
+connect. The key of a run lies in a file that only its user can read, named by `LUTE_KEY_FILE`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import secrets
+import selectors
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+from lute.errors import ProtocolError
+from lute.execution import _framing
+from lute.execution._framing import CONTROL, LOGGED, NOTHING, SIGNALS, TEXT, VALUE, Decoder, Frame
+from lute.execution.logging import get_logger
+
+__all__ = [
+    "LUTE_SIGNALS",
+    "Communicator",
+    "Message",
+    "Party",
+    "PipeCommunicator",
+    "SocketCommunicator",
+]
+
+logger = get_logger(__name__)
+
+LUTE_SIGNALS = frozenset(SIGNALS)
+"""The signals a message may carry; also the events of an Executor's hooks."""
+
+KEY_BYTES = 32
+HANDSHAKE_TIMEOUT = 10.0
+"""Longest time for the handshake, in s."""
+_SCRATCH = 1 << 16
+_READ_AT_ONCE = 64
+"""Most pieces read from one connection before the others get their turn."""
+
+
+class Party(Enum):
+    """Which side a communicator is used on."""
+
+    TASK = 0
+    EXECUTOR = 1
+
+
+@dataclass
+class Message:
+    """What travels: contents of any type, and a signal out of `LUTE_SIGNALS` or none."""
+
+    contents: Any = None
+    signal: Optional[str] = None
+
+
+def log_line(contents: Any) -> bytes:
+    """Returns the line of the log for contents without a signal: text itself, or type and size."""
+    if isinstance(contents, str):
+        return contents.encode("utf-8", "backslashreplace") + (b"" if contents.endswith("\n") else b"\n")
+    return f"[lute] message: {_framing.short_description(contents)}\n".encode()
+
+
+def write_fully(descriptor: int, data: bytes) -> None:
+    """Writes all of `data`."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+# ------------------------------------------------------------------------------- one end of a channel
+
+
+class Channel:
+    """One end of a stream socket that carries frames. Safe to write to from several threads."""
+
+    def __init__(self, sock: socket.socket, log: Optional[int] = None) -> None:
+        self.sock = sock
+        self.log = log
+        """Descriptor of the run's log, where this process may write to it."""
+        self.closed = False
+        self._owner = os.getpid()
+        self.received = 0
+        """Bytes that have come so far."""
+        self._scratch = bytearray(_SCRATCH)
+        self._decoder = Decoder()
+        self._frames: deque[Frame] = deque()
+        self._lock = threading.RLock()
+
+    def fileno(self) -> int:
+        """Returns the socket's descriptor."""
+        return self.sock.fileno()
+
+    def send(self, msg: Message, flags: int = 0) -> None:
+        """Sends one message whole; waits while the other end is busy.
+
+        Raises:
+            ProtocolError: The signal is not one of `LUTE_SIGNALS`.
+            OSError: The other end is gone.
+        """
+        if msg.signal is None and msg.contents is not None and self.log is not None:
+            self._write_line(msg.contents)
+            flags = LOGGED
+        if msg.contents is None:
+            kind = NOTHING
+        else:
+            kind = TEXT if type(msg.contents) is str else VALUE
+        if kind == TEXT and flags & LOGGED:
+            return  # it has arrived: in the log, in its place
+        self._send(_framing.encode(kind, msg.signal, msg.contents, flags))
+
+    def _write_line(self, contents: Any) -> None:
+        """Writes a line to the log between what this process printed before and what it prints next."""
+        assert self.log is not None
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):  # a Task may have closed or replaced them
+                stream.flush()
+        write_fully(self.log, log_line(contents))
+
+    def control(self, contents: Any) -> None:
+        """Sends a value from end to end that no one else sees."""
+        self._send(_framing.encode(CONTROL, None, contents))
+
+    def _send(self, pieces: list[_framing.Buffer]) -> None:
+        if os.getpid() != self._owner:
+            raise ProtocolError("only the Task's own process can send messages, not one that it forked")
+        with self._lock:
+            if len(pieces) == 1:
+                self.sock.sendall(pieces[0])
+                return
+            for piece in pieces:
+                self.sock.sendall(piece)
+
+    def receive(self) -> Optional[Frame]:
+        """Waits for one frame. Returns None when the other end is closed."""
+        while not self._frames and not self.closed:
+            self._read_once()
+        return self._frames.popleft() if self._frames else None
+
+    def pump(self) -> list[Frame]:
+        """Returns what has come, without waiting; sets `closed` when nothing more can come.
+
+        Raises:
+            ProtocolError: What came is no frame.
+        """
+        for _ in range(_READ_AT_ONCE):
+            try:
+                more = self._read_once(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if not more:
+                break
+        frames, self._frames = list(self._frames), deque()
+        return frames
+
+    def _read_once(self, flags: int = 0) -> bool:
+        room = self._decoder.room()
+        small = len(room) < _SCRATCH  # several frames in one read; a large piece goes to its place at once
+        try:
+            count = self.sock.recv_into(self._scratch if small else room, 0, flags)
+        except ConnectionError:
+            count = 0
+        if count:
+            self.received += count
+            if small:
+                self._decoder.feed(memoryview(self._scratch)[:count])
+            else:
+                self._decoder.fill(count)
+            self._frames.extend(self._decoder.frames())
+            return True
+        self.closed = True
+        if not self._decoder.between_frames:
+            logger.warning("the other end of a channel closed in the middle of a message")
+        return False
+
+    def close(self) -> None:
+        """Closes this end."""
+        self.closed = True
+        self.sock.close()
+
+
+_task_channel: Optional[Channel] = None
+_task_channel_lock = threading.Lock()
+
+
+def adopt(channel: Optional[Channel]) -> None:
+    """Makes `channel` the one that this process's Task speaks through."""
+    global _task_channel
+    _task_channel = channel
+
+
+def task_channel() -> Optional[Channel]:
+    """Returns the channel to the Executor, opening it on first use; None where there is no Executor."""
+    global _task_channel
+    with _task_channel_lock:
+        if _task_channel is None or _task_channel.closed:
+            sock = _find_executor()
+            _task_channel = Channel(sock) if sock else None
+        return _task_channel
+
+
+def _find_executor() -> Optional[socket.socket]:
+    env = os.environ
+    if env.get("LUTE_CHANNEL_FD"):
+        inherited = int(env["LUTE_CHANNEL_FD"])
+        os.set_inheritable(inherited, False)  # a program that replaces this process gets no descriptor of ours
+        return socket.socket(fileno=os.dup(inherited))
+    if not (env.get("LUTE_SOCKET") or env.get("LUTE_PORT")):
+        return None
+    if env.get("LUTE_PORT"):
+        address = (env.get("LUTE_EXECUTOR_HOST", "127.0.0.1"), int(env["LUTE_PORT"]))
+        sock = socket.create_connection(address, timeout=HANDSHAKE_TIMEOUT)
+    else:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(HANDSHAKE_TIMEOUT)
+        sock.connect(env["LUTE_SOCKET"])
+    prove_key(sock, Path(env.get("LUTE_KEY_FILE") or f"{env['LUTE_SOCKET']}.key").read_bytes())
+    sock.settimeout(None)
+    return sock
+
+
+# ---------------------------------------------------------------------------------------- handshake
+#
+#   Executor -> Task   32 bytes   a challenge
+#   Task -> Executor   64 bytes   HMAC-SHA256(key, "task" + challenge + own challenge), own challenge
+#   Executor -> Task   32 bytes   HMAC-SHA256(key, "executor" + the Task's challenge)
+#
+# Both sides prove the key, nothing can be replayed, and nothing is interpreted before the proof.
+
+
+def _proof(key: bytes, who: bytes, *challenges: bytes) -> bytes:
+    return hmac.digest(key, who + b"".join(challenges), "sha256")
+
+
+def _receive_exactly(sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            raise ProtocolError("the Executor closed the connection: the key does not belong to this run")
+        data += piece
+    return data
+
+
+def prove_key(sock: socket.socket, key: bytes) -> None:
+    """Does the Task's side of the handshake.
+
+    Raises:
+        ProtocolError: The other side is not the Executor of this run.
+    """
+    challenge = _receive_exactly(sock, KEY_BYTES)
+    own = secrets.token_bytes(KEY_BYTES)
+    sock.sendall(_proof(key, b"task", challenge, own) + own)
+    if not hmac.compare_digest(_receive_exactly(sock, KEY_BYTES), _proof(key, b"executor", own)):
+        raise ProtocolError("the other end of the socket does not know this run's key")
+
+
+class _Guest:
+    """The Executor's side of a connection that has not proved its key yet."""
+
+    def __init__(self, sock: socket.socket, key: bytes) -> None:
+        self.sock, self._key = sock, key
+        self._challenge = secrets.token_bytes(KEY_BYTES)
+        self._answer = b""
+        sock.sendall(self._challenge)
+
+    def advance(self) -> Optional[bool]:
+        """Reads what came. Returns True for a proved key, False for a stranger, None to go on."""
+        piece = self.sock.recv(2 * KEY_BYTES - len(self._answer))
+        if not piece:
+            return False
+        self._answer += piece
+        if len(self._answer) < 2 * KEY_BYTES:
+            return None
+        proof, own = self._answer[:KEY_BYTES], self._answer[KEY_BYTES:]
+        if not hmac.compare_digest(proof, _proof(self._key, b"task", self._challenge, own)):
+            return False
+        self.sock.sendall(_proof(self._key, b"executor", own))
+        return True
+
+
+# ------------------------------------------------------------------------------------- communicators
+
+
+class Communicator(ABC):
+    """One way for messages to travel. Constructing one opens nothing.
+
+    Args:
+        party: The side it is used on.
+        use_pickle: Kept for those who pass it. What is pickled is decided value by value.
+    """
+
+    desc = "a way for messages to travel"
+
+    def __init__(self, party: Party = Party.TASK, use_pickle: bool = True) -> None:
+        self._party = party
+        self._use_pickle = use_pickle
+
+    @abstractmethod
+    def read(self, proc: Any) -> Message:
+        """Returns the next message, or an empty one if none has come."""
+
+    @abstractmethod
+    def write(self, msg: Message) -> None:
+        """Sends one message."""
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether a message has come that was not read yet."""
+        return False
+
+    def delayed_setup(self) -> None:
+        """Opens what the communicator needs; called when it is about to be used."""
+
+    def environment(self) -> dict[str, str]:
+        """Returns the variables that tell a Task's process how to connect."""
+        return {}
+
+    def clear_communicator(self) -> None:
+        """Closes what was opened."""
+
+    def stage_communicator(self) -> None:
+        """Opens the communicator for use outside an Executor: `environment()` goes to `os.environ`."""
+        self.delayed_setup()
+        os.environ.update(self.environment())
+
+    def __enter__(self) -> Communicator:
+        self.stage_communicator()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for name in self.environment():
+            os.environ.pop(name, None)
+        self.clear_communicator()
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}: {self.desc}"
+
+    __repr__ = __str__
+
+
+class _ChannelCommunicator(Communicator):
+    """What both of our communicators share: the Task's side writes to the process's one channel."""
+
+    def __init__(self, party: Party = Party.TASK, use_pickle: bool = True) -> None:
+        super().__init__(party, use_pickle)
+        self._messages: deque[tuple[Message, int]] = deque()
+        self.received = 0
+        """Frames taken in so far."""
+        self.controls: deque[Any] = deque()
+
+    def write(self, msg: Message) -> None:
+        """Sends one message, whole and in order with all others of this process.
+
+        Raises:
+            ProtocolError: The signal is not one of `LUTE_SIGNALS`, or this is the Executor's side.
+        """
+        if self._party is not Party.TASK:
+            raise ProtocolError(f"{type(self).__name__}: only the Task's side writes messages")
+        channel = task_channel()
+        if channel is not None:
+            channel.send(msg)
+        elif msg.contents is not None and msg.signal is None:
+            logger.info("%s", msg.contents)
+
+    def read(self, proc: Any = None) -> Message:
+        """Returns the next message, or an empty one if none has come."""
+        if not self._messages:
+            self.pump()
+        return self._messages.popleft()[0] if self._messages else Message()
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether a message has come that was not read yet."""
+        self.pump()
+        return bool(self._messages)
+
+    def pump(self) -> None:
+        """Takes in what has come, without waiting."""
+
+    def take(self) -> Iterator[tuple[Message, bool]]:
+        """Gives each message that has come, and whether its text already is in the log."""
+        while self._messages:
+            msg, flags = self._messages.popleft()
+            yield msg, bool(flags & LOGGED)
+
+    def _accept(self, frames: list[Frame]) -> None:
+        self.received += len(frames)
+        for frame in frames:
+            if frame.kind == CONTROL:
+                self.controls.append(frame.contents)
+            else:
+                self._messages.append((Message(frame.contents, frame.signal), frame.flags))
+
+
+class PipeCommunicator(_ChannelCommunicator):
+    """Carries text and signals through a channel that the Task's process inherits."""
+
+    desc = "text and signals through a channel that the Task inherits"
+
+    def __init__(self, party: Party = Party.TASK, use_pickle: bool = True) -> None:
+        super().__init__(party, use_pickle)
+        self.channel: Optional[Channel] = None
+        self.child_end: Optional[socket.socket] = None
+
+    def delayed_setup(self) -> None:
+        """Makes the channel: this end, and the end that the child will inherit."""
+        if self._party is Party.EXECUTOR and self.channel is None:
+            ours, self.child_end = socket.socketpair()
+            self.channel = Channel(ours)
+
+    def environment(self) -> dict[str, str]:
+        """Returns `LUTE_CHANNEL_FD`, as long as this side holds the child's end."""
+        return {"LUTE_CHANNEL_FD": str(self.child_end.fileno())} if self.child_end else {}
+
+    def pump(self) -> None:
+        """Takes in what has come, without waiting. A channel that is no channel any more is closed."""
+        if self.channel is None or self.channel.closed:
+            return
+        try:
+            self._accept(self.channel.pump())
+        except ProtocolError as error:
+            logger.warning("the Task's channel is closed: %s", error)
+            self.channel.closed = True
+
+    def clear_communicator(self) -> None:
+        """Closes both ends."""
+        for end in (self.channel, self.child_end):
+            if end is not None:
+                end.close()
+        self.channel = self.child_end = None
+
+
+class SocketCommunicator(_ChannelCommunicator):
+    """Carries objects. The Executor's side listens on a Unix socket, or on TCP with `LUTE_USE_TCP=1`."""
+
+    desc = "objects through a keyed Unix socket"
+
+    def __init__(self, party: Party = Party.TASK, use_pickle: bool = True) -> None:
+        super().__init__(party, use_pickle)
+        self._selector: Optional[selectors.BaseSelector] = None
+        self._folder: Optional[Path] = None
+        self._environment: dict[str, str] = {}
+
+    def delayed_setup(self) -> None:
+        """Listens, in a folder that only this user can enter, with a key of this run's own."""
+        if self._party is not Party.EXECUTOR or self._selector is not None:
+            return
+        self._folder = Path(tempfile.mkdtemp(prefix="lute-"))
+        key = secrets.token_bytes(KEY_BYTES)
+        listener = self._listen(self._folder)
+        listener.setblocking(False)
+        key_file = Path(self._environment["LUTE_KEY_FILE"])
+        with open(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(key)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, key)
+
+    def _listen(self, folder: Path) -> socket.socket:
+        if os.environ.get("LUTE_USE_TCP", "") not in ("", "0"):
+            host = os.environ.get("LUTE_EXECUTOR_HOST", "127.0.0.1")
+            listener = socket.create_server((host, 0))
+            port = str(listener.getsockname()[1])
+            self._environment = {"LUTE_EXECUTOR_HOST": host, "LUTE_PORT": port}
+            self._environment["LUTE_KEY_FILE"] = str(folder / "key")
+            self.desc = f"objects through keyed TCP on {host}"
+            return listener
+        path = os.environ.get("LUTE_SOCKET", "")
+        if not path or os.path.exists(path):  # the latter is an outer run's own
+            path = str(folder / "socket")
+        listener = socket.socket(socket.AF_UNIX)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(mask)
+        listener.listen()
+        self._environment = {"LUTE_SOCKET": path, "LUTE_KEY_FILE": f"{path}.key"}
+        return listener
+
+    def environment(self) -> dict[str, str]:
+        """Returns where to connect, and the file with the key."""
+        return dict(self._environment)
+
+    def fileno(self) -> Optional[int]:
+        """Returns a descriptor that is readable when there is something to pump, if there is one."""
+        return self._selector.fileno() if isinstance(self._selector, selectors.EpollSelector) else None
+
+    def pump(self) -> None:
+        """Takes in connections, proofs and messages that have come, without waiting."""
+        if self._selector is None:
+            return
+        for ready, _ in self._selector.select(0):
+            if isinstance(ready.data, bytes):
+                self._greet(ready.fileobj, ready.data)  # type: ignore[arg-type]
+            elif isinstance(ready.data, _Guest):
+                self._examine(ready.data)
+            else:
+                self._read(ready.data)
+
+    def _greet(self, listener: socket.socket, key: bytes) -> None:
+        assert self._selector is not None
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            sock, _ = listener.accept()
+            sock.settimeout(HANDSHAKE_TIMEOUT)
+            self._selector.register(sock, selectors.EVENT_READ, _Guest(sock, key))
+
+    def _examine(self, guest: _Guest) -> None:
+        assert self._selector is not None
+        try:
+            proved = guest.advance()
+        except OSError:
+            proved = False
+        if proved is None:
+            return
+        self._selector.unregister(guest.sock)
+        if proved:
+            guest.sock.settimeout(None)
+            self._selector.register(guest.sock, selectors.EVENT_READ, Channel(guest.sock))
+        else:
+            logger.warning("a connection that did not know the run's key was closed")
+            guest.sock.close()
+
+    def _read(self, channel: Channel) -> None:
+        assert self._selector is not None
+        try:
+            self._accept(channel.pump())
+        except ProtocolError as error:
+            logger.warning("a connection was closed: %s", error)
+            channel.closed = True
+        if channel.closed:
+            self._selector.unregister(channel.sock)
+            channel.close()
+
+    def reply(self, contents: Any) -> None:
+        """Sends a control value to every Task process that is connected."""
+        for key in list(self._selector.get_map().values()) if self._selector else []:
+            if isinstance(key.data, Channel):
+                key.data.control(contents)
+
+    def clear_communicator(self) -> None:
+        """Closes every connection and removes the socket and its key."""
+        if self._selector is not None:
+            for key in list(self._selector.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]
+            self._selector.close()
+            self._selector = None
+            for name in ("LUTE_SOCKET", "LUTE_KEY_FILE"):
+                with contextlib.suppress(KeyError, FileNotFoundError):
+                    os.unlink(self._environment[name])
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+        self._environment, self._folder = {}, None

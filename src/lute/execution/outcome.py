@@ -1,0 +1,246 @@
+"""How a run ended -> status and reason; what it gave -> what is kept of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lute.errors import LuteError
+from lute.execution._framing import RawArray, Unloadable, qualified_name, short_description
+from lute.execution.process import Ending
+from lute.io import report
+from lute.io.db import shared_mode
+from lute.io.models.base import TaskParameters, fields_marked, result_field
+from lute.io.models.fields import Output
+from lute.io.rows import RunFiles, plain
+from lute.tasks.dataclasses import ElogSummaryPlots, TaskResult, TaskStatus
+
+Judgement = tuple[TaskStatus, str]
+
+
+def judge(
+    ending: Ending,
+    result: TaskResult | None,
+    params: TaskParameters,
+    *,
+    program: bool,
+    env: Mapping[str, str],
+    cwd: str,
+) -> Judgement:
+    """Returns the status of a run and the reason for it.
+
+    Args:
+        ending: How its processes ended.
+        result: What the Task sent, if it did.
+        params: Its parameters.
+        program: Whether a program was to be run.
+        env: The environment it had, to tell where a program was looked for.
+        cwd: The folder it ran in, where relative outputs are looked for.
+    """
+    if ending.stopped_by == "timeout":
+        return TaskStatus.TIMEDOUT, f"its {params.lute_config.task_timeout:g} s were over"
+    if ending.stopped_by is not None:
+        return TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
+    if ending.failed is not None:
+        return TaskStatus.FAILED, _not_started(ending, params, env) if program else ending.failed
+    if ending.signal is not None:
+        core = ", core dumped" if ending.core else ""
+        return TaskStatus.FAILED, f"ended by signal {ending.signal}{core}"
+    if result is not None and (not program or result.task_status is not TaskStatus.RUNNING):
+        return _judge_result(ending, result, params, cwd)
+    if not program:
+        return TaskStatus.FAILED, ending.unprepared or f"{_exited(ending)} before it gave a result"
+    return _judge_program(ending, params, cwd)
+
+
+def _exited(ending: Ending) -> str:
+    return f"exited with status {ending.exit_code}"
+
+
+def _judge_result(ending: Ending, result: TaskResult, params: TaskParameters, cwd: str) -> Judgement:
+    status = result.task_status
+    if status is TaskStatus.RUNNING:  # sent by hand, with the end still to come
+        status = TaskStatus.COMPLETED
+    if status is not TaskStatus.COMPLETED:
+        return status, str(result.summary) or f"the Task set its status to {status.name}"
+    if ending.exit_code != 0:
+        return TaskStatus.FAILED, f"{_exited(ending)} after it had given its result"
+    return missing_output(params, cwd) or (TaskStatus.COMPLETED, _exited(ending))
+
+
+def _judge_program(ending: Ending, params: TaskParameters, cwd: str) -> Judgement:
+    code, config = ending.exit_code, params.Config
+    meanings = {int(key): str(text) for key, text in {**config.success_codes, **config.exit_codes}.items()}
+    said = f"{_exited(ending)}{': ' + meanings[code] if code in meanings else ''}"
+    if code == 0 or code in config.success_codes:
+        return missing_output(params, cwd) or (TaskStatus.COMPLETED, said)
+    return TaskStatus.FAILED, said
+
+
+def missing_output(params: TaskParameters, cwd: str) -> Judgement | None:
+    """Returns the judgement on a declared output that is missing or empty; None if all are there."""
+    for name, mark in fields_marked(type(params), Output).items():
+        value = getattr(params, name)
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            wrong = _wrong_with(os.path.join(cwd, str(item)), mark) if item not in (None, "") else None
+            if wrong:
+                return TaskStatus.FAILED, f"its output {name} = {item} {wrong}"
+    return None
+
+
+def _wrong_with(name: str, mark: Output) -> str | None:
+    path = Path(name)
+    if not path.exists():
+        return "is missing"
+    empty = not any(path.iterdir()) if path.is_dir() else path.stat().st_size == 0
+    return "is empty" if empty and not mark.may_be_empty else None
+
+
+def _not_started(ending: Ending, params: TaskParameters, env: Mapping[str, str]) -> str:
+    program = str(getattr(params, "executable", ""))
+    if ending.errno == errno.ENOENT and os.sep not in program:
+        return f"program {program!r} not found. PATH searched: {env.get('PATH', os.defpath)}"
+    if ending.errno == errno.ENOENT:
+        there = os.path.exists(program)
+        return f"program {program} {'names an interpreter that does not exist' if there else 'not found'}"
+    if ending.errno == errno.EACCES:
+        return f"program {program} is not executable: chmod +x it, or give the program that runs it"
+    if ending.errno == errno.ENOEXEC:
+        return f"program {program} is of no format that can be run here; a script needs a first line #!..."
+    return f"program {program} could not be started: {ending.failed}"
+
+
+# ------------------------------------------------------------------------------------ what is kept
+
+
+def result_from_parameters(result: TaskResult, params: TaskParameters) -> None:
+    """Sets payload, summary and schemas as the model says; a completed Task's own payload stands otherwise."""
+    config = params.Config
+    name = result_field(type(params))
+    marked = getattr(params, name) if name else None
+    marked = str(marked) if isinstance(marked, Path) else marked
+    if config.set_result:
+        if config.result_from_params is not None:
+            result.payload = config.result_from_params
+        elif name is not None:
+            result.payload = marked
+        if config.result_summary is not None:
+            result.summary = config.result_summary
+        if config.impl_schemas is not None:
+            result.impl_schemas = config.impl_schemas
+    elif name is not None and isinstance(result.payload, str) and result.payload == "":
+        result.payload = marked
+
+
+class Keeper:
+    """Keeps the payload and summary of one run where they can be read back.
+
+    Args:
+        files: The run's files.
+        folder: Where pages of figures go.
+    """
+
+    def __init__(self, files: RunFiles, folder: Path) -> None:
+        self._files, self._folder = files, folder
+        self._count = 0
+        self.pages: list[str] = []
+        self.troubles: list[str] = []
+        self.run_parameters: dict[str, Any] = {}
+
+    def payload(self, value: Any) -> tuple[Any, Any]:
+        """Returns what a payload is from now on, and what the record keeps of it."""
+        if isinstance(value, ElogSummaryPlots):
+            page = self._page(value)
+            return page, page
+        if type(value) in (tuple, list) and any(isinstance(item, ElogSummaryPlots) for item in value):
+            pairs = [self.payload(item) for item in value]
+            return type(value)(pair[0] for pair in pairs), [pair[1] for pair in pairs]
+        return value, self._kept(value, "payload")
+
+    def summary(self, value: Any) -> str:
+        """Returns a summary as text; figures are written, a dict also becomes run parameters."""
+        if isinstance(value, str):
+            return value
+        if isinstance(value, ElogSummaryPlots):
+            return self._page(value)
+        if isinstance(value, dict):
+            self.run_parameters.update(value)
+            return ";".join(f"{key}: {item}" for key, item in value.items())
+        if isinstance(value, (list, tuple)):
+            return ";".join(text for text in (self.summary(item) for item in value) if text)
+        if value is None:
+            return ""
+        kept = self._kept(value, "summary")
+        return f"{short_description(value)}, kept in {kept['path']}" if isinstance(kept, dict) else str(kept)
+
+    def _page(self, plots: ElogSummaryPlots) -> str:
+        try:
+            path = str(report.write_page(self._folder, plots))
+        except (OSError, LuteError) as error:
+            self.troubles.append(f"the page {plots.display_name!r} could not be written: {error}")
+            return ""
+        if path not in self.pages:
+            self.pages.append(path)
+        return path
+
+    def _kept(self, value: Any, name: str) -> Any:
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return plain(value)
+        if isinstance(value, dict):
+            return {str(key): self._kept(item, name) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._kept(item, name) for item in value]
+        if isinstance(value, (Path, set, frozenset)) or (hasattr(value, "dtype") and not getattr(value, "shape", 1)):
+            return plain(value)
+        self._count += 1
+        try:
+            return self._write(value, name if self._count == 1 else f"{name}-{self._count}")
+        except Exception as error:  # what cannot be written is told; the run's status is still the Task's
+            self.troubles.append(f"{short_description(value)} could not be kept: {type(error).__name__}: {error}")
+            return {"type": qualified_name(value), "path": None, "size": None, "reason": str(error)}
+
+    def _write(self, value: Any, name: str) -> dict[str, Any]:
+        about: dict[str, Any] = {"type": qualified_name(value), "path": "", "size": 0}
+        if isinstance(value, Unloadable):
+            about |= {"type": value.type_name, "reason": value.reason}
+            path, data = self._files.kept(name, ".pickle"), [value.data]
+        elif isinstance(value, RawArray):
+            about |= {"type": "numpy.ndarray", "shape": list(value.shape), "dtype": value.dtype}
+            path, data = self._files.kept(name, ".npy"), [_npy_head(value.dtype, value.shape), value.data]
+        elif _is_simple_array(value):
+            about |= {"shape": list(value.shape), "dtype": str(value.dtype)}
+            flat = value if value.flags.c_contiguous else value.copy(order="C")
+            head = _npy_head(value.dtype.str, value.shape)
+            path, data = self._files.kept(name, ".npy"), [head, memoryview(flat.reshape(-1).view("u1")) if flat.size else b""]
+        elif isinstance(value, (bytes, bytearray)):
+            path, data = self._files.kept(name, ".bin"), [value]
+        else:
+            about |= {key: _size_of(value, key) for key in ("shape", "dtype") if hasattr(value, key)}
+            path, data = self._files.kept(name, ".pickle"), [pickle.dumps(value, protocol=5)]
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), shared_mode(path.parent, 0o600))
+            for piece in data:
+                file.write(piece)
+        return about | {"path": str(path), "size": path.stat().st_size}
+
+
+def _is_simple_array(value: Any) -> bool:
+    kind = type(value)
+    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and value.dtype.kind in "biufcSU"
+
+
+def _size_of(value: Any, key: str) -> Any:
+    found = getattr(value, key)
+    return list(found) if key == "shape" and isinstance(found, tuple) else str(found)
+
+
+def _npy_head(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """Returns the head of a `.npy` file, version 1.0 (numpy.lib.format), so that numpy need not be there."""
+    about = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {tuple(shape)!r}, }}"
+    padding = -(10 + len(about) + 1) % 64
+    text = (about + " " * padding + "\n").encode("latin1")
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text

@@ -1,0 +1,246 @@
+"""What is to be run, decided before anything starts: pure but for the look at which files there are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from lute import plugins, registry
+from lute.errors import LaunchError, UsageError
+from lute.execution import _framing, environment
+from lute.execution._framing import VALUE, Namespace
+from lute.io._substitution import SubstitutionError, Substituter
+from lute.io.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters
+from lute.tasks import command_line, import_task, templates
+
+CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
+"""The file that is the child's side, for any Python."""
+
+
+@dataclass(frozen=True)
+class Tasklet:
+    """A function that runs before or after a Task.
+
+    Attributes:
+        function: The function.
+        args: Its arguments; after planning, with substitutions made.
+        set_result: Whether what it returns goes to the payload.
+        set_summary: Whether what it returns goes to the summary.
+    """
+
+    function: Callable[..., Any]
+    args: list[Any]
+    set_result: bool = False
+    set_summary: bool = False
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run needs to know of its Executor.
+
+    Attributes:
+        changes: Steps to the Task's environment.
+        interpreter: Another Python for the Task.
+        tasklets: What runs `before` and `after`.
+        ranks: Number of MPI ranks; None for a Task that is one process.
+    """
+
+    changes: tuple[environment.Change, ...] = ()
+    interpreter: str | None = None
+    tasklets: Mapping[str, tuple[Tasklet, ...]] = field(default_factory=dict)
+    ranks: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run.
+
+    Attributes:
+        task: Name of the Task.
+        params: Its validated parameters.
+        config_path: The YAML file, absolute.
+        cwd: The folder it runs in.
+        program: Whether the parameters are a program's.
+        argv: The program with its arguments, if it is started directly; None for a Task with code.
+        template_values: The variables of its template.
+        settings: Its Executor's, with the arguments of tasklets filled in.
+        warnings: What is odd, but does not keep it from running.
+    """
+
+    task: str
+    params: TaskParameters
+    config_path: str
+    cwd: str
+    program: bool
+    argv: list[str] | None
+    template_values: dict[str, Any]
+    settings: Settings
+    warnings: list[str]
+
+    @property
+    def command(self) -> list[str]:
+        """The command line, as the record and `--dry-run` show it, without MPI's part."""
+        if self.argv is not None:
+            return self.argv
+        return [self.settings.interpreter or sys.executable, "-m", "lute.tasks", self.task]
+
+    def rendered_template(self) -> tuple[str, str] | None:
+        """Returns the text of the program's own configuration and where it goes, if there is one.
+
+        Raises:
+            TemplateError: The template or a variable is missing.
+        """
+        wanted = getattr(self.params, "lute_template_cfg", None)
+        if wanted is None or not self.template_values:
+            return None
+        folders = templates.template_folders(self.config_path, plugins.folders())
+        return templates.render(wanted.template_name, folders, self.template_values), wanted.output_path
+
+
+def make_plan(params: TaskParameters, task: str, config_path: str, settings: Settings) -> Plan:
+    """Returns the plan for a Task.
+
+    Raises:
+        TaskNotFoundError: There is a model but no code.
+        UsageError: A tasklet's argument or the model asks for what there is not.
+    """
+    program = isinstance(params, ThirdPartyParameters)
+    odd: list[str] = []
+    direct = _is_direct(params, task)
+    argv = None
+    if direct:
+        argv = [str(params.executable), *_arguments(params)]  # type: ignore[attr-defined]
+    elif settings.interpreter and not params.Config.task_module:
+        raise UsageError(
+            f"{task} is to run under {settings.interpreter}, but {type(params).__name__}.Config names no task_module:"
+            " put the Task into a module of its own that imports only lute.tasks, and name it there"
+        )
+    tasklets = {when: tuple(_filled_in(item, params) for item in several) for when, several in settings.tasklets.items()}
+    settings = Settings(settings.changes, settings.interpreter, tasklets, settings.ranks)
+    cwd = _folder(params, task, odd)
+    return Plan(
+        task, params, config_path, cwd, program, argv, command_line.template_values(params) if direct else {}, settings, odd
+    )
+
+
+def _is_direct(params: TaskParameters, task: str) -> bool:
+    if params.Config.task_module:
+        return False
+    from lute.tasks.task import ThirdPartyTask
+
+    direct: bool = import_task(task) is ThirdPartyTask and not os.environ.get("LUTE_DEBUG_BEFORE_TPP_EXEC")
+    return direct
+
+
+def _arguments(params: TaskParameters) -> list[str]:
+    config = params.Config
+    return command_line.arguments(
+        command_line.written_fields(params), config.short_flags_use_eq, config.long_flags_use_eq
+    )
+
+
+def _folder(params: TaskParameters, task: str, odd: list[str]) -> str:
+    wanted = params.Config.run_directory
+    if wanted and not os.path.isdir(wanted):
+        odd.append(f"the run_directory {wanted} does not exist: {task} runs in {os.getcwd()}")
+        wanted = None
+    return os.path.abspath(wanted) if wanted else os.getcwd()
+
+
+def _filled_in(tasklet: Tasklet, params: TaskParameters) -> Tasklet:
+    substituter = Substituter([_by_name(params)], os.environ)
+    try:
+        args = [substituter.value(argument) for argument in tasklet.args]
+    except SubstitutionError as error:
+        raise UsageError(f"tasklet {tasklet.name}: {error}") from error
+    return Tasklet(tasklet.function, args, tasklet.set_result, tasklet.set_summary)
+
+
+def _by_name(value: Any) -> Any:
+    """Returns a model as nested dicts that keep the values' types."""
+    if isinstance(value, BaseModel):
+        return {name: _by_name(item) for name, item in value}
+    return value.params if isinstance(value, TemplateParameters) else value
+
+
+# ----------------------------------------------------------------------------------------- the job
+
+
+def job_bytes(plan: Plan, backstop: float) -> bytes:
+    """Returns the job of a child: what to load, and the parameters, as two frames after the first's length."""
+    params, task_module = plan.params, plan.params.Config.task_module
+    contents: Any = _stand_in(params) if task_module else params
+    head = {
+        "task": plan.task,
+        "task_module": task_module,
+        "plugins": plugins.loaded(),
+        "modules": [] if task_module else _modules(params, plan.task),
+        "path": [*plugins.folders(), os.path.dirname(plan.config_path), os.getcwd()] if task_module else sys.path,
+        "use_mpi": plan.settings.ranks is not None,
+        "backstop": backstop,
+    }
+    first = b"".join(bytes(piece) for piece in _framing.encode(VALUE, None, head))
+    second = b"".join(bytes(piece) for piece in _framing.encode(VALUE, None, contents))
+    return len(first).to_bytes(8, "big") + first + second
+
+
+def _modules(params: TaskParameters, task: str) -> list[list[str]]:
+    """Returns the modules of model and Task that are no plug-ins, with their files."""
+    ours = {module.__name__ for module in plugins.modules()}
+    classes = [type(params), registry.task_of(task)]
+    names = {kind.__module__ for kind in classes if kind is not None} - ours
+    found = ((name, getattr(sys.modules.get(name), "__file__", None)) for name in sorted(names))
+    return [[name, path] for name, path in found if path and not name.startswith("lute.")]
+
+
+def _stand_in(value: Any) -> Any:
+    """Returns parameters for a Python that has no pydantic: the same names and plain values."""
+    if isinstance(value, TaskParameters):
+        values = {name: _stand_in(item) for name, item, _ in value.command_line_fields()}
+        config = vars(value.Config) if not isinstance(value.Config, type) else {}
+        values["Config"] = Namespace("Config", {key: item for key, item in config.items() if key != "task_module"})
+        values["_spellings"] = [[name, attributes] for name, _, attributes in value.command_line_fields()]
+        return Namespace(type(value).__name__, values)
+    if isinstance(value, BaseModel):
+        return Namespace(type(value).__name__, {name: _stand_in(item) for name, item in value})
+    if isinstance(value, TemplateParameters):
+        return Namespace("TemplateParameters", {"params": _stand_in(value.params)})
+    if type(value) in (list, tuple, set):
+        return type(value)(_stand_in(item) for item in value)
+    if type(value) is dict:
+        return {key: _stand_in(item) for key, item in value.items()}
+    return value
+
+
+# ------------------------------------------------------------------------------------ command lines
+
+
+def child_command(plan: Plan, job: str) -> list[str]:
+    """Returns the command line of a child in an interpreter of its own."""
+    python = plan.settings.interpreter or sys.executable
+    return [python, *(["-m", "mpi4py"] if plan.settings.ranks is not None else []), CHILD, job]
+
+
+def with_mpi(argv: list[str], ranks: int, env: Mapping[str, str]) -> list[str]:
+    """Returns a command line that starts `ranks` of a program.
+
+    Raises:
+        LaunchError: There is no mpirun.
+    """
+    path = os.pathsep.join([os.path.dirname(sys.executable), env.get("PATH", os.defpath)])
+    launcher = shutil.which("mpirun", path=path) or shutil.which("mpiexec", path=path)
+    if launcher is None:
+        raise LaunchError(f"no mpirun and no mpiexec found. PATH searched: {path}. Try: pip install mpich mpi4py")
+    return [launcher, "-n", str(ranks), *argv]

@@ -1,0 +1,325 @@
+"""Starting, watching and stopping the processes of one run.
+
+`Supervision` is the one owner of a run's processes and clock. Its states, and what leads from one to the next:
+
+    STARTING   the launcher was asked                        -> RUNNING, or ENDED if it cannot be started
+    RUNNING    its first process lives                       -> ENDED when it and all it left are gone,
+                                                                CLEANING or STOPPING when time is over or on a cancel
+    CLEANING   the Task does its own clean-up                -> STOPPING after `clean_up_grace`, or when it exits
+    STOPPING   SIGTERM to all, SIGKILL after a grace         -> ENDED
+    ENDED      nothing of the run lives
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from lute.errors import LaunchError
+from lute.execution import _processes
+from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
+from lute.execution.launcher import Launcher
+from lute.execution.logging import get_logger
+
+logger = get_logger(__name__)
+
+MessageHandler = Callable[[Message, bool], None]
+
+
+class State(Enum):
+    """Where the processes of a run are."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    CLEANING = "cleaning up"
+    STOPPING = "stopping"
+    ENDED = "ended"
+
+
+@dataclass
+class Ending:
+    """How the processes of a run ended.
+
+    Attributes:
+        exit_code: Exit status of the first process; None if a signal ended it or it never started.
+        signal: Name of the signal that ended it.
+        core: Whether it left a core file.
+        user_s: User time, in s.
+        system_s: System time, in s.
+        max_rss_kib: Peak memory, in KiB.
+        failed: Why it could not be started.
+        errno: The error's number, if it could not be started.
+        stopped_by: `timeout`, or who cancelled it; None if it ended by itself.
+        unprepared: Why the child could make no Task.
+    """
+
+    exit_code: int | None = None
+    signal: str | None = None
+    core: bool = False
+    user_s: float = 0.0
+    system_s: float = 0.0
+    max_rss_kib: int = 0
+    failed: str | None = None
+    errno: int | None = None
+    stopped_by: str | None = None
+    unprepared: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Times of a run, in s.
+
+    Attributes:
+        timeout: Longest time for the Task.
+        clean_up_grace: For the Task's own clean-up when it is stopped.
+        terminate_grace: Between SIGTERM and SIGKILL.
+        poll_interval: Longest time between two looks where there is nothing to wait on.
+    """
+
+    timeout: float
+    clean_up_grace: float = 5.0
+    terminate_grace: float = 3.0
+    poll_interval: float = 0.05
+
+
+class TaskProcess:
+    """What hooks are given as `proc`: the first process of a run."""
+
+    def __init__(self) -> None:
+        self.pid: int | None = None
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Returns the exit code, negative for a signal; None while it runs."""
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal, if it lives."""
+        if self.pid is not None and self.returncode is None:
+            _processes.send([self.pid], number)
+
+    def terminate(self) -> None:
+        """Sends it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Sends it SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Supervision:
+    """Watches one run from the request to start it until nothing of it lives.
+
+    Args:
+        launcher: Starts and ends its processes.
+        run: The run's id.
+        communicators: Where its messages come from.
+        limits: Its times.
+        on_message: Called with each message, and whether its text already is in the log.
+        on_look: Called at least once every `poll_interval` while the run lives.
+        can_clean_up: Whether the first process is a Task that has a clean-up of its own.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        run: str,
+        communicators: list[Communicator],
+        limits: Limits,
+        on_message: MessageHandler,
+        on_look: Callable[[], None],
+        can_clean_up: bool,
+    ) -> None:
+        self.launcher, self.run, self.limits = launcher, run, limits
+        self.state = State.STARTING
+        self.ending = Ending()
+        self.proc = TaskProcess()
+        self._communicators = communicators
+        self._on_message, self._on_look = on_message, on_look
+        self._can_clean_up = can_clean_up
+        self._deadline: float | None = time.monotonic() + limits.timeout
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._cancelled_by: str | None = None
+        self._at_once = False
+
+    def begin(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        """Asks the launcher to start the run's first process.
+
+        Raises:
+            LaunchError: The launcher is gone.
+        """
+        self.launcher.begin(self.run, request, descriptors)
+
+    def cancel(self, by: str) -> None:
+        """Stops the run; a second time, at once. May be called from a signal handler or another thread."""
+        self._at_once = self._cancelled_by is not None
+        self._cancelled_by = by
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"c")
+
+    def watch(self) -> Ending:
+        """Watches until nothing of the run lives and everything it said was taken in."""
+        self._selector.register(self.launcher.sock, selectors.EVENT_READ)
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        for communicator in self._communicators:
+            descriptor = _descriptor_of(communicator)
+            if descriptor is not None:
+                self._selector.register(descriptor, selectors.EVENT_READ, communicator)
+        try:
+            while self.state is not State.ENDED:
+                self._wait()
+                self._stop_if_due()
+            self._drain()
+        finally:
+            self._selector.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+        return self.ending
+
+    def _wait(self) -> None:
+        left = self.limits.poll_interval
+        if self._deadline is not None:
+            left = min(left, max(0.0, self._deadline - time.monotonic()))
+        for ready, _ in self._selector.select(left):
+            if ready.fileobj is self.launcher.sock:
+                self._hear_launcher()
+            elif ready.fd == self._wake_read:
+                os.read(self._wake_read, 4096)
+            else:
+                self._hear(ready.data)
+        for communicator in self._communicators:
+            if _descriptor_of(communicator) is None:
+                self._hear(communicator)
+        self._on_look()
+
+    # ----------------------------------------------------------------------------------- hearing
+
+    def _hear(self, communicator: Communicator) -> None:
+        if isinstance(communicator, (PipeCommunicator, SocketCommunicator)):
+            communicator.pump()
+            for message, logged in communicator.take():
+                self._on_message(message, logged)
+            while communicator.controls:
+                self._control(communicator.controls.popleft())
+            channel = getattr(communicator, "channel", None)
+            if channel is not None and channel.closed and channel.fileno() >= 0:
+                self._selector.unregister(channel)
+                channel.close()
+        else:
+            while communicator.has_messages:
+                self._on_message(communicator.read(self.proc), False)
+
+    def _control(self, contents: Any) -> None:
+        if isinstance(contents, dict) and "exec" in contents:
+            self._can_clean_up = False
+        elif isinstance(contents, dict) and "unprepared" in contents:
+            self.ending.unprepared = str(contents["unprepared"])
+
+    def _drain(self) -> None:
+        """Takes in what is still in the channels now that no one can write to them any more."""
+        for communicator in self._communicators:
+            received = -1
+            while received != (received := _received(communicator)):
+                self._hear(communicator)
+
+    def _hear_launcher(self) -> None:
+        try:
+            events = self.launcher.events()
+        except EOFError:
+            self._launcher_is_gone()
+            return
+        for event in events:
+            if event["run"] != self.run:
+                continue
+            if "started" in event:
+                self.proc.pid = event["started"]
+                self.state = State.RUNNING
+            elif "failed" in event:
+                self.ending.failed, self.ending.errno = event["why"], event["failed"]
+                self.state = State.ENDED
+            elif "exited" in event:
+                self._first_process_ended(event)
+            elif "empty" in event:
+                self.state = State.ENDED
+
+    def _first_process_ended(self, event: dict[str, Any]) -> None:
+        status = event["status"]
+        self.proc.returncode = os.waitstatus_to_exitcode(status)
+        if os.WIFSIGNALED(status):
+            self.ending.signal = _processes.signal_name(os.WTERMSIG(status))
+        else:
+            self.ending.exit_code = os.WEXITSTATUS(status)
+        self.ending.core = event["core"]
+        self.ending.user_s, self.ending.system_s = event["user_s"], event["system_s"]
+        self.ending.max_rss_kib = event["max_rss_kib"]
+        self._deadline = None
+        if self.state is State.CLEANING:
+            self._stop_processes()
+
+    def _launcher_is_gone(self) -> None:
+        """Ends what is left: the launcher's children have become ours."""
+        deadline = time.monotonic() + self.limits.terminate_grace
+        number = signal.SIGTERM
+        while left := _processes.processes_of(self.run, self.proc.pid):
+            if time.monotonic() > deadline:
+                number = signal.SIGKILL
+            _processes.send(left, number)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+            self._selector.select(0.02)
+        self.ending.failed = self.ending.failed or "its launcher was killed"
+        self.state = State.ENDED
+
+    # ---------------------------------------------------------------------------------- stopping
+
+    def _stop_if_due(self) -> None:
+        if self.state is State.ENDED:
+            return
+        if self._cancelled_by is not None and self.ending.stopped_by is None:
+            self._begin_stop(self._cancelled_by)
+        elif self._at_once and self.state in (State.CLEANING, State.STOPPING):
+            self._at_once = False
+            self._stop_processes(grace=0.0)
+        elif self._deadline is not None and time.monotonic() >= self._deadline:
+            if self.state is State.CLEANING:
+                self._stop_processes()
+            elif self.ending.stopped_by is None:
+                self._begin_stop("timeout")
+
+    def _begin_stop(self, by: str) -> None:
+        if self.proc.returncode is not None:  # it has ended by itself; only what it left is being ended
+            return
+        self.ending.stopped_by = by
+        if self._can_clean_up and self.proc.pid is not None and self.limits.clean_up_grace > 0:
+            self.state = State.CLEANING
+            self._deadline = time.monotonic() + self.limits.clean_up_grace
+            self.proc.send_signal(signal.SIGALRM)  # the Task's own handler calls clean_up_timeout()
+        else:
+            self._stop_processes()
+
+    def _stop_processes(self, grace: float | None = None) -> None:
+        self.state = State.STOPPING
+        self._deadline = None
+        with contextlib.suppress(LaunchError):  # that it is gone shows as the end of its socket
+            self.launcher.end(self.run, self.limits.terminate_grace if grace is None else grace)
+
+
+def _descriptor_of(communicator: Communicator) -> Any:
+    if isinstance(communicator, PipeCommunicator):
+        channel = communicator.channel
+        return channel if channel is not None and not channel.closed else None
+    return communicator.fileno() if isinstance(communicator, SocketCommunicator) else None
+
+
+def _received(communicator: Communicator) -> int:
+    """Returns a number that changes as long as more comes in."""
+    channel = getattr(communicator, "channel", None)
+    return getattr(communicator, "received", 0) + (channel.received if channel is not None else 0)

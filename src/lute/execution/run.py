@@ -1,0 +1,471 @@
+"""One run of one Task, from its first row in the record to its last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import lute
+from lute.errors import LaunchError, LuteError, RecordError
+from lute.execution import environment, outcome
+from lute.execution._framing import Unloadable
+from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator, log_line, write_fully
+from lute.execution.launcher import Launcher
+from lute.execution.logging import get_logger
+from lute.execution.plan import Plan, Tasklet, child_command, job_bytes, with_mpi
+from lute.execution.process import Ending, Limits, Supervision
+from lute.io import elog, owner, report
+from lute.io.db import make_folder, record_of, shared_mode
+from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
+from lute.tasks import templates
+from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
+
+if TYPE_CHECKING:
+    from lute.execution.executor import BaseExecutor
+
+logger = get_logger(__name__)
+
+TAIL_LINES, TAIL_BYTES = 20, 8192
+"""How much of a log's end goes into the record."""
+BACKSTOP = 60.0
+"""Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
+
+
+class Run:
+    """The life of one run. `execute()` is all of it."""
+
+    def __init__(
+        self,
+        executor: BaseExecutor,
+        plan: Plan,
+        analysis: DescribedAnalysis,
+        managed_task: str,
+        on_start: Callable[[dict[str, Any]], None] | None,
+        on_log: Callable[[bytes], None] | None,
+    ) -> None:
+        self.executor, self.plan, self.analysis = executor, plan, analysis
+        self.id = new_run_id()
+        self._header = plan.params.lute_config
+        self._start = time.time()
+        self.files = RunFiles.of(self._header.work_dir, self.id, self._start)
+        self._record = record_of(self._header)
+        self._on_start, self._on_log = on_start, on_log
+        self._secrets = environment.secret_values(os.environ)
+        self._communicators: list[Communicator] = []
+        self._supervision: Supervision | None = None
+        self._cancelled_by: str | None = None
+        self._told: TaskResult | None = None
+        self._env: dict[str, str] = {}
+        self._changed: dict[str, str | None] = {}
+        self._command = list(plan.command)
+        self._log = -1
+        self._seen = 0
+        self._shown = 0
+        self._first_row(managed_task)
+
+    # ------------------------------------------------------------------------------------ the life
+
+    def execute(self, launcher: Launcher | None) -> None:
+        """Runs the Task to its end, whatever that is; the analysis and the record say which."""
+        own_launcher = launcher is None
+        ending = Ending()
+        begun = time.monotonic()
+        with self._open_log(), self._signals():
+            if launcher is None:
+                launcher = Launcher.start()  # forked before the record is open and before there are threads
+            try:
+                self._save()
+                if self._on_start:
+                    self._on_start(self.analysis.record)
+                ending = self._start_and_watch(launcher)
+            except (LuteError, OSError) as error:
+                ending.failed = str(error)
+            except KeyboardInterrupt:
+                ending.stopped_by = "Ctrl-C"
+            finally:
+                for communicator in self._communicators:
+                    communicator.clear_communicator()
+                self.files.job.unlink(missing_ok=True)
+                if own_launcher:
+                    launcher.close()
+            self._end(ending, time.monotonic() - begun)
+        self._record.close()
+
+    def _start_and_watch(self, launcher: Launcher) -> Ending:
+        plan = self.plan
+        self._env = self._environment(launcher)
+        self._changed = environment.difference(os.environ, self._env)
+        self.analysis.task_env = self._env
+        for text in plan.warnings:
+            warnings.warn(text, UserWarning, stacklevel=4)
+            self._log_text(f"[lute] {text}")
+        if plan.argv is not None:
+            self._announce_program()
+        if self._cancelled_by:
+            return Ending(stopped_by=self._cancelled_by)
+        return self._watch(launcher)
+
+    def _watch(self, launcher: Launcher) -> Ending:
+        self._communicators = self.executor.fresh_communicators() if self.plan.argv is None else []
+        for communicator in self._communicators:
+            communicator.delayed_setup()
+            self._env |= {k: v for k, v in communicator.environment().items() if k != "LUTE_CHANNEL_FD"}
+        self.analysis.communicator_desc = [str(communicator) for communicator in self._communicators]
+        self._env["LUTE_RUN_ID"] = self.id
+        self._env["LUTE_CONFIGPATH"] = self.plan.config_path
+        self._supervision = supervision = Supervision(
+            launcher,
+            self.id,
+            self._communicators,
+            self._limits(),
+            self._on_message,
+            self._look,
+            can_clean_up=self.plan.argv is None and self.plan.settings.ranks is None,
+        )
+        if self._cancelled_by:  # between the last look and now
+            supervision.cancel(self._cancelled_by)
+        with open(os.devnull, "rb") as nothing:
+            pipe = next((c for c in self._communicators if isinstance(c, PipeCommunicator)), None)
+            child_end = pipe.child_end if pipe else None
+            descriptors = [nothing.fileno(), self._log, self._log]
+            descriptors += [child_end.fileno()] if child_end else []
+            supervision.begin(self._request(launcher), descriptors)
+            if child_end:
+                child_end.close()
+        if self.plan.argv is not None:
+            self._set_running()
+        return supervision.watch()
+
+    def _request(self, launcher: Launcher) -> dict[str, Any]:
+        plan, ranks = self.plan, self.plan.settings.ranks
+        request: dict[str, Any] = {"env": self._env, "cwd": plan.cwd}
+        if plan.argv is not None:
+            argv = plan.argv
+        else:
+            self._write_job()
+            new = plan.settings.interpreter or ranks is not None or environment.needs_new_interpreter(self._changed)
+            if launcher.forked and not new:
+                return {**request, "job": str(self.files.job)}
+            argv = child_command(plan, str(self.files.job))
+        self._command = argv = argv if ranks is None else with_mpi(argv, ranks, self._env)
+        return {**request, "argv": argv}
+
+    def _write_job(self) -> None:
+        limits = self._limits()
+        backstop = limits.clean_up_grace + limits.terminate_grace + BACKSTOP
+        with open(os.open(self.files.job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(job_bytes(self.plan, backstop))
+
+    def _limits(self) -> Limits:
+        header, executor = self._header, self.executor
+        clean_up, terminate = executor.clean_up_grace, executor.terminate_grace
+        return Limits(
+            timeout=float(header.task_timeout),
+            clean_up_grace=header.clean_up_grace if clean_up is None else clean_up,
+            terminate_grace=header.terminate_grace if terminate is None else terminate,
+            poll_interval=executor.poll_interval,
+        )
+
+    def _end(self, ending: Ending, wall_s: float) -> None:
+        result = self.analysis.task_result
+        status, reason = outcome.judge(
+            ending, self._told, self.plan.params, program=self.plan.program, env=self._env, cwd=self.plan.cwd
+        )
+        result.task_status = status
+        if status is TaskStatus.COMPLETED:
+            outcome.result_from_parameters(result, self.plan.params)
+            self._run_tasklets("after")
+        elif not self.plan.program and result.summary in ("", "PENDING"):
+            result.summary = reason
+        self._look()
+        self.analysis.record |= {
+            "reason": environment.hide(reason, self._secrets),
+            "exit_code": ending.exit_code,
+            "signal": ending.signal,
+            "ended": utc(time.time()),
+            "wall_s": round(wall_s, 6),
+            "user_s": ending.user_s,
+            "system_s": ending.system_s,
+            "max_rss_kib": ending.max_rss_kib,
+        }
+        self.process_results()
+
+    # ---------------------------------------------------------------------------------- the record
+
+    def _first_row(self, managed_task: str) -> None:
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        self.analysis.record |= {
+            "id": self.id,
+            "managed_task": managed_task,
+            "reason": "",
+            "exit_code": None,
+            "signal": None,
+            "started": utc(self._start),
+            "ended": None,
+            "host": socket.gethostname(),
+            "log": str(self.files.log),
+            "plots": [],
+            "metrics": {},
+            "versions": {"lute": lute.__version__, "python": python},
+            "workflow": os.environ.get("LUTE_WORKFLOW") or None,
+            "step": None,
+            "attempt": 1,
+            "owner": owner.this_process(),
+        }
+
+    def _save(self) -> None:
+        changed = environment.hide_variables(self._changed, self._secrets)
+        proc = self._supervision.proc if self._supervision else None
+        self.analysis.record |= {
+            "command": environment.hide(self._command, self._secrets),
+            "parameters": environment.hide(plain_parameters(self.plan.params), self._secrets),
+            "environment": changed,
+            "pid": proc.pid if proc else None,
+        }
+        try:
+            row = row_of(self.analysis)
+            row["summary"] = environment.hide(row["summary"], self._secrets)
+            if not self._record.save(row):
+                self._trouble(f"the record {self._record.path} did not take this run; it is kept in {self._record.aside}")
+        except RecordError as error:
+            self._trouble(str(error))
+
+    def process_results(self) -> None:
+        """Puts payload and summary where they are kept, and writes the last row."""
+        header, result = self._header, self.analysis.task_result
+        keeper = outcome.Keeper(self.files, report.summary_folder(header.work_dir, header.experiment, header.run))
+        result.payload, kept = keeper.payload(result.payload)
+        result.summary = keeper.summary(result.summary)
+        for text in keeper.troubles:
+            self._trouble(text)
+        if keeper.run_parameters:
+            failed = elog.post_elog_run_status(keeper.run_parameters)
+            if failed:
+                self._trouble(failed)
+        self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": self._tail()}
+        self._save()
+
+    def explanation(self) -> str:
+        """Returns what a person is told of a run that did not complete."""
+        status, record = self.analysis.task_result.task_status, self.analysis.record
+        lines = [f"Task {self.plan.task} (run {self.id}) {status.name}: {record['reason']}", f"Log: {self.files.log}"]
+        return "\n".join(lines)
+
+    def _trouble(self, text: str) -> None:
+        """Tells of what went wrong beside the run; its outcome stands."""
+        logger.warning("%s", text)
+        self._log_text(f"[lute] {text}")
+
+    # -------------------------------------------------------------------------------------- the log
+
+    @contextlib.contextmanager
+    def _open_log(self) -> Iterator[None]:
+        make_folder(self.files.folder)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        self._log = os.open(self.files.log, flags, 0o600)
+        os.fchmod(self._log, shared_mode(self.files.folder, 0o600))
+        self._times = open(os.open(self.files.times, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w")
+        os.fchmod(self._times.fileno(), shared_mode(self.files.folder, 0o600))
+        try:
+            yield
+        finally:
+            self._look()
+            self._times.close()
+            os.close(self._log)
+            self._log = -1
+
+    def _log_text(self, text: str) -> None:
+        if self._log >= 0:
+            write_fully(self._log, log_line(environment.hide(text, self._secrets)))
+
+    def _look(self) -> None:
+        """Notes when the log has grown, and shows what it has grown by."""
+        size = os.fstat(self._log).st_size
+        if size != self._seen:
+            self._seen = size
+            self._times.write(f"{time.time():.3f} {size}\n")
+            self._times.flush()
+        while self._on_log and self._shown < size:
+            piece = os.pread(self._log, min(1 << 20, size - self._shown), self._shown)
+            if not piece:
+                break
+            self._shown += len(piece)
+            self._on_log(piece)
+
+    def _tail(self) -> str:
+        if self._log < 0:
+            return ""
+        size = os.fstat(self._log).st_size
+        text = os.pread(self._log, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "backslashreplace")
+        return str(environment.hide("\n".join(text.splitlines()[-TAIL_LINES:]), self._secrets))
+
+    # ------------------------------------------------------------------------------------- messages
+
+    def _on_message(self, message: Message, logged: bool) -> None:
+        if message.signal is None:
+            if message.contents is not None and not logged:
+                write_fully(self._log, log_line(message.contents))
+            if message.contents is not None and not isinstance(message.contents, str):
+                self._call_hook("TASK_LOG", message)
+            return
+        if message.signal == "TASK_STARTED":
+            message = Message(self.plan.params, message.signal)
+            self._set_running(hook=message)
+            self._go_ahead()
+            return
+        if message.signal == "TASK_RESULT":
+            self._take_result(message.contents)
+        self._call_hook(message.signal, message)
+
+    def _take_result(self, contents: Any) -> None:
+        if isinstance(contents, TaskResult):
+            self._told = TaskResult(**vars(contents))
+            self.analysis.task_result = contents
+        else:
+            kind = contents.type_name if isinstance(contents, Unloadable) else type(contents).__name__
+            self._trouble(f"a TASK_RESULT came with {kind}, which is no TaskResult")
+
+    def _set_running(self, hook: Message | None = None) -> None:
+        self.analysis.task_result.task_status = TaskStatus.RUNNING
+        if hook is not None:
+            self._save()
+            self._call_hook("TASK_STARTED", hook)
+            self._run_tasklets("before")
+
+    def _go_ahead(self) -> None:
+        for communicator in self._communicators:
+            with contextlib.suppress(OSError):  # the Task is gone; its end is on its way
+                if isinstance(communicator, PipeCommunicator) and communicator.channel:
+                    communicator.channel.control("go")
+                elif isinstance(communicator, SocketCommunicator):
+                    communicator.reply("go")
+
+    def _announce_program(self) -> None:
+        """Raises the events of a program that is started directly, in the order that a Task would."""
+        self._set_running(hook=Message(self.plan.params, "TASK_STARTED"))
+        self._call_hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"))
+        if __debug__:
+            for name, value in self.plan.template_values.items():
+                self._log_text(f"TemplateParameters: {({name: value})}")
+        rendered = self.plan.rendered_template()
+        if rendered is not None:
+            templates.write(*rendered)
+        if __debug__:
+            self._log_text("".join(f"{argument} " for argument in self.plan.command))
+
+    def _call_hook(self, event: str, message: Message) -> None:
+        hook = self.executor.hooks.get(event)
+        if hook is None:
+            return
+        try:
+            hook(self.executor, message, self._supervision.proc if self._supervision else None)
+        except Exception as error:
+            self._trouble(f"the hook for {event} failed: {type(error).__name__}: {error}")
+            self._log_text(traceback.format_exc())
+
+    # ------------------------------------------------------------------------------------- tasklets
+
+    def _run_tasklets(self, when: str) -> None:
+        for tasklet in self.plan.settings.tasklets.get(when, ()):
+            try:
+                with open(os.dup(self._log), "a", buffering=1, errors="backslashreplace") as out:
+                    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                        found = tasklet.function(*tasklet.args)
+            except Exception as error:
+                self._trouble(f"tasklet {tasklet.name} failed: {type(error).__name__}: {error}")
+                self._log_text(traceback.format_exc())
+            else:
+                self._use(tasklet, found)
+
+    def _use(self, tasklet: Tasklet, found: Any) -> None:
+        result = self.analysis.task_result
+        if found is None:
+            return
+        if tasklet.set_result:
+            result.payload = _added(result.payload, found)
+        if tasklet.set_summary:
+            result.summary = _added(result.summary, found)
+
+    # ---------------------------------------------------------------------------------- environment
+
+    def _environment(self, launcher: Launcher) -> dict[str, str]:
+        base = environment.without_ours(os.environ)
+
+        def source(script: str, env: dict[str, str]) -> dict[str, str]:
+            return self._source(launcher, script, env)
+
+        return environment.changed(base, self.plan.settings.changes, source)
+
+    def _source(self, launcher: Launcher, script: str, env: dict[str, str]) -> dict[str, str]:
+        """Returns the environment that a script leaves. bash reads the script; no value reaches its command line.
+
+        Raises:
+            LaunchError: The script does not exist, fails, or takes longer than the Task may.
+        """
+        if not os.path.isfile(script):
+            raise LaunchError(f"the script {script} of shell_source does not exist")
+        left = self.files.folder / "environment"
+        code = 'source "$1" >&2 && exec env -0 >"$2"'
+        argv = ["bash", "--noprofile", "--norc", "-c", code, "lute", script, str(left)]
+        run = f"{self.id}-source"
+        supervision = Supervision(launcher, run, [], self._limits(), lambda *_: None, self._look, can_clean_up=False)
+        with open(os.devnull, "rb") as nothing, _umask(0o077):
+            request = {"argv": argv, "env": {**env, "LUTE_RUN_ID": run}, "cwd": self.plan.cwd}
+            supervision.begin(request, [nothing.fileno(), self._log, self._log])
+            ending = supervision.watch()
+        if ending.exit_code != 0 or not left.exists():
+            why = ending.failed or ending.stopped_by or ending.signal or f"exit status {ending.exit_code}"
+            raise LaunchError(f"the script {script} of shell_source failed: {why}. What it printed is in {self.files.log}")
+        found = environment.parse_env_output(left.read_bytes())
+        left.unlink()
+        return environment.without_ours(found)
+
+    # -------------------------------------------------------------------------------------- signals
+
+    def cancel(self, by: str) -> None:
+        """Stops the run; a second time, at once."""
+        self._cancelled_by = by
+        if self._supervision is not None:
+            self._supervision.cancel(by)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turns Ctrl-C, SIGTERM and SIGHUP into a cancel, where Python lets us: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+        before = {}
+        for number, name in names.items():
+            before[number] = signal.signal(number, lambda *_, name=name: self.cancel(name))
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _added(before: Any, found: Any) -> Any:
+    if isinstance(before, str) and before in ("", "PENDING"):
+        return found
+    return [*before, found] if isinstance(before, list) else [before, found]
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+

@@ -1,0 +1,49 @@
+"""What a site decides, as plain data. The core names no path, host or account; a plug-in's `Facility` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["LAPTOP", "Facility", "current", "use"]
+
+
+@dataclass(frozen=True)
+class Facility:
+    """Where things are and go at a site. Text may use `{experiment}`, `{instrument}` and `{run}`.
+
+    Attributes:
+        name: The site's name.
+        work_dir: Folder for the record and logs of an experiment.
+        summary_dir: Folder for pages of figures; empty for `<work_dir>/summary`.
+        elog_url: Address of the eLog's web service; empty for no eLog.
+        slurm: Options of `sbatch` to start from, such as `{"partition": "milano"}`.
+    """
+
+    name: str = "laptop"
+    work_dir: str = "."
+    summary_dir: str = ""
+    elog_url: str = ""
+    slurm: dict[str, str] = field(default_factory=dict)
+
+    def path(self, template: str, experiment: str, run: object = "") -> str:
+        """Returns a path of this site with its names filled in.
+
+        >>> Facility(work_dir="/data/{instrument}/{experiment}").path("/data/{instrument}/{experiment}", "mfxp1", 1)
+        '/data/mfx/mfxp1'
+        """
+        return template.format(experiment=experiment, instrument=experiment[:3], run=run)
+
+
+LAPTOP = Facility()
+_current = LAPTOP
+
+
+def use(facility: Facility) -> None:
+    """Makes `facility` the one that defaults come from; done when a plug-in that has one is loaded."""
+    global _current
+    _current = facility
+
+
+def current() -> Facility:
+    """Returns the facility that defaults come from."""
+    return _current

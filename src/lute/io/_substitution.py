@@ -1,0 +1,188 @@
+"""`{{ name }}` in the values of a YAML file: pure functions over nested dicts and lists.
+
+    {{ name }}                    an entry of the second document, or else of the header
+    {{ Task.a.b }}                a dotted path; `list.0` or `list[0]` is an item
+    {{ $VAR }}                    an environment variable
+    {{ run:04d }}                 with a format, as Python's `format` takes it
+    {{ $VAR | default("x") }}     a value for what is missing
+
+A value that is one substitution alone keeps its type. A substituted value may hold substitutions itself, in
+any order; a cycle is an error that shows it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lute.errors import did_you_mean
+
+Path = tuple[str | int, ...]
+
+_BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_EXPRESSION = re.compile(
+    r"""^\s*(?P<name>\$?[^\s:|{}$]+)\s*
+        (?:\|\s*default\(\s*(?P<default>.*?)\s*\)\s*)?
+        (?::(?P<format>[^{}]*?))?\s*$""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class SubstitutionError(ValueError):
+    """A substitution that cannot be made; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class _Expression:
+    source: str
+    name: str
+    format: str
+    default: Any
+    has_default: bool
+
+
+def _read_expression(inner: str) -> _Expression:
+    found = _EXPRESSION.match(inner)
+    if not found:
+        raise SubstitutionError(
+            f"{{{{{inner}}}}} is no substitution: write {{{{ name }}}}, {{{{ Task.param }}}}, {{{{ $VAR }}}},"
+            ' {{ run:04d }} or {{ $VAR | default("x") }}'
+        )
+    default, text = None, found["default"]
+    if text is not None:
+        try:
+            default = ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(text, text))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise SubstitutionError(f'default({text}) is no value: put text into quotes, default("{text}")') from None
+    return _Expression(inner.strip(), found["name"], (found["format"] or "").strip(), default, text is not None)
+
+
+def has_substitution(text: str) -> bool:
+    """Returns whether a text holds `{{ ... }}`."""
+    return "{{" in text and _BRACES.search(text) is not None
+
+
+def steps(name: str) -> list[str]:
+    """Returns the parts of a dotted path.
+
+    >>> steps("Task.cells[0].a")
+    ['Task', 'cells', '0', 'a']
+    """
+    return [part for part in re.split(r"[.\[\]]", name) if part]
+
+
+class Substituter:
+    """Substitutes in a pair of documents, each value when it is first asked for.
+
+    Args:
+        documents: What names are looked up in, first to last.
+        environ: What `$VAR` is looked up in.
+        read_scalar: Reads a text as YAML would, so that `{{ $RUN:04d }}` formats a number.
+    """
+
+    def __init__(
+        self,
+        documents: list[Mapping[str, Any]],
+        environ: Mapping[str, str],
+        read_scalar: Callable[[str], Any] = lambda text: text,
+    ) -> None:
+        self._documents = documents
+        self._environ = environ
+        self._read_scalar = read_scalar
+        self._open: list[str] = []
+
+    def value(self, raw: Any) -> Any:
+        """Returns a value with every substitution in it made, in lists and dicts too.
+
+        Raises:
+            SubstitutionError: Something is missing or goes round in a circle.
+        """
+        if isinstance(raw, str):
+            return self._text(raw)
+        if isinstance(raw, list):
+            return [self.value(item) for item in raw]
+        if isinstance(raw, dict):
+            return {self._key(key): self.value(item) for key, item in raw.items()}
+        return raw
+
+    def _key(self, key: Any) -> Any:
+        return self._text(key) if isinstance(key, str) else key
+
+    def _text(self, text: str) -> Any:
+        if "{{" not in text:
+            return text
+        whole = _BRACES.fullmatch(text.strip())
+        if whole and "{{" not in whole[1]:
+            return self._one(whole[1])
+        return _BRACES.sub(lambda found: str(self._one(found[1])), text)
+
+    def _one(self, inner: str) -> Any:
+        expression = _read_expression(inner)
+        value = self._look_up(expression)
+        if not expression.format:
+            return value
+        for candidate in (value, self._read_scalar(value) if isinstance(value, str) else value):
+            try:
+                return format(candidate, expression.format)
+            except (ValueError, TypeError) as error:
+                reason = error
+        raise SubstitutionError(f"{{{{ {expression.source} }}}}: {value!r} has no format {expression.format!r}: {reason}")
+
+    def _look_up(self, expression: _Expression) -> Any:
+        if expression.name in self._open:
+            circle = [*self._open[self._open.index(expression.name) :], expression.name]
+            raise SubstitutionError(f"substitutions go round in a circle: {' -> '.join(circle)}")
+        if expression.name.startswith("$"):
+            found, value = self._from_environment(expression.name[1:])
+        else:
+            found, value = self._from_documents(expression.name)
+        if not found:
+            if expression.has_default:
+                return expression.default
+            raise SubstitutionError(self._missing(expression.name))
+        self._open.append(expression.name)
+        try:
+            return self.value(value)
+        finally:
+            self._open.pop()
+
+    def _from_environment(self, name: str) -> tuple[bool, Any]:
+        return name in self._environ, self._environ.get(name)
+
+    def _from_documents(self, name: str) -> tuple[bool, Any]:
+        for document in self._documents:
+            if name in document:
+                return True, document[name]
+            found, value = self._walk(document, steps(name))
+            if found:
+                return True, value
+        return False, None
+
+    def _walk(self, value: Any, parts: list[str]) -> tuple[bool, Any]:
+        for part in parts:
+            if isinstance(value, str) and has_substitution(value):
+                value = self._text(value)
+            if isinstance(value, Mapping) and part in value:
+                value = value[part]
+            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                return False, None
+        return True, value
+
+    def _missing(self, name: str) -> str:
+        if name.startswith("$"):
+            hint = did_you_mean(name[1:], self._environ)
+            return (
+                f"{{{{ {name} }}}}: the environment variable {name[1:]} is not set.{hint} Set it, or write"
+                f' {{{{ {name} | default("...") }}}}'
+            )
+        known = {str(key) for document in self._documents for key in document}
+        for document in self._documents:
+            inner = document.get(steps(name)[0]) if steps(name) else None
+            if isinstance(inner, Mapping):
+                known |= {f"{steps(name)[0]}.{key}" for key in inner}
+        return f"{{{{ {name} }}}}: there is no {name!r} in this file.{did_you_mean(name, known)}"

@@ -1,0 +1,254 @@
+"""YAML text -> plain values that know their lines. The scalars are those of YAML 1.2's core schema.
+
+PyYAML parses (with libyaml, where it has it); what a plain scalar means is decided here, since PyYAML reads
+YAML 1.1, where `no` is false, `12:30` is 750 and `1e-3` is text. A number with a leading zero is text here.
+Core schema: https://yaml.org/spec/1.2.2/#103-core-schema
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from lute.errors import ConfigError, Problem
+
+try:
+    from yaml.cyaml import CParser as _Parser
+except ImportError:  # PyYAML without libyaml
+    _Parser = None  # type: ignore[assignment, misc]
+
+Path = tuple[str | int, ...]
+Place = tuple[int, int]
+
+_NULL = {"", "~", "null", "Null", "NULL"}
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
+_INT = re.compile(r"[-+]?[0-9]+\Z")
+_OCTAL = re.compile(r"0o[0-7]+\Z")
+_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z")
+_NAN = {".nan", ".NaN", ".NAN"}
+_VERSION = re.compile(r"^%YAML[ \t]+1\.[0-9]+", re.MULTILINE)
+_LONGEST_NUMBER = 4000
+
+_STR, _MAP, _SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+
+
+def read_scalar(text: str) -> Any:
+    """Returns what a plain scalar means by the core schema; a number with a leading zero is text.
+
+    >>> [read_scalar(text) for text in ("1e-3", "no", "12:30", "0012", "0x1f", "null", "")]
+    [0.001, 'no', '12:30', '0012', 31, None, None]
+    """
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if text[0] not in "+-.0123456789" or _LEADING_ZERO.match(text) or len(text) > _LONGEST_NUMBER:
+        return text
+    if _INT.match(text):
+        return int(text)
+    if _OCTAL.match(text) or _HEX.match(text):
+        return int(text, 0)
+    if _FLOAT.match(text):
+        return float(text)
+    if _INFINITE.match(text):
+        return float(text.replace(".", ""))
+    return float("nan") if text in _NAN else text
+
+
+@dataclass
+class Document:
+    """One document of a file.
+
+    Attributes:
+        value: Its content, in plain types.
+        places: Line and column (from 1) of each value, by its path; of a mapping's entry, of its key.
+        texts: How each number was written, by its path.
+        plain: The plain scalars, with their text and place, to compare with YAML 1.1.
+    """
+
+    value: Any = None
+    places: dict[Path, Place] = field(default_factory=dict)
+    texts: dict[Path, str] = field(default_factory=dict)
+    plain: list[tuple[str, Place]] = field(default_factory=list)
+
+
+class _Resolver(yaml.resolver.BaseResolver):
+    """Leaves every plain scalar to us, but says which are plain."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            return "plain" if implicit[0] else _STR
+        return _SEQ if kind is yaml.SequenceNode else _MAP
+
+
+if _Parser is not None:
+
+    class _Composer(_Parser, _Resolver):
+        def __init__(self, text: str) -> None:
+            _Parser.__init__(self, text)
+            _Resolver.__init__(self)
+
+else:
+
+    class _Composer(  # type: ignore[no-redef]
+        yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer, _Resolver
+    ):
+        def __init__(self, text: str) -> None:
+            yaml.reader.Reader.__init__(self, text)
+            yaml.scanner.Scanner.__init__(self)
+            yaml.parser.Parser.__init__(self)
+            yaml.composer.Composer.__init__(self)
+            _Resolver.__init__(self)
+
+
+def read_documents(text: str, file: str) -> list[Document]:
+    """Returns the documents of a YAML text.
+
+    Args:
+        text: The text.
+        file: Its name, for messages.
+
+    Raises:
+        ConfigError: It is no YAML, has a key twice, or a tag that YAML's core schema does not have.
+    """
+    text = _VERSION.sub("%YAML 1.2", text)  # libyaml refuses versions it does not know
+    documents, problems = [], []
+    try:
+        composer = _Composer(text)
+        while composer.check_node():
+            builder = _Builder(file)
+            document = Document()
+            document.value = builder.build(composer.get_node(), (), document)
+            documents.append(document)
+            problems += builder.problems
+    except yaml.MarkedYAMLError as error:
+        problems.append(_syntax_problem(error, file))
+    except (yaml.YAMLError, RecursionError) as error:
+        problems.append(Problem(file, None, None, f"not YAML: {error or 'nested too deeply'}"))
+    if problems:
+        raise ConfigError(problems)
+    return documents
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    what = " ".join(part for part in (error.context, error.problem) if part)
+    place = (mark.line + 1, mark.column + 1) if mark else (None, None)
+    return Problem(file, *place, f"not YAML: {what}")
+
+
+class _Builder:
+    """Builds plain values from nodes."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self._open: set[int] = set()
+
+    def build(self, node: yaml.Node, path: Path, into: Document) -> Any:
+        place = (node.start_mark.line + 1, node.start_mark.column + 1)
+        into.places.setdefault(path, place)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path, place, into)
+        if id(node) in self._open:
+            return self._wrong(place, "an anchor that contains itself")
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                self._check_tag(node.tag, _SEQ, place)
+                return [self.build(item, (*path, number), into) for number, item in enumerate(node.value)]
+            self._check_tag(node.tag, _MAP, place)
+            return self._mapping(node, path, into)
+        finally:
+            self._open.discard(id(node))
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path, place: Place, into: Document) -> Any:
+        text: str = node.value
+        if node.tag == _STR:
+            return text
+        if node.tag == "plain":
+            value = read_scalar(text)
+            into.plain.append((text, place))
+            if type(value) in (int, float):
+                into.texts[path] = text
+            return value
+        return self._tagged(node.tag, text, place)
+
+    def _tagged(self, tag: str, text: str, place: Place) -> Any:
+        kind = {"int": int, "float": float, "bool": bool, "null": type(None)}.get(tag.rsplit(":", 1)[-1])
+        if kind is None or not tag.startswith("tag:yaml.org,2002:"):
+            return self._wrong(place, f"the tag {tag} has no meaning here; remove it")
+        value = read_scalar(text)
+        if kind is float and type(value) is int:
+            return float(value)
+        if type(value) is not kind:
+            return self._wrong(place, f"{text!r} is no {kind.__name__}")
+        return value
+
+    def _mapping(self, node: yaml.MappingNode, path: Path, into: Document) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        merged: dict[Any, Any] = {}
+        seen: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if key_node.tag == "plain" and key_node.value == "<<":
+                merged.update(self._merge(value_node, path, place))
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._wrong(place, 'a key that is no text; a substitution needs quotes: "{{ name }}"')
+                continue
+            key = self._scalar(key_node, (), place, Document())
+            key = key if isinstance(key, (str, int)) and not isinstance(key, bool) else key_node.value
+            if key in seen:
+                self._wrong(place, f"{key!r} stands here a second time; the first is in line {seen[key]}")
+                continue
+            seen[key] = place[0]
+            into.places[(*path, key)] = place
+            found[key] = self.build(value_node, (*path, key), into)
+        return {**merged, **found}
+
+    def _merge(self, node: yaml.Node, path: Path, place: Place) -> dict[Any, Any]:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[Any, Any] = {}
+        for part in reversed(parts):
+            value = self.build(part, path, Document())
+            if not isinstance(value, dict):
+                self._wrong(place, "<< takes a mapping, or a list of mappings")
+                continue
+            merged.update(value)
+        return merged
+
+    def _check_tag(self, tag: str, expected: str, place: Place) -> None:
+        if tag != expected:
+            self._wrong(place, f"the tag {tag} has no meaning here; remove it")
+
+    def _wrong(self, place: Place, message: str) -> None:
+        self.problems.append(Problem(self.file, *place, message))
+
+
+def differences_from_yaml_1_1(document: Document) -> list[tuple[Place, str]]:
+    """Returns where PyYAML would read a plain scalar differently, and how."""
+    found = []
+    for text, place in document.plain:
+        tag = _YAML_1_1.resolve(yaml.ScalarNode, text, (True, False))
+        older = tag.rsplit(":", 1)[-1]
+        newer = {"NoneType": "null"}.get(type(read_scalar(text)).__name__, type(read_scalar(text)).__name__)
+        if older == newer and not (older == "int" and _read_1_1_int(text) != read_scalar(text)):
+            continue
+        article = "text" if newer == "str" else f"a {newer}" if newer != "int" else "an int"
+        older = {"str": "text", "timestamp": "a date", "bool": "a bool"}.get(older, f"{older}")
+        found.append((place, f"{text} is {article} here (YAML 1.2); PyYAML would read {older}"))
+    return found
+
+
+def _read_1_1_int(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+_YAML_1_1 = yaml.resolver.Resolver()

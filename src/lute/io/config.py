@@ -1,0 +1,367 @@
+"""YAML -> one validated `TaskParameters`.
+
+The file has two documents: the header, then a mapping of Task name to parameters. Reading goes in steps, and
+each adds its problems to one list that is raised whole: YAML, what `--set` and friends change, substitutions,
+names, defaults from earlier results, types.
+"""
+
+from __future__ import annotations
+
+import os
+import pprint
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lute import plugins, registry
+from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean
+from lute.execution.debug_utils import LUTE_DEBUG_EXIT
+from lute.io import _yaml, db
+from lute.io._substitution import SubstitutionError, Substituter, steps
+from lute.io.models.base import (
+    AnalysisHeader,
+    TaskParameters,
+    ThirdPartyParameters,
+    fields_marked,
+    values_from_environment,
+)
+from lute.io.models.fields import FromResult
+from lute.tasks import templates
+
+__all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config"]
+
+Reader = Callable[[AnalysisHeader, str, str], Any]
+"""Gives the latest valid value of a parameter or result: `reader(header, task, param)`, or None."""
+
+_NOTHING: Any = object()
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line changes of a YAML file.
+
+    Attributes:
+        experiment: Replaces the header's experiment.
+        run: Replaces the header's run.
+        settings: `Task.param` or a header's name, and the value as YAML text.
+    """
+
+    experiment: str | None = None
+    run: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+def parse_config(
+    task_name: str,
+    config_path: str | os.PathLike[str],
+    *,
+    reader: Reader = db.read_for,
+    overrides: Overrides = Overrides(),
+) -> TaskParameters:
+    """Reads and validates the parameters of one Task.
+
+    Args:
+        task_name: Name of the Task; its model is `<task_name>Parameters`.
+        config_path: The YAML file.
+        reader: Gives values of earlier results for `FromResult` defaults.
+        overrides: What the command line changes.
+
+    Raises:
+        ConfigError: With every problem found, each with file, line and column.
+        TaskNotFoundError: There is no model of that name.
+    """
+    file = read_config(config_path, overrides)
+    parameters, problems = file.parameters(task_name, reader)
+    if problems or parameters is None:
+        raise ConfigError(problems)
+    return parameters
+
+
+def read_config(config_path: str | os.PathLike[str], overrides: Overrides = Overrides()) -> ConfigFile:
+    """Reads the two documents of a YAML file; substitutes and validates nothing yet.
+
+    Raises:
+        ConfigError: The file cannot be read or is not two YAML mappings.
+    """
+    path = str(config_path)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError([Problem(path, None, None, f"cannot be read: {error.strerror}{_beside(path)}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(path, None, None, f"is not UTF-8: {error}")]) from error
+    documents = _yaml.read_documents(text, path)
+    if len(documents) != 2:
+        raise ConfigError([Problem(path, 1, 1, _two_documents(len(documents)))])
+    for document in documents:
+        if document.value is None:
+            document.value = {}
+        if not isinstance(document.value, dict):
+            place = document.places.get((), (1, 1))
+            raise ConfigError([Problem(path, *place, "expected a mapping, `name: value` in each line")])
+    file = ConfigFile(path, *documents)
+    file.override(overrides)
+    return file
+
+
+def _beside(path: str) -> str:
+    folder = os.path.dirname(path) or "."
+    there = [name for name in os.listdir(folder) if name.endswith((".yaml", ".yml"))] if os.path.isdir(folder) else []
+    return did_you_mean(os.path.basename(path), there)
+
+
+def _two_documents(count: int) -> str:
+    return (
+        f"expected two YAML documents, the header and the Tasks' parameters, with a line `---` between them, but"
+        f" found {count}"
+    )
+
+
+@dataclass
+class ConfigFile:
+    """A YAML file that was read.
+
+    Attributes:
+        path: Its path, as it was given.
+        header: Its first document.
+        tasks: Its second document.
+    """
+
+    path: str
+    header: _yaml.Document
+    tasks: _yaml.Document
+    _problems: list[Problem] = field(default_factory=list)
+
+    def override(self, overrides: Overrides) -> None:
+        """Puts in what the command line changes.
+
+        Raises:
+            UsageError: A setting names nothing that there is.
+        """
+        given = {"experiment": overrides.experiment, "run": overrides.run}
+        for name, text in given.items():
+            if text is not None:
+                self.header.value[name] = _yaml.read_scalar(text) if name == "run" else text
+        for name, text in overrides.settings:
+            self._set(name, _read_setting(name, text))
+
+    def _set(self, name: str, value: Any) -> None:
+        parts = steps(name)
+        if len(parts) == 1 and (parts[0] in AnalysisHeader.model_fields or parts[0] in self.header.value):
+            self.header.value[parts[0]] = value
+            return
+        if len(parts) < 2 and name not in self.tasks.value:
+            raise UsageError(
+                f"--set {name}: write Task.param=value, or one of the header's names:"
+                f" {', '.join(AnalysisHeader.model_fields)}"
+            )
+        target, at = self.tasks.value, ()
+        for part in parts[:-1]:
+            target = _step_into(target, part, name)
+            at = (*at, part)
+        self.tasks.texts.pop((*at, parts[-1]), None)
+        if isinstance(target, list) and parts[-1].isdigit() and int(parts[-1]) < len(target):
+            target[int(parts[-1])] = value
+        elif isinstance(target, dict):
+            target[parts[-1]] = value
+        else:
+            raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} has no {parts[-1]!r}")
+
+    def substituter(self) -> Substituter:
+        """Returns what fills in this file's `{{ ... }}`."""
+        return Substituter([self.tasks.value, self.header.value], os.environ, _yaml.read_scalar)
+
+    def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
+        """Returns the validated header, or one with what could be read, and its problems."""
+        values, problems = self._substituted(self.header, self.header.value, ())
+        try:
+            return AnalysisHeader.model_validate(values), problems
+        except ValidationError as error:
+            problems += [self._problem(self.header, (), "header", item) for item in error.errors()]
+            defaults = {"experiment": "", "run": "", "work_dir": os.getcwd()}
+            return AnalysisHeader.model_construct(**{**defaults, **values}), problems
+
+    def parameters(
+        self, task_name: str, reader: Reader = db.read_for
+    ) -> tuple[TaskParameters | None, list[Problem]]:
+        """Returns a Task's validated parameters, or None, and every problem of header and Task.
+
+        Raises:
+            TaskNotFoundError: There is no model of that name.
+        """
+        model: Any = registry.model_of(task_name)
+        header, problems = self.analysis_header()
+        raw = self.tasks.value.get(task_name)
+        raw = {} if raw is None else raw
+        if not isinstance(raw, dict):
+            place = self.tasks.places.get((task_name,), (1, 1))
+            return None, [*problems, Problem(self.path, *place, f"{task_name}: expected a mapping of parameters")]
+        values, found = self._substituted(self.tasks, raw, (task_name,))
+        problems += found
+        values = self._numbers_as_written(model, task_name, values)
+        LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
+        problems += self._fill_from_results(model, task_name, values, header, reader)
+        unknown = self._unknown(model, values)
+        parameters, found = self._validated(model, task_name, values, header, unknown)
+        problems += found
+        problems += self._judge_unknown(model, task_name, values, unknown, parameters)
+        problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
+        return (None if problems else parameters), problems
+
+    def _substituted(
+        self, document: _yaml.Document, raw: Mapping[str, Any], at: _yaml.Path
+    ) -> tuple[dict[str, Any], list[Problem]]:
+        substituter, values, problems = self.substituter(), {}, []
+        for name, value in raw.items():
+            try:
+                values[name] = substituter.value(value)
+            except SubstitutionError as error:
+                problems.append(Problem(self.path, *self._place(document, (*at, name)), f"{'.'.join((*at, str(name)))}: {error}"))
+            except RecursionError:
+                place = self._place(document, (*at, name))
+                problems.append(Problem(self.path, *place, f"{name}: substitutions are nested too deeply"))
+        return values, problems
+
+    def _numbers_as_written(self, model: type[TaskParameters], task: str, values: dict[str, Any]) -> dict[str, Any]:
+        """A number given for a text parameter is the text that was written: `1.10` stays `1.10`."""
+        for name, value in values.items():
+            written = self.tasks.texts.get((task, name))
+            if written is not None and type(value) in (int, float) and name in model.model_fields:
+                if model.model_fields[name].annotation in (str, str | None):
+                    values[name] = written
+        return values
+
+    def _fill_from_results(
+        self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, reader: Reader
+    ) -> list[Problem]:
+        problems = []
+        from_environment = values_from_environment(model, values)
+        for name, source in fields_marked(model, FromResult).items():
+            if name in values or name in from_environment:
+                continue
+            value = reader(header, source.task, source.param)
+            if value is not None:
+                values[name] = value
+            elif model.model_fields[name].is_required():
+                values[name] = _NOTHING
+                problems.append(
+                    Problem(
+                        self.path,
+                        *self._place(self.tasks, (task,)),
+                        f"{task}.{name}: not given, and Task {source.task} has no valid {source.param!r} recorded for"
+                        f" experiment {header.experiment!r}, run {header.run!r}. Run {source.task} first, or give"
+                        f" {name}",
+                    )
+                )
+        return problems
+
+    def _unknown(self, model: type[TaskParameters], values: dict[str, Any]) -> list[str]:
+        known = set(model.model_fields) - {"lute_config"}
+        known |= {field.alias for field in model.model_fields.values() if field.alias}
+        if not issubclass(model, ThirdPartyParameters) and model.model_config.get("extra") != "forbid":
+            return []
+        return [name for name in values if name not in known]
+
+    def _validated(
+        self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, unknown: list[str]
+    ) -> tuple[TaskParameters | None, list[Problem]]:
+        third_party = issubclass(model, ThirdPartyParameters)
+        given = {name: value for name, value in values.items() if third_party or name not in unknown}
+        told = {name for name, value in given.items() if value is _NOTHING}
+        told |= {name for name in self.tasks.value.get(task) or {} if name not in values}
+        given = {str(name): value for name, value in given.items() if value is not _NOTHING}
+        try:
+            return model.model_validate({**given, "lute_config": header}), []
+        except ValidationError as error:
+            return None, [
+                self._problem(self.tasks, (task,), task, item)
+                for item in error.errors()
+                if not (item["type"] == "missing" and item["loc"][0] in told)
+            ]
+        except Exception as error:  # whatever a validator of a plug-in raises is a problem of this Task
+            place = self._place(self.tasks, (task,))
+            return None, [Problem(self.path, *place, f"{task}: a validator of {model.__name__} raised {error!r}")]
+
+    def _judge_unknown(
+        self,
+        model: type[TaskParameters],
+        task: str,
+        values: dict[str, Any],
+        unknown: list[str],
+        parameters: TaskParameters | None,
+    ) -> list[Problem]:
+        if not unknown:
+            return []
+        known = set(model.model_fields) - {"lute_config"}
+        template = _template_name(model, values, parameters)
+        used: set[str] = set()
+        if template:
+            folders = templates.template_folders(self.path, plugins.folders())
+            try:
+                used = templates.variables(template, folders)
+            except TemplateError as error:
+                return [Problem(self.path, *self._place(self.tasks, (task,)), f"{task}: {error}")]
+        see = f" See: lute tasks {task}"
+        without = f", and its template {template} does not use it" if template else ""
+        return [
+            Problem(
+                self.path,
+                *self._place(self.tasks, (task, name)),
+                f"{task} has no parameter {str(name)!r}{without}.{did_you_mean(str(name), known | used) or see}",
+            )
+            for name in unknown
+            if name not in used
+        ]
+
+    def _place(self, document: _yaml.Document, path: Iterable[Any]) -> _yaml.Place:
+        parts = tuple(path)
+        while parts and parts not in document.places:
+            parts = parts[:-1]
+        return document.places.get(parts, (1, 1))
+
+    def _problem(self, document: _yaml.Document, at: _yaml.Path, who: str, error: Any) -> Problem:
+        place = self._place(document, (*at, *error["loc"]))
+        name = ".".join([who, *(str(part) for part in error["loc"])])
+        message = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "missing":
+            return Problem(self.path, *place, f"{name} must be given: it has no default")
+        return Problem(self.path, *place, f"{name}: {message} (got {_short(error['input'])})")
+
+
+def _template_name(
+    model: type[TaskParameters], values: dict[str, Any], parameters: TaskParameters | None
+) -> str | None:
+    """Returns the template of a model, as far as it can be told before or without validation."""
+    if "lute_template_cfg" not in model.model_fields:
+        return None
+    config: Any = getattr(parameters, "lute_template_cfg", None) or values.get("lute_template_cfg")
+    config = config or model.model_fields["lute_template_cfg"].get_default(call_default_factory=True)
+    return config.get("template_name") if isinstance(config, dict) else getattr(config, "template_name", None)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _step_into(target: Any, part: str, name: str) -> Any:
+    if isinstance(target, list) and part.isdigit() and int(part) < len(target):
+        return target[int(part)]
+    if not isinstance(target, dict):
+        raise UsageError(f"--set {name}: there is nothing below {part!r}")
+    if target.get(part) is None:
+        target[part] = {}
+    return target[part]
+
+
+def _read_setting(name: str, text: str) -> Any:
+    """Reads the value of `--set name=value` as YAML: a list or mapping in brackets, else a scalar as it stands."""
+    if text[:1] not in ("[", "{", '"', "'") or text.startswith("{{"):
+        return _yaml.read_scalar(text)
+    try:
+        return _yaml.read_documents(text, f"--set {name}")[0].value
+    except ConfigError as error:
+        raise UsageError(str(error)) from error

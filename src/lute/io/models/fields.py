@@ -1,0 +1,210 @@
+"""How one parameter is written on a command line, and what else is known of it.
+
+The taught spelling is typed metadata, which has no surprises: one value is one argument, a bool is a switch,
+a list is several arguments:
+
+    threads: Annotated[int, Flag("-j")] = 4                          -j 4
+    level: Annotated[int, Flag("--level", sep="=")] = 2              --level=2
+    cache: Annotated[bool, Flag("--cache", negated="--no-cache")]    --cache, or --no-cache
+    cell: Annotated[list[float], KeyValue("unit_cell", join=",")]    unit_cell=79,79,38
+    files: Annotated[list[Path], Positional()]                       a.cbf b.cbf
+
+Models in the older spelling, `Field(..., flag_type="--", rename_param="n")`, are read as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pydantic
+from pydantic.fields import FieldInfo
+
+from lute.errors import ModelError
+
+__all__ = [
+    "Field",
+    "Flag",
+    "FromResult",
+    "IsResult",
+    "KeyValue",
+    "Output",
+    "Positional",
+    "attributes_of",
+    "check_spelling",
+    "metadata_of",
+    "root_validator",
+    "spelling_of",
+    "validator",
+]
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A parameter written as a flag with its value, or as a switch if it is a bool.
+
+    Args:
+        flag: As the program wants it, with its dashes: `-n`, `--name`, `-name`.
+        sep: What stands between flag and value in one argument, such as `=`; None makes two arguments.
+            `""` joins them: `-j4`.
+        negated: The switch to write when a bool is false.
+        join: Writes a list as one value joined with this text.
+        repeat: Writes the flag again for each item of a list.
+    """
+
+    flag: str
+    sep: str | None = None
+    negated: str | None = None
+    join: str | None = None
+    repeat: bool = False
+
+
+@dataclass(frozen=True)
+class Positional:
+    """A parameter written as its value alone; a list is several arguments.
+
+    Args:
+        join: Writes a list as one argument joined with this text.
+    """
+
+    join: str | None = None
+
+
+@dataclass(frozen=True)
+class KeyValue:
+    """A parameter for programs that take `name=value`, such as cctbx and DIALS.
+
+    Args:
+        key: The name; None takes the parameter's own.
+        sep: What stands between.
+        join: Writes a list as one argument joined with this text; without it, each item is an argument of
+            its own, `key=item`.
+    """
+
+    key: str | None = None
+    sep: str = "="
+    join: str | None = None
+
+
+@dataclass(frozen=True)
+class IsResult:
+    """Marks the parameter whose value becomes the payload of the Task's result."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Marks a file or folder that the Task writes: missing or empty at the end, the Task FAILED.
+
+    Args:
+        may_be_empty: Only ask that it exists.
+    """
+
+    may_be_empty: bool = False
+
+
+@dataclass(frozen=True)
+class FromResult:
+    """Takes the default from what another Task gave: its latest valid run in this experiment and run.
+
+    Args:
+        task: Name of the other Task.
+        param: Name of its parameter, or `result` for its payload.
+    """
+
+    task: str
+    param: str = "result"
+
+
+_RENAMED = {"regex": "pattern", "min_items": "min_length", "max_items": "max_length"}
+_DROPPED = {"env", "const", "unique_items", "allow_mutation"}
+_KNOWN = {
+    *("alias", "alias_priority", "allow_inf_nan", "coerce_numbers_to_str", "decimal_places", "default_factory"),
+    *("deprecated", "description", "discriminator", "examples", "exclude", "fail_fast", "field_title_generator"),
+    *("frozen", "ge", "gt", "init", "init_var", "json_schema_extra", "kw_only", "le", "lt", "max_digits"),
+    *("max_length", "min_length", "multiple_of", "pattern", "repr", "serialization_alias", "strict", "title"),
+    *("union_mode", "validate_default", "validation_alias"),
+}
+
+
+def Field(default: Any = ..., **keywords: Any) -> Any:
+    """Describes a parameter: pydantic's `Field`, which also takes attributes of our own and of older models.
+
+    Args:
+        default: The value when none is given; `...` for a parameter that must be given.
+        **keywords: What pydantic's `Field` takes (also by its version 1 names `regex`, `min_items`,
+            `max_items`), and `flag_type`, `rename_param`, `is_result`, or any other attribute of the
+            parameter, such as `unit`.
+    """
+    own = {key: value for key, value in keywords.items() if key not in _KNOWN | _DROPPED | set(_RENAMED)}
+    passed = {_RENAMED.get(key, key): value for key, value in keywords.items() if key not in own}
+    passed = {key: value for key, value in passed.items() if key not in _DROPPED}
+    if own:
+        passed["json_schema_extra"] = {**(passed.get("json_schema_extra") or {}), **own}
+    return pydantic.Field(default, **passed)
+
+
+def attributes_of(field: FieldInfo) -> dict[str, Any]:
+    """Returns a parameter's own attributes, such as `flag_type`, in whichever spelling they were given."""
+    extra = field.json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def metadata_of(field: FieldInfo, kind: type[Decorated]) -> Any:
+    """Returns the parameter's typed metadata of one kind, or None."""
+    return next((item for item in field.metadata if isinstance(item, kind)), None)
+
+
+def check_spelling(where: str, field: FieldInfo) -> None:
+    """Checks how a parameter is to be written.
+
+    Raises:
+        ModelError: Its `flag_type` is not one there is.
+    """
+    flag_type = attributes_of(field).get("flag_type")
+    if flag_type not in (None, "-", "--", ""):
+        raise ModelError(
+            f'{where}: flag_type is {flag_type!r}, but can be "-", "--" or "" (positional). '
+            f'For any other flag use Annotated[..., Flag("{flag_type}name")].'
+        )
+
+
+def spelling_of(field: FieldInfo) -> dict[str, Any]:
+    """Returns how a parameter is written on a command line, as plain data."""
+    attributes = attributes_of(field)
+    for kind in (Flag, Positional, KeyValue):
+        found = metadata_of(field, kind)
+        if found is not None:
+            attributes["spelling"] = {"kind": kind.__name__, **vars(found)}
+    return attributes
+
+
+def _without_noise(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls one of pydantic's older functions without its deprecation warning, here and nowhere else."""
+
+    @functools.wraps(make)
+    def quiet(*args: Any, **keywords: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pydantic.PydanticDeprecatedSince20)
+            return make(*args, **keywords)
+
+    return quiet
+
+
+@_without_noise
+def validator(*fields: str, **keywords: Any) -> Callable[[Decorated], Decorated]:
+    """pydantic's older `@validator(..., pre=, always=, each_item=)`, with no deprecation warning."""
+    keywords.pop("check_fields", None)
+    return _without_noise(pydantic.validator(*fields, check_fields=False, **keywords))
+
+
+@_without_noise
+def root_validator(*function: Any, pre: bool = False, **keywords: Any) -> Any:
+    """pydantic's older `@root_validator`, bare or with `pre=`, with no deprecation warning."""
+    keywords.pop("skip_on_failure", None)
+    make = _without_noise(pydantic.root_validator(pre=pre, skip_on_failure=not pre, **keywords))
+    return make(*function) if function else make

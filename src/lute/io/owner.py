@@ -1,0 +1,36 @@
+"""Which process owns a run: told by host, pid and start time, so that a reused pid is no owner."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+
+@functools.cache
+def boot_id() -> str:
+    """Returns the kernel's id of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_time(pid: int) -> str | None:
+    """Returns when a process started, in the kernel's ticks since boot; None if it is gone or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = text[text.rindex(")") + 2 :].split()
+    return None if state in "ZX" else fields[18]
+
+
+def this_process() -> dict[str, Any]:
+    """Returns what tells this process from every other."""
+    return {"pid": os.getpid(), "started": start_time(os.getpid()), "boot": boot_id()}
+
+
+def is_gone(owner: dict[str, Any]) -> bool:
+    """Returns whether an owner on this host does not live any more; False if that cannot be told."""
+    if not owner.get("pid"):
+        return False
+    return owner["boot"] != boot_id() or start_time(owner["pid"]) != owner["started"]

@@ -1,0 +1,110 @@
+"""What the record keeps of a run: its files, and its row."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_run_id() -> str:
+    """Returns an id for a run: 12 letters and digits that sort by time, with no letter taken for another."""
+    number = (int(time.time() * 1000) << 20) | secrets.randbits(20)
+    text = ""
+    for _ in range(12):
+        number, digit = divmod(number, 32)
+        text = _ALPHABET[digit] + text
+    return text
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The names of all files of a run, in `<work_dir>/lute.runs/<date>/<id>/`."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, work_dir: str, run_id: str, now: float) -> RunFiles:
+        """Returns the files of a run that starts at `now` (s since the epoch)."""
+        date = time.strftime("%Y-%m-%d", time.gmtime(now))
+        return cls(Path(work_dir).absolute() / "lute.runs" / date / run_id)
+
+    @property
+    def log(self) -> Path:
+        """What the Task and its children printed."""
+        return self.folder / "log"
+
+    @property
+    def times(self) -> Path:
+        """When the log had which size: lines of seconds since the epoch and bytes."""
+        return self.folder / "log.times"
+
+    @property
+    def job(self) -> Path:
+        """What a child is to run; there only while it starts and runs."""
+        return self.folder / "job"
+
+    def kept(self, name: str, suffix: str) -> Path:
+        """Returns where a value that is no JSON is kept."""
+        return self.folder / f"{name}{suffix}"
+
+
+def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
+    """Returns the whole row of a run; what is not known of an analysis made by hand is empty."""
+    result, params = analysis.task_result, analysis.task_parameters
+    row: dict[str, Any] = dict(analysis.record)
+    row.setdefault("id", new_run_id())
+    analysis.record["id"] = row["id"]
+    row["task"] = result.task_name
+    row["status"] = result.task_status.name
+    row["valid"] = result.task_status is TaskStatus.COMPLETED
+    row["summary"] = result.summary if isinstance(result.summary, str) else plain(result.summary)
+    row["summary"] = row["summary"] if isinstance(row["summary"], str) else str(row["summary"])
+    row.setdefault("payload", plain(result.payload))
+    row["impl_schemas"] = result.impl_schemas
+    if params is not None:
+        row.setdefault("experiment", params.lute_config.experiment)
+        row.setdefault("run", str(params.lute_config.run))
+        row.setdefault("parameters", plain_parameters(params))
+    row.setdefault("started", utc(time.time()))
+    row.setdefault("log", "")
+    row.setdefault("attempt", 1)
+    return row
+
+
+def plain_parameters(params: Any) -> dict[str, Any]:
+    """Returns parameters as JSON's own types; `TemplateParameters` are their value."""
+    found = {}
+    for name, value, _ in params.command_line_fields():
+        found[name] = plain(getattr(value, "params", value) if type(value).__name__ == "TemplateParameters" else value)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Returns a value in JSON's own types: models as dicts, paths and what is left as text."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)):
+        number = value if type(value) in (int, float) else (int(value) if isinstance(value, int) else float(value))
+        return str(number) if isinstance(number, float) and number - number != 0 else number
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump())
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
+
+
+def utc(seconds: float) -> str:
+    """Returns a time as ISO 8601 in UTC, to the microsecond."""
+    whole = int(seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e6):06d}Z"

@@ -1,0 +1,51 @@
+"""What is known by name: parameter models, Tasks and managed Tasks.
+
+Models and Tasks enter when their classes are made, managed Tasks when the module that names them is loaded
+(`lute.plugins`). A later definition of a name replaces an earlier one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Optional
+
+from lute.errors import TaskNotFoundError, did_you_mean
+
+models: dict[str, type] = {}
+tasks: dict[str, type] = {}
+managed: dict[str, Any] = {}
+
+BUILT_IN = {
+    "Test": "lute.tasks.test",
+    "TestSocket": "lute.tasks.test",
+    "TestWriteOutput": "lute.tasks.test",
+    "TestReadOutput": "lute.tasks.test",
+    "TestBinary": None,
+    "TestBinaryErr": None,
+}
+"""Tasks that come with `lute`, and the module of each that is not a program."""
+BUILT_IN_MODELS = "lute.io.models.tests"
+
+
+def model_of(task_name: str) -> type:
+    """Returns the parameter model `<task_name>Parameters`.
+
+    Raises:
+        TaskNotFoundError: There is no such model.
+    """
+    name = f"{task_name}Parameters"
+    if name not in models and task_name in BUILT_IN:
+        importlib.import_module(BUILT_IN_MODELS)
+    if name not in models:
+        known = [model.removesuffix("Parameters") for model in models] + list(BUILT_IN)
+        hint = did_you_mean(task_name, known) or " Was its plug-in given with -p or LUTE_PLUGINS?"
+        raise TaskNotFoundError(f"there is no Task {task_name!r}: no model is named {name!r}.{hint}")
+    return models[name]
+
+
+def task_of(task_name: str) -> Optional[type]:
+    """Returns the class of a Task that was defined or that comes with `lute`; None for other names."""
+    module = BUILT_IN.get(task_name)
+    if task_name not in tasks and module:
+        importlib.import_module(module)
+    return tasks.get(task_name)

@@ -1,0 +1,212 @@
+"""The child: reads its job, runs one Task, and chooses the exit code.
+
+    python -m lute.tasks JOB_FILE
+
+The job is two frames: what to load, and the parameters. The same code runs in a process that the launcher
+forked, in a new interpreter, as one of many MPI ranks, and under a Python that has nothing installed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__" and not __package__:  # run as a file, by a Python that may not have lute installed
+    del sys.path[0]  # this folder: its dataclasses.py must not hide Python's own
+    import importlib.util
+
+    _home = __file__.rsplit("/", 2)[0]
+    _spec = importlib.util.spec_from_file_location("lute", f"{_home}/__init__.py", submodule_search_locations=[_home])
+    assert _spec is not None and _spec.loader is not None
+    sys.modules["lute"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["lute"])
+
+import atexit
+import importlib
+import io
+import os
+import runpy
+import signal
+import socket
+import threading
+import traceback
+import warnings
+from typing import Any, NoReturn, Optional, Union
+
+from lute.errors import LuteError
+from lute.execution import ipc
+from lute.execution._framing import Decoder, Unloadable
+from lute.execution.debug_utils import DebugExit
+from lute.tasks.dataclasses import TaskStatus
+from lute.tasks.task import Task
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the Task of a job file in this interpreter. Returns the exit code."""
+    _open_streams()
+    channel = ipc.task_channel()
+    if channel is not None and os.environ.pop("LUTE_CHANNEL_FD", None):
+        channel.log = os.dup(1)
+    return _run(arguments[0])
+
+
+def be_forked(job: str, env: dict[str, str], cwd: str, descriptors: list[int]) -> NoReturn:
+    """Turns a process that the launcher has just forked into the one that runs a Task.
+
+    Args:
+        job: The job file.
+        env: The environment, whole.
+        cwd: The working directory.
+        descriptors: Standard input, output and error, and the Task's end of the channel.
+    """
+    code = 1
+    try:
+        os.setsid()
+        for number, descriptor in enumerate(descriptors[:3]):
+            os.dup2(descriptor, number)
+        _forget_the_parent(env, cwd)
+        _open_streams()
+        ipc.adopt(ipc.Channel(socket.socket(fileno=os.dup(descriptors[3])), log=os.dup(1)))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        code = _run(job)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(code)
+
+
+def _forget_the_parent(env: dict[str, str], cwd: str) -> None:
+    """Puts back what a new interpreter would have: environment, signals, warnings, random numbers."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    atexit._clear()
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    warnings.resetwarnings()
+    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", category)
+    warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
+    warnings.showwarning = _show_warning
+    sys.excepthook = sys.__excepthook__
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()  # type: ignore[attr-defined]
+
+
+def _show_warning(
+    message: Union[Warning, str], category: type, filename: str, lineno: int, file: Any = None, line: Optional[str] = None
+) -> None:
+    (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
+def _open_streams() -> None:
+    """Opens standard output and error with no buffer: the log has everything at once and in order."""
+    sys.stdin = open(os.devnull)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        raw = io.FileIO(number, "w", closefd=False)
+        stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[arg-type]
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _run(job_file: str) -> int:
+    """Returns the exit code of a Task, after its result was sent."""
+    try:
+        task = _prepare(job_file)
+    except SystemExit as error:
+        return _code_of(error)
+    except BaseException as error:
+        traceback.print_exc()
+        _tell_unprepared(error)
+        return 1
+    try:
+        task.run()
+    except SystemExit as error:
+        return _code_of(error)
+    except BaseException:  # run() has shown it and sent the result
+        return 1
+    return 0 if task.result.task_status is TaskStatus.COMPLETED else 1
+
+
+def _code_of(error: SystemExit) -> int:
+    if isinstance(error, DebugExit):
+        return 0
+    if error.code is not None and not isinstance(error.code, int):
+        print(error.code, file=sys.stderr)
+    return error.code if isinstance(error.code, int) and error.code else 1
+
+
+def _tell_unprepared(error: BaseException) -> None:
+    channel = ipc.task_channel()
+    if channel is not None:
+        channel.control({"unprepared": traceback.format_exception_only(type(error), error)[-1].strip()})
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):  # closed by the Task, or the disk is full
+            continue
+
+
+def _prepare(job_file: str) -> Task:
+    """Loads what a job names and makes its Task.
+
+    Raises:
+        LuteError: The Task or its parameters cannot be loaded here.
+    """
+    decoder = Decoder()
+    with open(job_file, "rb") as file:
+        data = file.read()
+    head_end = int.from_bytes(data[:8], "big")
+    decoder.feed(data[8 : 8 + head_end])
+    job = decoder.frames()[0].contents
+    task_class = _load(job)
+    decoder.feed(data[8 + head_end :])  # only now: the parameters are of classes that the job loads
+    params = decoder.frames()[0].contents
+    if isinstance(params, Unloadable):
+        raise LuteError(f"the parameters of {job['task']} cannot be loaded here: {params.reason}")
+    task_class._under_executor = True
+    task_class._backstop = job["backstop"]
+    made: Task = task_class(params=params, use_mpi=True) if job["use_mpi"] else task_class(params=params)
+    return made
+
+
+def _load(job: dict[str, Any]) -> Any:
+    """Returns the Task's class, from its own module or from the plug-ins."""
+    sys.path += [folder for folder in job["path"] if folder not in sys.path]
+    if job["task_module"]:
+        return getattr(importlib.import_module(job["task_module"]), job["task"])
+    from lute import plugins
+    from lute.tasks import import_task
+
+    for spec in job["plugins"]:
+        plugins.load(spec)
+    for name, path in job["modules"]:
+        if name == "__main__":
+            _load_main(path)
+        elif name not in sys.modules:
+            importlib.import_module(name)
+    return import_task(job["task"])
+
+
+def _load_main(path: str) -> None:
+    """Loads the script that defines a Task, as `multiprocessing` does; a forked child has it already."""
+    main_module = vars(sys.modules["__main__"])
+    if main_module.get("__file__") == path:
+        return
+    for name, value in runpy.run_path(path, run_name="__lute_main__").items():
+        if getattr(value, "__module__", None) == "__lute_main__":
+            value.__module__ = "__main__"
+        main_module.setdefault(name, value)
+
+
+if __name__ == "__main__":
+    _code = main(sys.argv[1:])
+    _flush()
+    sys.exit(_code)

@@ -1,0 +1,145 @@
+"""Parameters -> the arguments of a program. Pure functions; the rules are on one page here.
+
+Three spellings are read. The typed one (`lute.io.models.fields`) is the one to write: one value is one
+argument, a bool is a switch, a list is several. The two older ones, `flag_type` and bare names, are kept as
+people's models know them, splitting of text at spaces included.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+Attributes = dict[str, Any]
+
+
+def template_values(params: Any) -> dict[str, Any]:
+    """Returns the parameters that are variables of the template, by name."""
+    fields = params.command_line_fields()
+    return {name: value.params for name, value, _ in fields if _is_a(value, "TemplateParameters")}
+
+
+def written_fields(params: Any) -> list[tuple[str, Any, Attributes]]:
+    """Returns the parameters that belong on the command line, in the order of the model."""
+    never = ("AnalysisHeader", "TemplateConfig", "TemplateParameters")
+    fields = params.command_line_fields()
+    return [field for field in fields if field[0] != "executable" and not _is_a(field[1], *never)]
+
+
+def _is_a(value: Any, *names: str) -> bool:
+    """Judges a type by name: under a Python of its own a Task sees stand-ins for the models."""
+    kinds = [getattr(value, "_type_name", None), *(kind.__name__ for kind in type(value).__mro__)]
+    return any(name in kinds for name in names)
+
+
+def left_out(value: Any) -> bool:
+    """Returns whether a value means "not given" on a command line; 0 and False are values."""
+    return value is None or (isinstance(value, str) and value == "")
+
+
+def arguments(
+    fields: Iterable[tuple[str, Any, Attributes]], short_eq: bool = False, long_eq: bool = False
+) -> list[str]:
+    """Returns the arguments for parameters, in order.
+
+    Args:
+        fields: Name, value and attributes of each parameter that belongs on the command line.
+        short_eq: `-x=value` as one argument (the model's `short_flags_use_eq`).
+        long_eq: `--name=value` as one argument (the model's `long_flags_use_eq`).
+    """
+    found: list[str] = []
+    for name, value, attributes in fields:
+        if left_out(value):
+            continue
+        spelling = attributes.get("spelling")
+        if spelling is not None:
+            found += _typed(name, value, spelling)
+        elif attributes.get("flag_type") is not None:
+            found += _flag_type(attributes["flag_type"], _written_name(name, attributes), value, short_eq, long_eq)
+        else:
+            warnings.warn(
+                f"parameter {name!r} does not say how it is written: use Annotated[..., Flag(...)] or"
+                " Positional(), or Field(..., flag_type=...)",
+                category=PendingDeprecationWarning,
+                stacklevel=2,
+            )
+            found += _bare(name, _written_name(name, attributes), value, short_eq, long_eq)
+    return found
+
+
+def _written_name(name: str, attributes: Attributes) -> str:
+    return attributes.get("rename_param") or name
+
+
+# ---------------------------------------------------------------------------------- typed metadata
+
+
+def _typed(name: str, value: Any, spelling: Attributes) -> list[str]:
+    kind = spelling["kind"]
+    if kind == "Flag":
+        return _typed_flag(value, spelling)
+    items = _items(value, spelling["join"])
+    if kind == "Positional":
+        return items
+    return [f"{spelling['key'] or name}{spelling['sep']}{item}" for item in items]
+
+
+def _typed_flag(value: Any, spelling: Attributes) -> list[str]:
+    flag, sep = spelling["flag"], spelling["sep"]
+    if isinstance(value, bool):
+        if value:
+            return [flag]
+        return [spelling["negated"]] if spelling["negated"] is not None else []
+    items = _items(value, spelling["join"])
+    if not items:
+        return []
+    if sep is not None:
+        return [f"{flag}{sep}{item}" for item in items]
+    if spelling["repeat"]:
+        return [part for item in items for part in (flag, item)]
+    return [flag, *items]
+
+
+def _items(value: Any, join: Any) -> list[str]:
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        return [as_text(value)]
+    items = [as_text(item) for item in value if not left_out(item)]
+    return [join.join(items)] if join is not None and items else items
+
+
+# --------------------------------------------------------------------------------- older spellings
+
+
+def _flag_type(flag_type: str, name: str, value: Any, short_eq: bool, long_eq: bool) -> list[str]:
+    if flag_type == "":
+        return _separate(value)
+    flag = flag_type + name
+    if flag_type == "--" and isinstance(value, bool):
+        return [flag] if value else []
+    if short_eq if flag_type == "-" else long_eq:
+        return [f"{flag}={as_text(value)}"]
+    return [flag, *_separate(value)]
+
+
+def _bare(name: str, written: str, value: Any, short_eq: bool, long_eq: bool) -> list[str]:
+    if len(name) == 1:
+        return _flag_type("-", written, value, short_eq, long_eq)
+    if "p_arg" in name:
+        return _separate(value)
+    if value is True and long_eq:
+        return [f"--{written}=True"]
+    return _flag_type("--", written, value, short_eq, long_eq)
+
+
+def _separate(value: Any) -> list[str]:
+    """A text with a space in it is several arguments in the older spellings."""
+    if isinstance(value, str) and " " in value:
+        return value.split()
+    return [as_text(value)]
+
+
+def as_text(value: Any) -> str:
+    """Returns a value as Python's `str` writes it; a nested model as its dict."""
+    dump = getattr(value, "model_dump", None)
+    return str(dump() if dump is not None else value)

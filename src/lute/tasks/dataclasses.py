@@ -1,0 +1,93 @@
+"""What a Task is found to be and what it gives: status, result, plots, description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from lute.io.models.base import TaskParameters
+
+__all__ = ["DescribedAnalysis", "ElogSummaryPlots", "RenderedPage", "TaskResult", "TaskStatus"]
+
+
+class TaskStatus(Enum):
+    """Where a Task is in its life."""
+
+    PENDING = 0
+    """Not yet run: queued, or waiting for earlier Tasks."""
+    RUNNING = 1
+    """Running now."""
+    COMPLETED = 2
+    """Ran to its end with no fatal error."""
+    FAILED = 3
+    """Ended with a fatal error."""
+    STOPPED = 4
+    """Suspended, perhaps for a while."""
+    CANCELLED = 5
+    """Ended from outside before it completed or failed."""
+    TIMEDOUT = 6
+    """Ended because its time was over."""
+
+
+@dataclass
+class TaskResult:
+    """What a Task gives back.
+
+    Attributes:
+        task_name: The Task's class name.
+        task_status: How it ended, or where it is.
+        summary: A short text for people.
+        payload: The result itself: text, a dict, an array, `ElogSummaryPlots`, any object, or a tuple or
+            list of these.
+        impl_schemas: Names of the schemas the output conforms to, several joined with `;`.
+    """
+
+    task_name: str
+    task_status: TaskStatus
+    summary: Any
+    payload: Any
+    impl_schemas: Optional[str] = None
+
+
+@dataclass
+class ElogSummaryPlots:
+    """A page of figures for the eLog and the web page.
+
+    Attributes:
+        display_name: Path on disk and in the eLog: `"scans/my_motor_scan"` is the page `my_motor_scan`
+            under the tab `scans`.
+        figures: A panel `Tabs`, a holoviews element or a matplotlib `Figure`.
+    """
+
+    display_name: str
+    figures: Any
+
+
+@dataclass
+class RenderedPage:
+    """The figures of an `ElogSummaryPlots` as one self-contained HTML page, made where they were drawn."""
+
+    html: str
+
+
+@dataclass
+class DescribedAnalysis:
+    """All an Executor knows of the run of a Task.
+
+    Attributes:
+        task_result: What the Task gave.
+        task_parameters: The validated parameters; None before they are read.
+        task_env: The environment of the Task's process.
+        poll_interval: Longest time between two looks where there is nothing to wait on, in s.
+        communicator_desc: A description of each communicator.
+        record: What is kept of the run, by the keys of `lute show --json`; empty before it started.
+    """
+
+    task_result: TaskResult
+    task_parameters: Optional[TaskParameters]
+    task_env: dict[str, str]
+    poll_interval: float
+    communicator_desc: list[str]
+    record: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,328 @@
+"""The base classes of Tasks, and the life of one: start, before, run, after, result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from abc import ABC, abstractmethod
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, Optional
+
+from lute import registry
+from lute.errors import TaskTimedOut, UsageError
+from lute.execution import ipc
+from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
+from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
+from lute.tasks import command_line, figures, templates
+from lute.tasks.dataclasses import TaskResult, TaskStatus
+
+if TYPE_CHECKING:
+    from lute.io.models.base import TaskParameters, ThirdPartyParameters
+
+__all__ = ["Task", "ThirdPartyTask"]
+
+
+class TimeIsOver(BaseException):
+    """Ends a Task's `_run` from within the timer; no `except Exception` of a Task stops it."""
+
+
+class _Timer:
+    """The real-time interval timer of a Task. Only the main thread can have its handler."""
+
+    def __init__(self, seconds: float, handler: Any) -> None:
+        self._active = threading.current_thread() is threading.main_thread()
+        if self._active:
+            self._old_handler = signal.signal(signal.SIGALRM, handler)
+            self._old_timer = signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def undo(self) -> None:
+        if self._active:
+            self._active = False
+            signal.setitimer(signal.ITIMER_REAL, *self._old_timer)
+            signal.signal(signal.SIGALRM, self._old_handler)
+
+
+class Task(ABC):
+    """A piece of analysis in Python. Write `_run`; put what it found into `self._result`.
+
+    Args:
+        params: The validated parameters. They say nothing about execution, such as cores or queue.
+        use_mpi: Whether all ranks of an MPI program run this Task: they meet at start and end, and rank 0
+            alone speaks.
+
+    Attributes:
+        name: The name of the class.
+    """
+
+    _under_executor = False
+    """Whether a parent owns this Task's time; set by `lute.tasks.__main__`."""
+    _backstop = 0.0
+    """Time that the own timer runs beyond the parent's, in s."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        registry.tasks[cls.__name__] = cls
+
+    def __init__(self, *, params: TaskParameters, use_mpi: bool = False) -> None:
+        self.name = type(self).__name__
+        self._result = TaskResult(self.name, TaskStatus.PENDING, "PENDING", "")
+        self._task_parameters = params
+        self._use_mpi = use_mpi
+        self._in_run = False
+        self._timer = _Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)
+        self._change_folder(getattr(params.Config, "run_directory", None))
+
+    def _change_folder(self, folder: Optional[str]) -> None:
+        if not folder:
+            return
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            warnings.warn(
+                f"the run_directory {folder} cannot be used ({error.strerror}): {self.name} runs in {os.getcwd()}",
+                category=UserWarning,
+                stacklevel=3,
+            )
+
+    @property
+    def result(self) -> TaskResult:
+        """What the Task has given so far."""
+        return self._result
+
+    def __call__(self) -> None:
+        self.run()
+
+    def run(self) -> None:
+        """Runs the whole Task; not to be changed by subclasses.
+
+        Raises:
+            TaskTimedOut: The time was over, and there is no Executor.
+            Exception: Whatever a step raised. The status is FAILED then.
+        """
+        self._in_run = True
+        try:
+            self._signal_start()
+            self._pre_run()
+            self._run()
+            self._post_run()
+            if self._result.task_status is TaskStatus.RUNNING:
+                self._result.task_status = TaskStatus.COMPLETED
+        except TimeIsOver:
+            self._end_timed_out()
+        except BaseException as error:
+            self._end_failed(error)
+            raise
+        finally:
+            self._timer.undo()
+        self._signal_result()
+        if self._result.task_status is TaskStatus.TIMEDOUT and not self._under_executor:
+            raise TaskTimedOut(f"{self.name}: {self._result.summary}")
+
+    @abstractmethod
+    def _run(self) -> None:
+        """The analysis."""
+
+    def _pre_run(self) -> None:
+        """What comes before the analysis; nothing, unless a subclass has something."""
+
+    def _post_run(self) -> None:
+        """What comes after the analysis; nothing, unless a subclass has something."""
+
+    def clean_up_timeout(self) -> None:
+        """What must be put in order before the process ends because its time is over or it was cancelled."""
+
+    def _on_time_over(self, number: int, frame: Optional[FrameType]) -> None:
+        self._timer.undo()
+        self._result.task_status = TaskStatus.TIMEDOUT
+        try:
+            self.clean_up_timeout()
+        except Exception:
+            traceback.print_exc()
+        if self._in_run:
+            raise TimeIsOver
+        self._end_timed_out()
+        raise TaskTimedOut(f"{self.name}: {self._result.summary}")
+
+    def _end_timed_out(self) -> None:
+        self._result.task_status = TaskStatus.TIMEDOUT
+        if self._result.summary in ("", "PENDING"):
+            self._result.summary = f"stopped after its {self._task_parameters.lute_config.task_timeout} s"
+
+    def _end_failed(self, error: BaseException) -> None:
+        self._timer.undo()
+        self._result.task_status = TaskStatus.FAILED
+        self._result.summary = traceback.format_exception_only(type(error), error)[-1].strip()
+        if isinstance(error, DebugExit):
+            self._result.task_status = TaskStatus.CANCELLED
+            self._result.summary = f"stopped because {error.env_var} is set"
+        elif isinstance(error, SystemExit):
+            self._result.summary = f"the Task left by sys.exit({error.code!r}) before it finished"
+        if self._under_executor and not isinstance(error, DebugExit):
+            traceback.print_exception(type(error), error, error.__traceback__)
+            sys.stderr.flush()
+        self._signal_result(meet=False)
+
+    # ---------------------------------------------------------------------------------- messages
+
+    def _report_to_executor(self, msg: Message) -> None:
+        """Sends one message to the Executor. All messages arrive once, whole and in order.
+
+        Args:
+            msg: Text without a signal becomes a line of the log. Other contents go to the Executor's hooks.
+
+        Raises:
+            ProtocolError: The signal is not one of `LUTE_SIGNALS`.
+        """
+        communicator: Communicator
+        if msg.contents is None or isinstance(msg.contents, str):
+            communicator = PipeCommunicator()
+        else:
+            communicator = SocketCommunicator()
+        communicator.delayed_setup()
+        communicator.write(msg)
+        communicator.clear_communicator()
+
+    def _signal_start(self) -> None:
+        self._result.task_status = TaskStatus.RUNNING
+        if self._is_speaker():
+            self._report_to_executor(Message(contents=self._task_parameters, signal="TASK_STARTED"))
+        if self._under_executor and self._is_speaker(meet=False):
+            self._wait_for_go_ahead()
+        self._meet()
+
+    def _wait_for_go_ahead(self) -> None:
+        channel = ipc.task_channel()
+        while channel is not None:
+            frame = channel.receive()
+            if frame is None:
+                raise SystemExit("the Executor is gone")
+            if frame.kind == ipc.CONTROL and frame.contents == "go":
+                return
+
+    def _signal_result(self, meet: bool = True) -> None:
+        if self._is_speaker(meet=meet):
+            if self._under_executor:
+                figures.render_result(self._result)
+            self._report_to_executor(Message(contents=self.result, signal="TASK_RESULT"))
+
+    def _is_speaker(self, meet: bool = True) -> bool:
+        """Returns whether this is the process that speaks, after all ranks have met."""
+        if not self._use_mpi:
+            return True
+        if meet:
+            self._meet()
+        from mpi4py import MPI
+
+        return bool(MPI.COMM_WORLD.Get_rank() == 0)
+
+    def _meet(self) -> None:
+        if self._use_mpi:
+            from mpi4py import MPI
+
+            MPI.COMM_WORLD.Barrier()
+
+
+class ThirdPartyTask(Task):
+    """A program with arguments made from its parameters; it replaces the Task's process.
+
+    Args:
+        params: Parameters with the field `executable`.
+
+    Raises:
+        UsageError: There is no `executable`.
+    """
+
+    def __init__(self, *, params: ThirdPartyParameters, use_mpi: bool = False) -> None:
+        super().__init__(params=params, use_mpi=use_mpi)
+        self._cmd: str = str(getattr(params, "executable", "") or "")
+        if not self._cmd:
+            self._timer.undo()
+            raise UsageError(f"{type(params).__name__} names no program: give it a field `executable`")
+        self._args_list: list[str] = [self._cmd]
+        self._template_context: dict[str, Any] = {}
+
+    def _add_to_jinja_context(self, param_name: str, value: Any) -> None:
+        """Makes a value a variable of the template.
+
+        Args:
+            param_name: The variable's name.
+            value: Its value, of any type.
+        """
+        added = {param_name: value}
+        if __debug__:
+            self._report_to_executor(Message(contents=f"TemplateParameters: {added}"))
+        self._template_context.update(added)
+
+    def _template_to_config_file(self) -> None:
+        """Renders the model's template to its output path.
+
+        Files written: `lute_template_cfg.output_path`, as UTF-8.
+
+        Raises:
+            TemplateError: The template or a variable is missing.
+        """
+        wanted = getattr(self._task_parameters, "lute_template_cfg", None)
+        if wanted is None or not self._template_context:
+            return
+        text = templates.render(wanted.template_name, self._template_folders, self._template_context)
+        templates.write(text, wanted.output_path)
+
+    @property
+    def _template_folders(self) -> list[str]:
+        from lute import plugins
+
+        return templates.template_folders(os.environ.get("LUTE_CONFIGPATH"), plugins.folders())
+
+    def _pre_run(self) -> None:
+        """Makes the arguments and renders the template."""
+        super()._pre_run()
+        params = self._task_parameters
+        for name, value in command_line.template_values(params).items():
+            self._add_to_jinja_context(param_name=name, value=value)
+        settings = params.Config
+        self._args_list += command_line.arguments(
+            command_line.written_fields(params),
+            short_eq=getattr(settings, "short_flags_use_eq", False),
+            long_eq=getattr(settings, "long_flags_use_eq", False),
+        )
+        self._template_to_config_file()
+
+    def _formatted_command(self) -> str:
+        """Returns the command line as text, each argument followed by a space."""
+        return "".join(f"{argument} " for argument in self._args_list)
+
+    def _signal_start(self) -> None:
+        super()._signal_start()
+        if self._is_speaker(meet=False):
+            self._report_to_executor(Message(signal="NO_PICKLE_MODE"))
+
+    def _run(self) -> NoReturn:
+        """Replaces the process by the program; PATH is searched.
+
+        Raises:
+            OSError: The program cannot be started.
+        """
+        if __debug__:
+            self._report_to_executor(Message(contents=self._formatted_command()))
+        LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
+        self._timer.undo()
+        channel = ipc.task_channel()
+        if channel is not None:
+            channel.control({"exec": self._args_list})
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _reset_signals()
+        os.environ.pop("LUTE_CHANNEL_FD", None)
+        os.execvp(self._cmd, self._args_list)
+
+
+def _reset_signals() -> None:
+    """Gives the program default signal actions and an empty mask; Python ignores SIGPIPE and SIGXFSZ."""
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP) and signal.getsignal(number) is not None:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
