@@ -74,6 +74,7 @@ def parse_config(
         TaskNotFoundError: There is no model of that name.
     """
     file = read_config(config_path, overrides)
+    file.load_plugins()
     parameters, problems = file.parameters(task_name, reader)
     if problems or parameters is None:
         raise ConfigError(problems)
@@ -169,6 +170,17 @@ class ConfigFile:
             target[parts[-1]] = value
         else:
             raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} has no {parts[-1]!r}")
+
+    def load_plugins(self) -> None:
+        """Loads the plug-ins that the header names, relative to this file.
+
+        Raises:
+            PluginError: One of them does not exist or cannot be imported.
+        """
+        named = self.header.value.get("plugins") or []
+        for spec in [named] if isinstance(named, str) else named:
+            text = str(self.substituter().value(spec))
+            plugins.load(os.path.join(os.path.dirname(os.path.abspath(self.path)), text) if text.endswith(".py") else text)
 
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""

@@ -26,7 +26,7 @@ from lute.tasks.dataclasses import DescribedAnalysis
 if TYPE_CHECKING:
     from lute.io.models.base import AnalysisHeader
 
-__all__ = ["Record", "read_for", "read_latest_db_entry", "record_analysis_db", "record_of"]
+__all__ = ["Record", "read_for", "read_latest_db_entry", "record_analysis_db", "record_at", "record_of"]
 
 logger = get_logger(__name__)
 
@@ -390,8 +390,22 @@ def on_network(path: Path) -> bool:
 
 
 def record_of(header: AnalysisHeader) -> Record:
-    """Returns the record that a YAML's header names."""
-    return Record(Path(header.work_dir) / FILE_NAME)
+    """Returns the record that a YAML's header names, or else `$LUTE_DATABASE`, or else the work folder's."""
+    return record_at(header.database or os.environ.get("LUTE_DATABASE") or Path(header.work_dir) / FILE_NAME)
+
+
+def record_at(place: str | os.PathLike[str]) -> Record:
+    """Returns the record at a path, or at a URL `sqlite:///path`.
+
+    Raises:
+        RecordError: It is a URL of another kind.
+    """
+    text = str(place)
+    if text.startswith("sqlite:///"):
+        return Record(text.removeprefix("sqlite:///"))
+    if "://" in text:
+        raise RecordError(f"the record {text.split('://')[0]}://... is of no kind that this version knows: give a path")
+    return Record(Path(text) / FILE_NAME if os.path.isdir(text) else text)
 
 
 def read_for(header: AnalysisHeader, task: str, param: str) -> Any:

@@ -156,6 +156,7 @@ class AnalysisHeader(BaseModel, extra="allow"):
         validate_default=True,
     )
     database: str = Field("", description="URL of the record; `<work_dir>/lute.db` if not given.")
+    plugins: list[str] | str = Field([], description="Python files, relative to this one, or modules to load.")
     clean_up_grace: float = Field(5.0, description="Time for a Task's own clean-up when it is stopped, in s.", ge=0)
     terminate_grace: float = Field(3.0, description="Time between SIGTERM and SIGKILL, in s.", ge=0)
 

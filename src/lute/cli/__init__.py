@@ -1,0 +1,83 @@
+"""The command `lute`: one module a command, loaded when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import lute
+from lute.errors import LuteError, UsageError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "init": "write a project that runs: YAML, a Python file with Tasks, a template, a workflow",
+    "run": "run one managed Task, or a Task by its name",
+    "check": "validate a YAML file: every problem, with file, line and column",
+    "tasks": "list Tasks and managed Tasks, or the parameters of one",
+    "schema": "print the JSON Schema of the YAML, for editors",
+    "history": "list what ran",
+    "show": "show one run",
+    "log": "print the log of a run",
+}
+
+NOTHING_STARTED = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}\n{self.format_usage().strip()}\nTry: {self.prog} --help")
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Returns the parser of the whole command, or of one command to save the time of the others.
+
+    Args:
+        only: The command whose arguments are added; None adds all.
+    """
+    parser = _Parser(prog="lute", description=lute.__doc__ and lute.__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"lute {lute.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if only in (None, name):
+            importlib.import_module(f"lute.cli.{name}").add_arguments(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command. Returns its exit code: this and `lute.tasks.__main__` are the only places that choose one.
+
+    Args:
+        argv: The arguments after `lute`; `sys.argv` if not given.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    named = next((item for item in arguments if not item.startswith("-")), None)
+    try:
+        parser = build_parser(only=named if named in COMMANDS else None)
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help(sys.stderr)
+            return NOTHING_STARTED
+        return int(importlib.import_module(f"lute.cli.{options.command}").execute(options))
+    except LuteError as error:
+        if "--json" in arguments:
+            print(json.dumps({"error": str(error)}))
+        print(f"lute: {error}", file=sys.stderr)
+        return NOTHING_STARTED
+    except BrokenPipeError:  # `lute history | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130

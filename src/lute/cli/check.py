@@ -1,0 +1,107 @@
+"""`lute check`: validates a YAML file."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from lute import managed_tasks, registry
+from lute.cli import common
+from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, nearest
+from lute.execution.plan import Settings, make_plan
+from lute.io._yaml import differences_from_yaml_1_1
+from lute.io.config import ConfigFile
+from lute.io.models.base import AnalysisHeader
+
+PROBLEMS_FOUND = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("names", metavar="NAME", nargs="*", help="managed Tasks or Tasks; all in the file if not given")
+    common.add_options(parser, config_required=True)
+    parser.epilog = "exit status: 0 all is well, 1 problems were found, 2 the file could not be looked at"
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    notes: list[Problem] = []
+    checked: list[str] = []
+    try:
+        file = common.open_config(options)
+        assert file is not None
+        checked = [_task_name(name) for name in options.names] or tasks_in(file)
+        problems = problems_of(file, checked)
+        notes = notes_on(file, bool(options.names))
+    except ConfigError as error:
+        problems = error.problems
+    if options.json:
+        common.print_json({"ok": not problems, "tasks": checked, "problems": _plain(problems), "notes": _plain(notes)})
+        return PROBLEMS_FOUND if problems else 0
+    for problem in problems:
+        print(problem)
+    for note in [] if options.quiet else notes:
+        print(f"{note} (note)")
+    if not problems and not options.quiet:
+        print(f"{common.config_path(options)}: all is well with {', '.join(checked) or 'the header; it names no Task'}")
+    return PROBLEMS_FOUND if problems else 0
+
+
+def _plain(problems: list[Problem]) -> list[dict[str, Any]]:
+    return [problem._asdict() for problem in problems]
+
+
+def _task_name(name: str) -> str:
+    executor = managed_tasks.find(name)
+    if executor is not None:
+        return executor.task_name
+    registry.model_of(name)
+    return name
+
+
+def tasks_in(file: ConfigFile) -> list[str]:
+    """Returns the Tasks that a file has parameters for."""
+    found = []
+    for name in file.tasks.value:
+        try:
+            registry.model_of(str(name))
+        except TaskNotFoundError:
+            continue
+        found.append(str(name))
+    return found
+
+
+def problems_of(file: ConfigFile, tasks: list[str]) -> list[Problem]:
+    """Returns every problem of the header and of the given Tasks, once each, in the order of the file."""
+    found: dict[Problem, None] = dict.fromkeys(file.analysis_header()[1])
+    for task in tasks:
+        parameters, problems = file.parameters(task)
+        found |= dict.fromkeys(problems)
+        if parameters is not None:
+            try:
+                make_plan(parameters, task, file.path, Settings()).rendered_template()
+            except LuteError as error:
+                found[Problem(file.path, *file.tasks.places.get((task,), (None, None)), f"{task}: {error}")] = None
+    return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
+def notes_on(file: ConfigFile, only_named: bool) -> list[Problem]:
+    """Returns what may not be meant: near misses of names, and scalars that PyYAML would read differently."""
+    notes = []
+    for document in (file.header, file.tasks):
+        notes += [Problem(file.path, *place, text) for place, text in differences_from_yaml_1_1(document)]
+    for name in file.header.value:
+        close = nearest(str(name), AnalysisHeader.model_fields)
+        if close and name not in AnalysisHeader.model_fields:
+            place = file.header.places[(name,)]
+            notes.append(Problem(file.path, *place, f"{name!r} means nothing to lute. Did you mean {close!r}?"))
+    if only_named:
+        return notes
+    known = {model.removesuffix("Parameters") for model in registry.models} | set(registry.BUILT_IN)
+    for name, value in file.tasks.value.items():
+        close = nearest(str(name), known)
+        if isinstance(value, dict) and close and name not in known:
+            place = file.tasks.places[(name,)]
+            notes.append(Problem(file.path, *place, f"there is no Task {name!r}. Did you mean {close!r}?"))
+    return notes

@@ -1,0 +1,130 @@
+"""What several commands share: their options, the record they look at, tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lute import plugins
+from lute.errors import UsageError
+from lute.io.config import ConfigFile, Overrides, read_config
+from lute.io.db import FILE_NAME, Record, record_at, record_of
+
+
+def add_options(parser: argparse.ArgumentParser, *, config_required: bool = False) -> None:
+    """Adds the options that work on every command that reads a file or the record."""
+    group = parser.add_argument_group("common options")
+    group.add_argument("-c", "--config", metavar="FILE", help="the YAML file; $LUTE_CONFIGPATH if not given")
+    group.add_argument("-e", "--experiment", metavar="NAME", help="experiment, instead of the header's")
+    group.add_argument("-r", "--run", metavar="NUMBER", help="acquisition run, instead of the header's")
+    group.add_argument(
+        "-p",
+        "--plugin",
+        metavar="FILE_OR_MODULE",
+        action="append",
+        default=[],
+        help="load Tasks from a Python file or module; may be repeated; also $LUTE_PLUGINS",
+    )
+    group.add_argument("--db", metavar="PATH", help="the record, instead of <work_dir>/lute.db")
+    group.add_argument("--json", action="store_true", help="print JSON on standard output")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice for everything")
+    group.add_argument("-q", "--quiet", action="store_true", help="say less; do not copy the log")
+    parser.set_defaults(config_required=config_required)
+
+
+def set_up(options: argparse.Namespace) -> None:
+    """Sets logging as `-v` and `-q` say, and loads the plug-ins."""
+    level = logging.ERROR if options.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)]
+    logging.basicConfig(level=level, format="lute: %(message)s", stream=sys.stderr)
+    plugins.load_all(options.plugin)
+
+
+def config_path(options: argparse.Namespace) -> str | None:
+    """Returns the YAML file that was asked for.
+
+    Raises:
+        UsageError: The command needs one, and none was given.
+    """
+    path = options.config or os.environ.get("LUTE_CONFIGPATH")
+    if not path and options.config_required:
+        raise UsageError("which YAML file? Give -c FILE. To write one that works: lute init")
+    return path or None
+
+
+def overrides(options: argparse.Namespace) -> Overrides:
+    """Returns what the command line changes of the YAML file."""
+    settings = [split_setting(text) for text in getattr(options, "set", None) or []]
+    if options.db:
+        settings.append(("database", os.path.abspath(options.db)))
+    return Overrides(options.experiment, options.run, tuple(settings))
+
+
+def split_setting(text: str) -> tuple[str, str]:
+    """Returns name and value of `name=value`.
+
+    Raises:
+        UsageError: There is no `=`.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"--set {text}: write Task.param=value")
+    return name.strip(), value
+
+
+def open_config(options: argparse.Namespace) -> ConfigFile | None:
+    """Returns the YAML file, with the plug-ins that its header names loaded; None if none was given."""
+    path = config_path(options)
+    if path is None:
+        return None
+    file = read_config(path, overrides(options))
+    file.load_plugins()
+    return file
+
+
+def open_record(options: argparse.Namespace) -> Record:
+    """Returns the record that the options mean, brought up to date."""
+    file = open_config(options)
+    if file is not None:
+        record = record_of(file.analysis_header()[0])
+    else:
+        record = record_at(options.db or os.environ.get("LUTE_DATABASE") or FILE_NAME)
+    if record.path.exists() or record.aside.is_dir():
+        record.refresh()
+    return record
+
+
+def print_json(value: Any) -> None:
+    """Prints JSON on standard output."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table; the last column is as wide as it needs."""
+    texts = [[str("" if cell is None else cell).replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(head), *texts]) for column in range(len(head) - 1)]
+    for line in [head, *texts]:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        print("  ".join([*cells, line[-1]]).rstrip())
+
+
+def when(iso: str | None) -> str:
+    """Returns a time of the record as people read it, in this machine's time zone."""
+    if not iso:
+        return ""
+    from datetime import datetime
+
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def seconds(value: float | None) -> str:
+    """Returns a time span as people read it."""
+    if value is None:
+        return ""
+    if value < 100:
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s" if value < 3600 else f"{value / 3600:.1f} h"

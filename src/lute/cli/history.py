@@ -1,0 +1,63 @@
+"""`lute history`: what ran, newest first."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+
+from lute.cli import common
+from lute.cli.run import public
+from lute.tasks.dataclasses import TaskStatus
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("-t", "--task", metavar="NAME", action="append", help="only runs of this Task; may be repeated")
+    parser.add_argument(
+        "--status",
+        metavar="STATUS",
+        action="append",
+        type=str.upper,
+        choices=[status.name for status in TaskStatus],
+        help=f"only runs with this status ({', '.join(status.name for status in TaskStatus)}); may be repeated",
+    )
+    parser.add_argument("-n", "--limit", metavar="N", type=int, help="at most N runs")
+    parser.add_argument("--recover", action="store_true", help="take in runs that the database could not take, and say which")
+    common.add_options(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    with common.open_record(options) as record:
+        if options.recover:
+            for identity in record.recover():
+                print(f"recovered run {identity}", file=sys.stderr)
+        limit = options.limit
+        if limit is None and not options.json and sys.stdout.isatty():
+            limit = max(shutil.get_terminal_size().lines - 3, 5)
+        rows = record.find(
+            tasks=options.task, statuses=options.status, experiment=options.experiment, run=options.run, limit=limit
+        )
+    if options.json:
+        common.print_json([public(row) for row in rows])
+        return 0
+    cells = [
+        (
+            row["id"],
+            common.when(row["started"]),
+            row["experiment"],
+            row["run"],
+            row["managed_task"] or row["task"],
+            row["status"] + ("" if row["valid"] or row["status"] != "COMPLETED" else " (invalid)"),
+            common.seconds(row["wall_s"]),
+            row["summary"] if row["status"] == "COMPLETED" else row["reason"],
+        )
+        for row in rows
+    ]
+    if cells:
+        common.print_table(("ID", "STARTED", "EXPERIMENT", "RUN", "TASK", "STATUS", "TIME", "SUMMARY"), cells)
+    else:
+        print("no run is recorded that fits", file=sys.stderr)
+    return 0

@@ -1,0 +1,182 @@
+"""`lute run`: runs one managed Task."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from lute import managed_tasks, plugins, registry
+from lute.cli import common
+from lute.errors import TaskFailed, TaskNotFoundError, did_you_mean
+from lute.execution import environment
+from lute.execution.executor import BaseExecutor, Executor
+from lute.io._schema import PUBLIC
+from lute.io.rows import plain_parameters
+
+EXIT_CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143}
+CTRL_C = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("name", metavar="NAME", help="a managed Task, or a Task, which then runs under `Executor`")
+    parser.add_argument(
+        "-s",
+        "--set",
+        metavar="Task.param=value",
+        action="append",
+        help="change a value of the YAML file for this run; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the command line, templates and environment changes; start nothing",
+    )
+    common.add_options(parser, config_required=True)
+    parser.epilog = (
+        "exit status: 0 COMPLETED, 1 FAILED, 2 nothing was started, 124 TIMEDOUT,\n"
+        "             130 cancelled by Ctrl-C, 143 cancelled otherwise"
+    )
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    path = common.config_path(options)
+    common.open_config(options)
+    executor, managed_task = find(options.name)
+    if options.dry_run:
+        return _dry_run(executor, str(path), options)
+    copy_log = None if options.quiet else _copy_to_stderr
+    with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
+        try:
+            analysis = executor.execute_task(
+                path, overrides=common.overrides(options), managed_task=managed_task, on_log=copy_log
+            )
+            failure = None
+        except TaskFailed as error:
+            analysis, failure = error.analysis, error
+    row = analysis.record | {"task": executor.task_name, "status": analysis.task_result.task_status.name}
+    row |= {"summary": analysis.task_result.summary, "impl_schemas": analysis.task_result.impl_schemas}
+    row["valid"] = failure is None
+    if options.json:
+        common.print_json(public(row | {"experiment": _header(analysis).experiment, "run": str(_header(analysis).run)}))
+    else:
+        print_result(row)
+    if failure is not None:
+        _tell_failure(str(failure), row, shown=copy_log is not None)
+    return exit_code(row)
+
+
+def find(name: str) -> tuple[BaseExecutor, str]:
+    """Returns the Executor for a managed Task's or a Task's name, and the managed Task's name if it is one.
+
+    Raises:
+        TaskNotFoundError: There is neither.
+    """
+    executor = managed_tasks.find(name)
+    if executor is not None:
+        return executor, name
+    try:
+        registry.model_of(name)
+    except TaskNotFoundError as error:
+        names = [*managed_tasks.known(), *registry.BUILT_IN, *(model.removesuffix("Parameters") for model in registry.models)]
+        hint = did_you_mean(name, names) or " See: lute tasks"
+        given = ", ".join(plugins.loaded()) or "none: give one with -p FILE, or name it in the header's `plugins:`"
+        raise TaskNotFoundError(
+            f"there is no managed Task and no Task {name!r}.{hint}\nPlug-ins loaded: {given}"
+        ) from error
+    return Executor(name), ""
+
+
+def exit_code(row: Mapping[str, Any]) -> int:
+    """Returns the exit code that stands for how a run ended."""
+    if row["status"] == "CANCELLED" and "Ctrl-C" in row["reason"]:
+        return CTRL_C
+    return EXIT_CODES.get(row["status"], 1)
+
+
+def public(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a run as `--json` prints it."""
+    return {name: row.get(name) for name in PUBLIC}
+
+
+def print_result(row: Mapping[str, Any]) -> None:
+    """Prints a run's result in a few lines."""
+    name = row.get("managed_task") or row["task"]
+    print(f"{name} {row['status']} in {common.seconds(row.get('wall_s'))} (run {row['id']})")
+    for label, text in (("reason", row["reason"]), ("summary", row["summary"]), ("result", row.get("payload"))):
+        if text not in ("", None) and not (label == "reason" and row["status"] == "COMPLETED"):
+            print(f"  {label:<8} {_short(text)}")
+    for page in row.get("plots") or []:
+        print(f"  page     file://{page}")
+    print(f"  log      {row['log']}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict) and {"type", "path", "size"} <= value.keys():
+        return f"{value['type']} in {value['path']}"
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _copy_to_stderr(piece: bytes) -> None:
+    sys.stderr.flush()
+    sys.stderr.buffer.write(piece)
+    sys.stderr.buffer.flush()
+
+
+def _tell_failure(text: str, row: Mapping[str, Any], shown: bool) -> None:
+    print(f"lute: {text}", file=sys.stderr)
+    if not shown and row.get("log_tail"):
+        print("The log ends:", file=sys.stderr)
+        print("\n".join(f"  {line}" for line in row["log_tail"].splitlines()), file=sys.stderr)
+
+
+def _header(analysis: Any) -> Any:
+    return analysis.task_parameters.lute_config
+
+
+def _dry_run(executor: BaseExecutor, path: str, options: argparse.Namespace) -> int:
+    plan = executor.plan(path, common.overrides(options))
+    base = environment.without_ours(os.environ)
+    scripts: list[str] = []
+
+    def not_sourced(script: str, env: dict[str, str]) -> dict[str, str]:
+        scripts.append(script)
+        return env
+
+    env = environment.changed(base, plan.settings.changes, not_sourced)
+    secrets = environment.secret_values(base, env)
+    changed = environment.hide_variables(environment.difference(base, env), secrets)
+    rendered = plan.rendered_template()
+    shown: dict[str, Any] = {
+        "task": plan.task,
+        "command": environment.hide(plan.command, secrets),
+        "cwd": plan.cwd,
+        "environment": changed,
+        "sourced": scripts,
+        "templates": [{"path": rendered[1], "text": environment.hide(rendered[0], secrets)}] if rendered else [],
+        "parameters": environment.hide(plain_parameters(plan.params), secrets),
+        "warnings": plan.warnings,
+    }
+    if options.json:
+        common.print_json(shown)
+        return 0
+    print(shlex.join(shown["command"]))
+    print(f"  in        {plan.cwd}")
+    for name, value in changed.items():
+        print(f"  set       {name}={shlex.quote(value)}" if value is not None else f"  unset     {name}")
+    for script in scripts:
+        print(f"  source    {script} (not sourced now: nothing is started)")
+    for text in plan.warnings:
+        print(f"  warning   {text}")
+    for template in shown["templates"]:
+        print(f"  writes    {template['path']}:")
+        print("\n".join(f"    {line}" for line in template["text"].splitlines()))
+    return 0

@@ -1,0 +1,70 @@
+"""`lute schema`: the JSON Schema of the YAML."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from lute import plugins, registry
+from lute.cli import common
+from lute.cli.tasks import runnable
+from lute.io.models.base import AnalysisHeader, fields_marked
+from lute.io.models.fields import FromResult
+
+SUBSTITUTION = {"type": "string", "pattern": "\\{\\{.*\\}\\}"}
+"""In the YAML any value may be a substitution instead."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    common.add_options(parser)
+    parser.epilog = "for an editor with a YAML language server: lute schema > lute.schema.json, and as the file's\nfirst line:  # yaml-language-server: $schema=lute.schema.json"
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    common.open_config(options)
+    plugins.load_entry_points()
+    importlib.import_module(registry.BUILT_IN_MODELS)
+    common.print_json(schema())
+    return 0
+
+
+def schema() -> dict[str, Any]:
+    """Returns the schema that each of the two documents conforms to one branch of."""
+    models: list[Any] = [AnalysisHeader, *(registry.model_of(name) for name in runnable())]
+    names, content = models_json_schema([(model, "validation") for model in models])
+    definitions = content.get("$defs", {})
+    for model in models:
+        name = names[(model, "validation")]["$ref"].rsplit("/", 1)[-1]
+        _as_written(model, definitions[name])
+    tasks = {}
+    for model in models[1:]:
+        tasks[model.__name__.removesuffix("Parameters")] = {"anyOf": [names[(model, "validation")], {"type": "null"}]}
+    header = names[(AnalysisHeader, "validation")]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A lute YAML file: the header, then parameters by Task",
+        "anyOf": [header, {"type": "object", "properties": tasks}],
+        "$defs": definitions,
+    }
+
+
+def _as_written(model: Any, definition: dict[str, Any]) -> None:
+    """Changes a model's schema to what people write: no header in a Task, substitutions anywhere."""
+    properties = definition.get("properties", {})
+    not_required = {"lute_config"}
+    if model is not AnalysisHeader:
+        properties.pop("lute_config", None)
+        not_required |= set(fields_marked(model, FromResult))
+    required = [name for name in definition.get("required", []) if name not in not_required]
+    definition.pop("required", None)
+    if required:
+        definition["required"] = required
+    for name, about in properties.items():
+        kept = {key: about.pop(key) for key in ("title", "description", "default") if key in about}
+        properties[name] = {"anyOf": [about, SUBSTITUTION], **kept}

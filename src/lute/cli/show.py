@@ -1,0 +1,49 @@
+"""`lute show`: all that is kept of one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from typing import Any
+
+from lute.cli import common
+from lute.cli.run import public
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("id", metavar="ID", help="the run's id, the start of it, or `last`")
+    common.add_options(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    with common.open_record(options) as record:
+        row = record.get(options.id)
+    if options.json:
+        common.print_json(public(row))
+        return 0
+    for name, value in public(row).items():
+        if value not in (None, "", [], {}):
+            _print_entry(name, value)
+    if row["status"] != "COMPLETED" and row["log_tail"]:
+        print("the log ends")
+        print("\n".join(f"  {line}" for line in row["log_tail"].splitlines()))
+    return 0
+
+
+def _print_entry(name: str, value: Any) -> None:
+    if name == "command":
+        print(f"{name:<14}{shlex.join(value)}")
+    elif name in ("started", "ended"):
+        print(f"{name:<14}{common.when(value)}")
+    elif isinstance(value, dict):
+        print(name)
+        for key, item in value.items():
+            print(f"  {key:<20} {item if isinstance(item, str) else json.dumps(item)}")
+    elif isinstance(value, list):
+        print("\n".join(f"{name if number == 0 else '':<14}{item}" for number, item in enumerate(value)))
+    else:
+        print(f"{name:<14}{value}")
