@@ -1,0 +1,96 @@
+"""What all tests share: a project in a folder of its own, and the real command run in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LUTE = [sys.executable, "-m", "lute"]
+
+
+@dataclass
+class Outcome:
+    """What a command did; it prints itself in a failed assertion."""
+
+    argv: list[str]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, read as JSON."""
+        return json.loads(self.out)
+
+    def __repr__(self) -> str:
+        return f"{' '.join(self.argv)}\nexit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+class Project:
+    """A folder with a YAML file and a plug-in, where the real `lute` is run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env: dict[str, str] = {k: v for k, v in os.environ.items() if not k.startswith(("LUTE_", "RUN", "EXPERIMENT"))}
+
+    def write(self, name: str, text: str) -> Path:
+        """Writes a file, its text dedented."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+        return path
+
+    def config(self, tasks: str = "{}", header: str = "") -> Path:
+        """Writes `config.yaml`: a header with the plug-in `tasks.py` if there is one, and the Tasks' parameters."""
+        plugins = "plugins: [tasks.py]\n" if (self.folder / "tasks.py").exists() else ""
+        fixed = f"experiment: exp1\nrun: 7\ntask_timeout: 60\nwork_dir: {json.dumps(str(self.folder))}\n{plugins}"
+        body = textwrap.dedent(tasks).strip("\n")
+        return self.write("config.yaml", f"{fixed}{textwrap.dedent(header).strip()}\n---\n{body}\n")
+
+    def lute(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60) -> Outcome:
+        """Runs `lute` in the folder and waits for its end."""
+        return self.run([*LUTE, *arguments], env=env, timeout=timeout)
+
+    def run(self, argv: list[str], env: Mapping[str, str] | None = None, timeout: float = 60) -> Outcome:
+        """Runs any command in the folder and waits for its end."""
+        done = subprocess.run(
+            argv,
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        out, err = (stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
+        return Outcome(argv, done.returncode, out, err)
+
+    def run_task(self, name: str, *arguments: str, **keywords: Any) -> dict[str, Any]:
+        """Runs `lute run NAME -c config.yaml --json`. Returns the JSON object, with the exit code as `returncode`."""
+        outcome = self.lute("run", name, "-c", "config.yaml", "--json", "-q", *arguments, **keywords)
+        assert outcome.out, outcome
+        return {**outcome.json, "returncode": outcome.code, "stderr": outcome.err}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project in a folder of its own."""
+    return Project(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No variable of the caller's reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("LUTE_") or name in ("EXPERIMENT", "RUN", "RUN_NUM", "SLURM_NTASKS"):
+            monkeypatch.delenv(name)
+    yield
