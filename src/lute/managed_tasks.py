@@ -1,7 +1,7 @@
 """The managed Tasks by name: ready-to-run Executors, those of plug-ins too.
 
-    from lute.managed_tasks import Tester
-    Tester.execute_task("config.yaml")
+from lute.managed_tasks import Tester
+Tester.execute_task("config.yaml")
 """
 
 from __future__ import annotations

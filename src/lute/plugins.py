@@ -125,7 +125,8 @@ def _import_file(path: str) -> ModuleType:
         raise PluginError(f"plug-in {path} does not exist.{did_you_mean(os.path.basename(path), there)}")
     name = module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     folder = os.path.dirname(path)

@@ -82,7 +82,7 @@ def problems_of(file: ConfigFile, tasks: list[str]) -> list[Problem]:
             try:
                 make_plan(parameters, task, file.path, Settings()).rendered_template()
             except LuteError as error:
-                found[Problem(file.path, *file.tasks.places.get((task,), (None, None)), f"{task}: {error}")] = None
+                found[Problem(file.path, *file.tasks.places.get((task,), (1, 1)), f"{task}: {error}")] = None
     return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"only runs with this status ({', '.join(status.name for status in TaskStatus)}); may be repeated",
     )
     parser.add_argument("-n", "--limit", metavar="N", type=int, help="at most N runs")
-    parser.add_argument("--recover", action="store_true", help="take in runs that the database could not take, and say which")
+    parser.add_argument(
+        "--recover", action="store_true", help="take in runs that the database could not take, and say which"
+    )
     common.add_options(parser)
 
 

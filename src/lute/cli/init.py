@@ -34,7 +34,9 @@ def execute(options: argparse.Namespace) -> int:
     files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
     in_the_way = [str(target / name) for name in files if (target / name).exists()]
     if in_the_way:
-        raise UsageError(f"{', '.join(in_the_way)}: already there; nothing was written. Give another folder: lute init DIR")
+        raise UsageError(
+            f"{', '.join(in_the_way)}: already there; nothing was written. Give another folder: lute init DIR"
+        )
     try:
         for name in files:
             (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -77,5 +77,3 @@ def _print_with_times(path: Path) -> None:
 
 def _clock(seconds: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}"
-
-

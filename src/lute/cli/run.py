@@ -85,7 +85,11 @@ def find(name: str) -> tuple[BaseExecutor, str]:
     try:
         registry.model_of(name)
     except TaskNotFoundError as error:
-        names = [*managed_tasks.known(), *registry.BUILT_IN, *(model.removesuffix("Parameters") for model in registry.models)]
+        names = [
+            *managed_tasks.known(),
+            *registry.BUILT_IN,
+            *(model.removesuffix("Parameters") for model in registry.models),
+        ]
         hint = did_you_mean(name, names) or " See: lute tasks"
         given = ", ".join(plugins.loaded()) or "none: give one with -p FILE, or name it in the header's `plugins:`"
         raise TaskNotFoundError(

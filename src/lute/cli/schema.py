@@ -21,7 +21,10 @@ SUBSTITUTION = {"type": "string", "pattern": "\\{\\{.*\\}\\}"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     common.add_options(parser)
-    parser.epilog = "for an editor with a YAML language server: lute schema > lute.schema.json, and as the file's\nfirst line:  # yaml-language-server: $schema=lute.schema.json"
+    parser.epilog = (
+        "for an editor with a YAML language server: lute schema > lute.schema.json, and as the file's\n"
+        "first line:  # yaml-language-server: $schema=lute.schema.json"
+    )
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -83,9 +83,7 @@ def _one(options: argparse.Namespace) -> int:
         common.print_json(about)
         return 0
     print(f"{task}: {inspect.getdoc(model) or 'no description'}\n")
-    cells = [
-        (row["name"], row["type"], _default(row), row["unit"] or "", row["written"], row["help"]) for row in rows
-    ]
+    cells = [(row["name"], row["type"], _default(row), row["unit"] or "", row["written"], row["help"]) for row in rows]
     common.print_table(("PARAMETER", "TYPE", "DEFAULT", "UNIT", "WRITTEN AS", "WHAT IT MEANS"), cells)
     return 0
 

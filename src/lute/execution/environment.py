@@ -11,7 +11,9 @@ from typing import Any
 UPDATE_PATH = ("prepend", "append", "overwrite")
 """What can be done with a new PATH."""
 
-OUR_OWN = frozenset({"LUTE_CHANNEL_FD", "LUTE_SOCKET", "LUTE_PORT", "LUTE_KEY_FILE", "LUTE_RUN_ID", "LUTE_EXECUTOR_HOST"})
+OUR_OWN = frozenset(
+    {"LUTE_CHANNEL_FD", "LUTE_SOCKET", "LUTE_PORT", "LUTE_KEY_FILE", "LUTE_RUN_ID", "LUTE_EXECUTOR_HOST"}
+)
 """Variables that belong to one run. A run that is started inside another does not inherit them."""
 
 SECRET_NAMES = [

@@ -20,7 +20,7 @@ from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, Settings, Tasklet, make_plan
 from lute.execution.run import Run
-from lute.io.config import Overrides, parse_config
+from lute.io.config import AS_WRITTEN, Overrides, parse_config
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
 
 __all__ = ["BaseExecutor", "Executor", "Hook", "MPIExecutor"]
@@ -146,7 +146,7 @@ class BaseExecutor(ABC):
 
     # ----------------------------------------------------------------------------------- running
 
-    def plan(self, config_path: str | os.PathLike[str] | None = None, overrides: Overrides = Overrides()) -> Plan:
+    def plan(self, config_path: str | os.PathLike[str] | None = None, overrides: Overrides = AS_WRITTEN) -> Plan:
         """Validates everything and returns what would be run; starts nothing.
 
         Raises:
@@ -162,7 +162,7 @@ class BaseExecutor(ABC):
         self,
         config_path: str | os.PathLike[str] | None = None,
         *,
-        overrides: Overrides = Overrides(),
+        overrides: Overrides = AS_WRITTEN,
         managed_task: str = "",
         launcher: Launcher | None = None,
         on_start: Callable[[dict[str, Any]], None] | None = None,

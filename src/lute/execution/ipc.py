@@ -1,36 +1,29 @@
 """Messages between a Task and its Executor.
 
-A Task speaks through one channel, however many communicators its author sees: a socket that the Executor
-made and the Task's process inherited, or, where nothing can be inherited (MPI ranks, another host), a
-connection to a socket of the Executor on which both ends first prove that they know the run's key.
-What the Task and its libraries print never comes this way: that is the log.
-
-The variables `LUTE_CHANNEL_FD`, `LUTE_SOCKET`, `LUTE_PORT` and `LUTE_EXECUTOR_HOST` tell a Task where to
-connect. The key of a run lies in a file that only its user can read, named by `LUTE_KEY_FILE`.
+A Task speaks through one channel, however many communicators its author sees: a socket that the Executor made
+and the Task's process inherited, or, where nothing can be inherited (MPI ranks, another host), a connection to
+a socket of the Executor on which both ends first prove that they know the run's key. What the Task and its
+libraries print never comes this way: that is the log.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
 import secrets
 import selectors
 import shutil
 import socket
-import sys
 import tempfile
-import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
 from lute.errors import ProtocolError
-from lute.execution import _framing
-from lute.execution._framing import CONTROL, LOGGED, NOTHING, SIGNALS, TEXT, VALUE, Decoder, Frame
+from lute.execution._channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Guest, Message, task_channel
+from lute.execution._framing import CONTROL, LOGGED, SIGNALS, Frame
 from lute.execution.logging import get_logger
 
 __all__ = [
@@ -47,254 +40,12 @@ logger = get_logger(__name__)
 LUTE_SIGNALS = frozenset(SIGNALS)
 """The signals a message may carry; also the events of an Executor's hooks."""
 
-KEY_BYTES = 32
-HANDSHAKE_TIMEOUT = 10.0
-"""Longest time for the handshake, in s."""
-_SCRATCH = 1 << 16
-_READ_AT_ONCE = 64
-"""Most pieces read from one connection before the others get their turn."""
-
 
 class Party(Enum):
     """Which side a communicator is used on."""
 
     TASK = 0
     EXECUTOR = 1
-
-
-@dataclass
-class Message:
-    """What travels: contents of any type, and a signal out of `LUTE_SIGNALS` or none."""
-
-    contents: Any = None
-    signal: Optional[str] = None
-
-
-def log_line(contents: Any) -> bytes:
-    """Returns the line of the log for contents without a signal: text itself, or type and size."""
-    if isinstance(contents, str):
-        return contents.encode("utf-8", "backslashreplace") + (b"" if contents.endswith("\n") else b"\n")
-    return f"[lute] message: {_framing.short_description(contents)}\n".encode()
-
-
-def write_fully(descriptor: int, data: bytes) -> None:
-    """Writes all of `data`."""
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-# ------------------------------------------------------------------------------- one end of a channel
-
-
-class Channel:
-    """One end of a stream socket that carries frames. Safe to write to from several threads."""
-
-    def __init__(self, sock: socket.socket, log: Optional[int] = None) -> None:
-        self.sock = sock
-        self.log = log
-        """Descriptor of the run's log, where this process may write to it."""
-        self.closed = False
-        self._owner = os.getpid()
-        self.received = 0
-        """Bytes that have come so far."""
-        self._scratch = bytearray(_SCRATCH)
-        self._decoder = Decoder()
-        self._frames: deque[Frame] = deque()
-        self._lock = threading.RLock()
-
-    def fileno(self) -> int:
-        """Returns the socket's descriptor."""
-        return self.sock.fileno()
-
-    def send(self, msg: Message, flags: int = 0) -> None:
-        """Sends one message whole; waits while the other end is busy.
-
-        Raises:
-            ProtocolError: The signal is not one of `LUTE_SIGNALS`.
-            OSError: The other end is gone.
-        """
-        if msg.signal is None and msg.contents is not None and self.log is not None:
-            self._write_line(msg.contents)
-            flags = LOGGED
-        if msg.contents is None:
-            kind = NOTHING
-        else:
-            kind = TEXT if type(msg.contents) is str else VALUE
-        if kind == TEXT and flags & LOGGED:
-            return  # it has arrived: in the log, in its place
-        self._send(_framing.encode(kind, msg.signal, msg.contents, flags))
-
-    def _write_line(self, contents: Any) -> None:
-        """Writes a line to the log between what this process printed before and what it prints next."""
-        assert self.log is not None
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError, ValueError):  # a Task may have closed or replaced them
-                stream.flush()
-        write_fully(self.log, log_line(contents))
-
-    def control(self, contents: Any) -> None:
-        """Sends a value from end to end that no one else sees."""
-        self._send(_framing.encode(CONTROL, None, contents))
-
-    def _send(self, pieces: list[_framing.Buffer]) -> None:
-        if os.getpid() != self._owner:
-            raise ProtocolError("only the Task's own process can send messages, not one that it forked")
-        with self._lock:
-            if len(pieces) == 1:
-                self.sock.sendall(pieces[0])
-                return
-            for piece in pieces:
-                self.sock.sendall(piece)
-
-    def receive(self) -> Optional[Frame]:
-        """Waits for one frame. Returns None when the other end is closed."""
-        while not self._frames and not self.closed:
-            self._read_once()
-        return self._frames.popleft() if self._frames else None
-
-    def pump(self) -> list[Frame]:
-        """Returns what has come, without waiting; sets `closed` when nothing more can come.
-
-        Raises:
-            ProtocolError: What came is no frame.
-        """
-        for _ in range(_READ_AT_ONCE):
-            try:
-                more = self._read_once(socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                break
-            if not more:
-                break
-        frames, self._frames = list(self._frames), deque()
-        return frames
-
-    def _read_once(self, flags: int = 0) -> bool:
-        room = self._decoder.room()
-        small = len(room) < _SCRATCH  # several frames in one read; a large piece goes to its place at once
-        try:
-            count = self.sock.recv_into(self._scratch if small else room, 0, flags)
-        except ConnectionError:
-            count = 0
-        if count:
-            self.received += count
-            if small:
-                self._decoder.feed(memoryview(self._scratch)[:count])
-            else:
-                self._decoder.fill(count)
-            self._frames.extend(self._decoder.frames())
-            return True
-        self.closed = True
-        if not self._decoder.between_frames:
-            logger.warning("the other end of a channel closed in the middle of a message")
-        return False
-
-    def close(self) -> None:
-        """Closes this end."""
-        self.closed = True
-        self.sock.close()
-
-
-_task_channel: Optional[Channel] = None
-_task_channel_lock = threading.Lock()
-
-
-def adopt(channel: Optional[Channel]) -> None:
-    """Makes `channel` the one that this process's Task speaks through."""
-    global _task_channel
-    _task_channel = channel
-
-
-def task_channel() -> Optional[Channel]:
-    """Returns the channel to the Executor, opening it on first use; None where there is no Executor."""
-    global _task_channel
-    with _task_channel_lock:
-        if _task_channel is None or _task_channel.closed:
-            sock = _find_executor()
-            _task_channel = Channel(sock) if sock else None
-        return _task_channel
-
-
-def _find_executor() -> Optional[socket.socket]:
-    env = os.environ
-    if env.get("LUTE_CHANNEL_FD"):
-        inherited = int(env["LUTE_CHANNEL_FD"])
-        os.set_inheritable(inherited, False)  # a program that replaces this process gets no descriptor of ours
-        return socket.socket(fileno=os.dup(inherited))
-    if not (env.get("LUTE_SOCKET") or env.get("LUTE_PORT")):
-        return None
-    if env.get("LUTE_PORT"):
-        address = (env.get("LUTE_EXECUTOR_HOST", "127.0.0.1"), int(env["LUTE_PORT"]))
-        sock = socket.create_connection(address, timeout=HANDSHAKE_TIMEOUT)
-    else:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(HANDSHAKE_TIMEOUT)
-        sock.connect(env["LUTE_SOCKET"])
-    prove_key(sock, Path(env.get("LUTE_KEY_FILE") or f"{env['LUTE_SOCKET']}.key").read_bytes())
-    sock.settimeout(None)
-    return sock
-
-
-# ---------------------------------------------------------------------------------------- handshake
-#
-#   Executor -> Task   32 bytes   a challenge
-#   Task -> Executor   64 bytes   HMAC-SHA256(key, "task" + challenge + own challenge), own challenge
-#   Executor -> Task   32 bytes   HMAC-SHA256(key, "executor" + the Task's challenge)
-#
-# Both sides prove the key, nothing can be replayed, and nothing is interpreted before the proof.
-
-
-def _proof(key: bytes, who: bytes, *challenges: bytes) -> bytes:
-    return hmac.digest(key, who + b"".join(challenges), "sha256")
-
-
-def _receive_exactly(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        piece = sock.recv(count - len(data))
-        if not piece:
-            raise ProtocolError("the Executor closed the connection: the key does not belong to this run")
-        data += piece
-    return data
-
-
-def prove_key(sock: socket.socket, key: bytes) -> None:
-    """Does the Task's side of the handshake.
-
-    Raises:
-        ProtocolError: The other side is not the Executor of this run.
-    """
-    challenge = _receive_exactly(sock, KEY_BYTES)
-    own = secrets.token_bytes(KEY_BYTES)
-    sock.sendall(_proof(key, b"task", challenge, own) + own)
-    if not hmac.compare_digest(_receive_exactly(sock, KEY_BYTES), _proof(key, b"executor", own)):
-        raise ProtocolError("the other end of the socket does not know this run's key")
-
-
-class _Guest:
-    """The Executor's side of a connection that has not proved its key yet."""
-
-    def __init__(self, sock: socket.socket, key: bytes) -> None:
-        self.sock, self._key = sock, key
-        self._challenge = secrets.token_bytes(KEY_BYTES)
-        self._answer = b""
-        sock.sendall(self._challenge)
-
-    def advance(self) -> Optional[bool]:
-        """Reads what came. Returns True for a proved key, False for a stranger, None to go on."""
-        piece = self.sock.recv(2 * KEY_BYTES - len(self._answer))
-        if not piece:
-            return False
-        self._answer += piece
-        if len(self._answer) < 2 * KEY_BYTES:
-            return None
-        proof, own = self._answer[:KEY_BYTES], self._answer[KEY_BYTES:]
-        if not hmac.compare_digest(proof, _proof(self._key, b"task", self._challenge, own)):
-            return False
-        self.sock.sendall(_proof(self._key, b"executor", own))
-        return True
-
-
-# ------------------------------------------------------------------------------------- communicators
 
 
 class Communicator(ABC):
@@ -508,7 +259,7 @@ class SocketCommunicator(_ChannelCommunicator):
         for ready, _ in self._selector.select(0):
             if isinstance(ready.data, bytes):
                 self._greet(ready.fileobj, ready.data)  # type: ignore[arg-type]
-            elif isinstance(ready.data, _Guest):
+            elif isinstance(ready.data, Guest):
                 self._examine(ready.data)
             else:
                 self._read(ready.data)
@@ -518,9 +269,9 @@ class SocketCommunicator(_ChannelCommunicator):
         with contextlib.suppress(BlockingIOError, ConnectionError):
             sock, _ = listener.accept()
             sock.settimeout(HANDSHAKE_TIMEOUT)
-            self._selector.register(sock, selectors.EVENT_READ, _Guest(sock, key))
+            self._selector.register(sock, selectors.EVENT_READ, Guest(sock, key))
 
-    def _examine(self, guest: _Guest) -> None:
+    def _examine(self, guest: Guest) -> None:
         assert self._selector is not None
         try:
             proved = guest.advance()

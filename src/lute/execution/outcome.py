@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lute.errors import LuteError
-from lute.execution._framing import RawArray, Unloadable, qualified_name, short_description
+from lute.execution._values import RawArray, Unloadable, qualified_name, short_description
 from lute.execution.process import Ending
 from lute.io import report
-from lute.io.db import shared_mode
+from lute.io.files import shared_mode
 from lute.io.models.base import TaskParameters, fields_marked, result_field
 from lute.io.models.fields import Output
 from lute.io.rows import RunFiles, plain
@@ -205,6 +205,7 @@ class Keeper:
 
     def _write(self, value: Any, name: str) -> dict[str, Any]:
         about: dict[str, Any] = {"type": qualified_name(value), "path": "", "size": 0}
+        data: list[Any]
         if isinstance(value, Unloadable):
             about |= {"type": value.type_name, "reason": value.reason}
             path, data = self._files.kept(name, ".pickle"), [value.data]
@@ -215,7 +216,7 @@ class Keeper:
             about |= {"shape": list(value.shape), "dtype": str(value.dtype)}
             flat = value if value.flags.c_contiguous else value.copy(order="C")
             head = _npy_head(value.dtype.str, value.shape)
-            path, data = self._files.kept(name, ".npy"), [head, memoryview(flat.reshape(-1).view("u1")) if flat.size else b""]
+            path, data = self._files.kept(name, ".npy"), [head, flat.reshape(-1).view("u1") if flat.nbytes else b""]
         elif isinstance(value, (bytes, bytearray)):
             path, data = self._files.kept(name, ".bin"), [value]
         else:

@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from lute import plugins, registry
 from lute.errors import LaunchError, UsageError
 from lute.execution import _framing, environment
-from lute.execution._framing import VALUE, Namespace
-from lute.io._substitution import SubstitutionError, Substituter
+from lute.execution._framing import VALUE
+from lute.execution._values import Namespace
+from lute.io._substitution import Substituter, SubstitutionError
 from lute.io.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters
 from lute.tasks import command_line, import_task, templates
 
@@ -127,11 +128,21 @@ def make_plan(params: TaskParameters, task: str, config_path: str, settings: Set
             f"{task} is to run under {settings.interpreter}, but {type(params).__name__}.Config names no task_module:"
             " put the Task into a module of its own that imports only lute.tasks, and name it there"
         )
-    tasklets = {when: tuple(_filled_in(item, params) for item in several) for when, several in settings.tasklets.items()}
+    tasklets = {
+        when: tuple(_filled_in(item, params) for item in several) for when, several in settings.tasklets.items()
+    }
     settings = Settings(settings.changes, settings.interpreter, tasklets, settings.ranks)
     cwd = _folder(params, task, odd)
     return Plan(
-        task, params, config_path, cwd, program, argv, command_line.template_values(params) if direct else {}, settings, odd
+        task,
+        params,
+        config_path,
+        cwd,
+        program,
+        argv,
+        command_line.template_values(params) if direct else {},
+        settings,
+        odd,
     )
 
 
@@ -209,7 +220,7 @@ def _stand_in(value: Any) -> Any:
     """Returns parameters for a Python that has no pydantic: the same names and plain values."""
     if isinstance(value, TaskParameters):
         values = {name: _stand_in(item) for name, item, _ in value.command_line_fields()}
-        config = vars(value.Config) if not isinstance(value.Config, type) else {}
+        config: dict[str, Any] = vars(value.Config) if not isinstance(value.Config, type) else {}
         values["Config"] = Namespace("Config", {key: item for key, item in config.items() if key != "task_module"})
         values["_spellings"] = [[name, attributes] for name, _, attributes in value.command_line_fields()]
         return Namespace(type(value).__name__, values)

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 import lute
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import environment, outcome
-from lute.execution._framing import Unloadable
-from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator, log_line, write_fully
+from lute.execution._values import Unloadable
+from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, Tasklet, child_command, job_bytes, with_mpi
 from lute.execution.process import Ending, Limits, Supervision
+from lute.execution.run_log import RunLog
 from lute.io import elog, owner, report
-from lute.io.db import make_folder, record_of, shared_mode
+from lute.io.db import record_of
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
 from lute.tasks import templates
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-TAIL_LINES, TAIL_BYTES = 20, 8192
-"""How much of a log's end goes into the record."""
 BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
@@ -58,7 +57,7 @@ class Run:
         self._start = time.time()
         self.files = RunFiles.of(self._header.work_dir, self.id, self._start)
         self._record = record_of(self._header)
-        self._on_start, self._on_log = on_start, on_log
+        self._on_start = on_start
         self._secrets = environment.secret_values(os.environ)
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
@@ -67,9 +66,7 @@ class Run:
         self._env: dict[str, str] = {}
         self._changed: dict[str, str | None] = {}
         self._command = list(plan.command)
-        self._log = -1
-        self._seen = 0
-        self._shown = 0
+        self._log = RunLog(self.files, on_log)
         self._first_row(managed_task)
 
     # ------------------------------------------------------------------------------------ the life
@@ -79,7 +76,7 @@ class Run:
         own_launcher = launcher is None
         ending = Ending()
         begun = time.monotonic()
-        with self._open_log(), self._signals():
+        with self._log.open(), self._signals():
             if launcher is None:
                 launcher = Launcher.start()  # forked before the record is open and before there are threads
             try:
@@ -128,7 +125,7 @@ class Run:
             self._communicators,
             self._limits(),
             self._on_message,
-            self._look,
+            self._log.look,
             can_clean_up=self.plan.argv is None and self.plan.settings.ranks is None,
         )
         if self._cancelled_by:  # between the last look and now
@@ -136,7 +133,7 @@ class Run:
         with open(os.devnull, "rb") as nothing:
             pipe = next((c for c in self._communicators if isinstance(c, PipeCommunicator)), None)
             child_end = pipe.child_end if pipe else None
-            descriptors = [nothing.fileno(), self._log, self._log]
+            descriptors = [nothing.fileno(), self._log.descriptor, self._log.descriptor]
             descriptors += [child_end.fileno()] if child_end else []
             supervision.begin(self._request(launcher), descriptors)
             if child_end:
@@ -186,7 +183,7 @@ class Run:
             self._run_tasklets("after")
         elif not self.plan.program and result.summary in ("", "PENDING"):
             result.summary = reason
-        self._look()
+        self._log.look()
         self.analysis.record |= {
             "reason": environment.hide(reason, self._secrets),
             "exit_code": ending.exit_code,
@@ -235,7 +232,9 @@ class Run:
             row = row_of(self.analysis)
             row["summary"] = environment.hide(row["summary"], self._secrets)
             if not self._record.save(row):
-                self._trouble(f"the record {self._record.path} did not take this run; it is kept in {self._record.aside}")
+                self._trouble(
+                    f"the record {self._record.path} did not take this run; it is kept in {self._record.aside}"
+                )
         except RecordError as error:
             self._trouble(str(error))
 
@@ -251,7 +250,11 @@ class Run:
             failed = elog.post_elog_run_status(keeper.run_parameters)
             if failed:
                 self._trouble(failed)
-        self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": self._tail()}
+        self.analysis.record |= {
+            "payload": kept,
+            "plots": keeper.pages,
+            "log_tail": environment.hide(self._log.tail(), self._secrets),
+        }
         self._save()
 
     def explanation(self) -> str:
@@ -267,53 +270,15 @@ class Run:
 
     # -------------------------------------------------------------------------------------- the log
 
-    @contextlib.contextmanager
-    def _open_log(self) -> Iterator[None]:
-        make_folder(self.files.folder)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        self._log = os.open(self.files.log, flags, 0o600)
-        os.fchmod(self._log, shared_mode(self.files.folder, 0o600))
-        self._times = open(os.open(self.files.times, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w")
-        os.fchmod(self._times.fileno(), shared_mode(self.files.folder, 0o600))
-        try:
-            yield
-        finally:
-            self._look()
-            self._times.close()
-            os.close(self._log)
-            self._log = -1
-
     def _log_text(self, text: str) -> None:
-        if self._log >= 0:
-            write_fully(self._log, log_line(environment.hide(text, self._secrets)))
-
-    def _look(self) -> None:
-        """Notes when the log has grown, and shows what it has grown by."""
-        size = os.fstat(self._log).st_size
-        if size != self._seen:
-            self._seen = size
-            self._times.write(f"{time.time():.3f} {size}\n")
-            self._times.flush()
-        while self._on_log and self._shown < size:
-            piece = os.pread(self._log, min(1 << 20, size - self._shown), self._shown)
-            if not piece:
-                break
-            self._shown += len(piece)
-            self._on_log(piece)
-
-    def _tail(self) -> str:
-        if self._log < 0:
-            return ""
-        size = os.fstat(self._log).st_size
-        text = os.pread(self._log, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "backslashreplace")
-        return str(environment.hide("\n".join(text.splitlines()[-TAIL_LINES:]), self._secrets))
+        self._log.write(environment.hide(text, self._secrets))
 
     # ------------------------------------------------------------------------------------- messages
 
     def _on_message(self, message: Message, logged: bool) -> None:
         if message.signal is None:
             if message.contents is not None and not logged:
-                write_fully(self._log, log_line(message.contents))
+                self._log.write(message.contents)
             if message.contents is not None and not isinstance(message.contents, str):
                 self._call_hook("TASK_LOG", message)
             return
@@ -324,7 +289,7 @@ class Run:
             return
         if message.signal == "TASK_RESULT":
             self._take_result(message.contents)
-        self._call_hook(message.signal, message)
+        self._call_hook(str(message.signal), message)
 
     def _take_result(self, contents: Any) -> None:
         if isinstance(contents, TaskResult):
@@ -355,7 +320,7 @@ class Run:
         self._call_hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"))
         if __debug__:
             for name, value in self.plan.template_values.items():
-                self._log_text(f"TemplateParameters: {({name: value})}")
+                self._log_text(f"TemplateParameters: { ({name: value}) }")
         rendered = self.plan.rendered_template()
         if rendered is not None:
             templates.write(*rendered)
@@ -377,7 +342,7 @@ class Run:
     def _run_tasklets(self, when: str) -> None:
         for tasklet in self.plan.settings.tasklets.get(when, ()):
             try:
-                with open(os.dup(self._log), "a", buffering=1, errors="backslashreplace") as out:
+                with open(os.dup(self._log.descriptor), "a", buffering=1, errors="backslashreplace") as out:
                     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
                         found = tasklet.function(*tasklet.args)
             except Exception as error:
@@ -417,14 +382,18 @@ class Run:
         code = 'source "$1" >&2 && exec env -0 >"$2"'
         argv = ["bash", "--noprofile", "--norc", "-c", code, "lute", script, str(left)]
         run = f"{self.id}-source"
-        supervision = Supervision(launcher, run, [], self._limits(), lambda *_: None, self._look, can_clean_up=False)
+        supervision = Supervision(
+            launcher, run, [], self._limits(), lambda *_: None, self._log.look, can_clean_up=False
+        )
         with open(os.devnull, "rb") as nothing, _umask(0o077):
             request = {"argv": argv, "env": {**env, "LUTE_RUN_ID": run}, "cwd": self.plan.cwd}
-            supervision.begin(request, [nothing.fileno(), self._log, self._log])
+            supervision.begin(request, [nothing.fileno(), self._log.descriptor, self._log.descriptor])
             ending = supervision.watch()
         if ending.exit_code != 0 or not left.exists():
             why = ending.failed or ending.stopped_by or ending.signal or f"exit status {ending.exit_code}"
-            raise LaunchError(f"the script {script} of shell_source failed: {why}. What it printed is in {self.files.log}")
+            raise LaunchError(
+                f"the script {script} of shell_source failed: {why}. What it printed is in {self.files.log}"
+            )
         found = environment.parse_env_output(left.read_bytes())
         left.unlink()
         return environment.without_ours(found)
@@ -467,5 +436,3 @@ def _umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-

@@ -129,7 +129,9 @@ class Substituter:
                 return format(candidate, expression.format)
             except (ValueError, TypeError) as error:
                 reason = error
-        raise SubstitutionError(f"{{{{ {expression.source} }}}}: {value!r} has no format {expression.format!r}: {reason}")
+        raise SubstitutionError(
+            f"{{{{ {expression.source} }}}}: {value!r} has no format {expression.format!r}: {reason}"
+        )
 
     def _look_up(self, expression: _Expression) -> Any:
         if expression.name in self._open:

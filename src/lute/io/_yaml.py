@@ -16,9 +16,9 @@ import yaml
 from lute.errors import ConfigError, Problem
 
 try:
-    from yaml.cyaml import CParser as _Parser
+    from yaml import cyaml
 except ImportError:  # PyYAML without libyaml
-    _Parser = None  # type: ignore[assignment, misc]
+    cyaml = None  # type: ignore[assignment]
 
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -87,11 +87,11 @@ class _Resolver(yaml.resolver.BaseResolver):
         return _SEQ if kind is yaml.SequenceNode else _MAP
 
 
-if _Parser is not None:
+if cyaml is not None:
 
-    class _Composer(_Parser, _Resolver):
+    class _Composer(cyaml.CParser, _Resolver):  # type: ignore[name-defined, misc]
         def __init__(self, text: str) -> None:
-            _Parser.__init__(self, text)
+            cyaml.CParser.__init__(self, text)  # type: ignore[attr-defined]
             _Resolver.__init__(self)
 
 else:
@@ -124,7 +124,9 @@ def read_documents(text: str, file: str) -> list[Document]:
         while composer.check_node():
             builder = _Builder(file)
             document = Document()
-            document.value = builder.build(composer.get_node(), (), document)
+            node = composer.get_node()
+            assert node is not None
+            document.value = builder.build(node, (), document)
             documents.append(document)
             problems += builder.problems
     except yaml.MarkedYAMLError as error:
@@ -139,8 +141,8 @@ def read_documents(text: str, file: str) -> list[Document]:
 def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     what = " ".join(part for part in (error.context, error.problem) if part)
-    place = (mark.line + 1, mark.column + 1) if mark else (None, None)
-    return Problem(file, *place, f"not YAML: {what}")
+    line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+    return Problem(file, line, column, f"not YAML: {what}")
 
 
 class _Builder:
@@ -191,7 +193,7 @@ class _Builder:
             return self._wrong(place, f"{text!r} is no {kind.__name__}")
         return value
 
-    def _mapping(self, node: yaml.MappingNode, path: Path, into: Document) -> dict[Any, Any]:
+    def _mapping(self, node: yaml.Node, path: Path, into: Document) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
         merged: dict[Any, Any] = {}
         seen: dict[Any, int] = {}
@@ -251,4 +253,4 @@ def _read_1_1_int(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-_YAML_1_1 = yaml.resolver.Resolver()
+_YAML_1_1: Any = yaml.resolver.Resolver()

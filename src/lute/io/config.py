@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pprint
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from lute import plugins, registry
 from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
-from lute.io._substitution import SubstitutionError, Substituter, steps
+from lute.io._substitution import Substituter, SubstitutionError, steps
 from lute.io.models.base import (
     AnalysisHeader,
     TaskParameters,
@@ -54,12 +54,16 @@ class Overrides:
     settings: tuple[tuple[str, str], ...] = ()
 
 
+AS_WRITTEN = Overrides()
+"""Nothing is changed."""
+
+
 def parse_config(
     task_name: str,
     config_path: str | os.PathLike[str],
     *,
     reader: Reader = db.read_for,
-    overrides: Overrides = Overrides(),
+    overrides: Overrides = AS_WRITTEN,
 ) -> TaskParameters:
     """Reads and validates the parameters of one Task.
 
@@ -81,7 +85,7 @@ def parse_config(
     return parameters
 
 
-def read_config(config_path: str | os.PathLike[str], overrides: Overrides = Overrides()) -> ConfigFile:
+def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_WRITTEN) -> ConfigFile:
     """Reads the two documents of a YAML file; substitutes and validates nothing yet.
 
     Raises:
@@ -103,7 +107,7 @@ def read_config(config_path: str | os.PathLike[str], overrides: Overrides = Over
         if not isinstance(document.value, dict):
             place = document.places.get((), (1, 1))
             raise ConfigError([Problem(path, *place, "expected a mapping, `name: value` in each line")])
-    file = ConfigFile(path, *documents)
+    file = ConfigFile(path, documents[0], documents[1])
     file.override(overrides)
     return file
 
@@ -134,7 +138,6 @@ class ConfigFile:
     path: str
     header: _yaml.Document
     tasks: _yaml.Document
-    _problems: list[Problem] = field(default_factory=list)
 
     def override(self, overrides: Overrides) -> None:
         """Puts in what the command line changes.
@@ -159,7 +162,8 @@ class ConfigFile:
                 f"--set {name}: write Task.param=value, or one of the header's names:"
                 f" {', '.join(AnalysisHeader.model_fields)}"
             )
-        target, at = self.tasks.value, ()
+        target: Any = self.tasks.value
+        at: _yaml.Path = ()
         for part in parts[:-1]:
             target = _step_into(target, part, name)
             at = (*at, part)
@@ -178,9 +182,10 @@ class ConfigFile:
             PluginError: One of them does not exist or cannot be imported.
         """
         named = self.header.value.get("plugins") or []
+        folder = os.path.dirname(os.path.abspath(self.path))
         for spec in [named] if isinstance(named, str) else named:
             text = str(self.substituter().value(spec))
-            plugins.load(os.path.join(os.path.dirname(os.path.abspath(self.path)), text) if text.endswith(".py") else text)
+            plugins.load(os.path.join(folder, text) if text.endswith(".py") else text)
 
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""
@@ -196,9 +201,7 @@ class ConfigFile:
             defaults = {"experiment": "", "run": "", "work_dir": os.getcwd()}
             return AnalysisHeader.model_construct(**{**defaults, **values}), problems
 
-    def parameters(
-        self, task_name: str, reader: Reader = db.read_for
-    ) -> tuple[TaskParameters | None, list[Problem]]:
+    def parameters(self, task_name: str, reader: Reader = db.read_for) -> tuple[TaskParameters | None, list[Problem]]:
         """Returns a Task's validated parameters, or None, and every problem of header and Task.
 
         Raises:
@@ -231,7 +234,9 @@ class ConfigFile:
             try:
                 values[name] = substituter.value(value)
             except SubstitutionError as error:
-                problems.append(Problem(self.path, *self._place(document, (*at, name)), f"{'.'.join((*at, str(name)))}: {error}"))
+                place = self._place(document, (*at, name))
+                where = ".".join(str(part) for part in (*at, name))
+                problems.append(Problem(self.path, *place, f"{where}: {error}"))
             except RecursionError:
                 place = self._place(document, (*at, name))
                 problems.append(Problem(self.path, *place, f"{name}: substitutions are nested too deeply"))
@@ -241,9 +246,9 @@ class ConfigFile:
         """A number given for a text parameter is the text that was written: `1.10` stays `1.10`."""
         for name, value in values.items():
             written = self.tasks.texts.get((task, name))
-            if written is not None and type(value) in (int, float) and name in model.model_fields:
-                if model.model_fields[name].annotation in (str, str | None):
-                    values[name] = written
+            annotation = model.model_fields[name].annotation if name in model.model_fields else None
+            if written is not None and type(value) in (int, float) and annotation in (str, str | None):
+                values[name] = written
         return values
 
     def _fill_from_results(

@@ -11,7 +11,6 @@ import json
 import os
 import socket
 import sqlite3
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from lute.errors import RecordError
 from lute.execution.logging import get_logger
 from lute.io import _schema
+from lute.io.files import create_file, make_folder, on_network, shared_mode
 from lute.io.owner import is_gone
+from lute.io.rows import row_of
 from lute.tasks.dataclasses import DescribedAnalysis
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ logger = get_logger(__name__)
 FILE_NAME = "lute.db"
 BUSY_TIMEOUT = 30.0
 """Longest time a write waits for other writers, in s."""
-NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "gpfs", "cifs", "smb", "beegfs", "ceph", "glusterfs", "sshfs", "afs", "9p")
 _LIVE = ("PENDING", "RUNNING", "STOPPED")
 
 
@@ -150,7 +150,8 @@ class Record:
         for identity in lost:
             with self._transaction() as database:
                 database.execute(
-                    f"UPDATE lute_runs SET status = 'FAILED', valid = 0, reason = ? WHERE id = ? AND status IN ({marks})",
+                    "UPDATE lute_runs SET status = 'FAILED', valid = 0, reason = ?"
+                    f" WHERE id = ? AND status IN ({marks})",
                     (reason, identity, *_LIVE),
                 )
         return lost
@@ -260,7 +261,9 @@ class Record:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         newest = len(_schema.MIGRATIONS)
         if version > newest:
-            raise RecordError(f"{self.path} was written by a newer lute (schema {version}, known {newest}): update lute")
+            raise RecordError(
+                f"{self.path} was written by a newer lute (schema {version}, known {newest}): update lute"
+            )
         if version == newest:
             return
         if version == 0:
@@ -340,52 +343,6 @@ def _walk(value: Any, name: str) -> Any:
     return value
 
 
-# ------------------------------------------------------------------------------------------- files
-
-
-def shared_mode(folder: Path, mode: int) -> int:
-    """Returns `mode` with the group bits that `folder` has: an experiment is shared, others get nothing."""
-    group = (folder.stat().st_mode & stat.S_IRWXG) & (mode >> 3)
-    return (mode & ~0o077) | group
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, each with the group bits of the one it is made in."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    setgid = folder.stat().st_mode & stat.S_ISGID
-    folder.chmod(shared_mode(folder.parent, 0o700) | setgid)
-
-
-def create_file(path: Path) -> None:
-    """Creates an empty file with the rights of its folder, if it is not there."""
-    if path.exists():
-        return
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return
-    os.fchmod(descriptor, shared_mode(path.parent, 0o600))
-    os.close(descriptor)
-
-
-def on_network(path: Path) -> bool:
-    """Returns whether a path is on a network file system, by `/proc/mounts`."""
-    target, best, kind = str(path), "", ""
-    try:
-        mounts = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return False
-    for line in mounts:
-        _, point, system, *_ = line.split()
-        point = point.replace("\\040", " ")
-        if (target == point or target.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
-            best, kind = point, system
-    return any(name in kind for name in NETWORK_FILE_SYSTEMS)
-
-
 # --------------------------------------------------------------------------- the functions people know
 
 
@@ -426,8 +383,6 @@ def record_analysis_db(cfg: DescribedAnalysis) -> bool:
     Raises:
         RecordError: It could not be kept at all, or there are no parameters to tell where.
     """
-    from lute.io.rows import row_of  # what a row holds needs the models; reading a record does not
-
     if cfg.task_parameters is None:
         raise RecordError("a run without parameters cannot be recorded: they say where the record is")
     with record_of(cfg.task_parameters.lute_config) as record:
@@ -439,7 +394,7 @@ def read_latest_db_entry(
     task_name: str,
     param: str,
     valid_only: bool = True,
-    for_run: str | int | None = ...,  # type: ignore[assignment]
+    for_run: str | int | None = "$RUN",
 ) -> Any:
     """Returns the latest value of a Task's parameter or result.
 
@@ -454,7 +409,7 @@ def read_latest_db_entry(
     Returns:
         The value; None if there is no such entry.
     """
-    run = os.environ.get("RUN") if for_run is ... else for_run
+    run = os.environ.get("RUN") if for_run == "$RUN" else for_run
     with Record(Path(db_dir) / FILE_NAME) as record:
         if not record.path.exists():
             return None

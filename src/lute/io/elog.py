@@ -110,8 +110,8 @@ def post_elog_message(
             path, description = (item, Path(item).name) if isinstance(item, str) else (item[0], item[1])
             try:
                 file = opened.enter_context(open(path, "rb"))
-            except OSError as error:
-                return _told(f"eLog: the file {path} cannot be attached: {error.strerror}")
+            except OSError as wrong:
+                return _told(f"eLog: the file {path} cannot be attached: {wrong.strerror}")
             kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
             files.append(("files", (description, file, kind)))
         sent: dict[str, Any] = {"files": files} if files else {}

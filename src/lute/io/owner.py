@@ -33,4 +33,4 @@ def is_gone(owner: dict[str, Any]) -> bool:
     """Returns whether an owner on this host does not live any more; False if that cannot be told."""
     if not owner.get("pid"):
         return False
-    return owner["boot"] != boot_id() or start_time(owner["pid"]) != owner["started"]
+    return bool(owner["boot"] != boot_id() or start_time(owner["pid"]) != owner["started"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lute import facility
 from lute.errors import UsageError
-from lute.io.db import make_folder, shared_mode
+from lute.io.files import make_folder, shared_mode
 from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage
 from lute.tasks.figures import render
 

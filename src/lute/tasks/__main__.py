@@ -16,7 +16,8 @@ if __name__ == "__main__" and not __package__:  # run as a file, by a Python tha
 
     _home = __file__.rsplit("/", 2)[0]
     _spec = importlib.util.spec_from_file_location("lute", f"{_home}/__init__.py", submodule_search_locations=[_home])
-    assert _spec is not None and _spec.loader is not None
+    assert _spec is not None
+    assert _spec.loader is not None
     sys.modules["lute"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["lute"])
 
@@ -33,8 +34,9 @@ import warnings
 from typing import Any, NoReturn, Optional, Union
 
 from lute.errors import LuteError
-from lute.execution import ipc
-from lute.execution._framing import Decoder, Unloadable
+from lute.execution import _channel
+from lute.execution._framing import Decoder
+from lute.execution._values import Unloadable
 from lute.execution.debug_utils import DebugExit
 from lute.tasks.dataclasses import TaskStatus
 from lute.tasks.task import Task
@@ -43,8 +45,9 @@ from lute.tasks.task import Task
 def main(arguments: list[str]) -> int:
     """Runs the Task of a job file in this interpreter. Returns the exit code."""
     _open_streams()
-    channel = ipc.task_channel()
-    if channel is not None and os.environ.pop("LUTE_CHANNEL_FD", None):
+    channel = _channel.task_channel()
+    if channel is not None and "LUTE_CHANNEL_FD" in os.environ:
+        del os.environ["LUTE_CHANNEL_FD"]
         channel.log = os.dup(1)
     return _run(arguments[0])
 
@@ -65,7 +68,7 @@ def be_forked(job: str, env: dict[str, str], cwd: str, descriptors: list[int]) -
             os.dup2(descriptor, number)
         _forget_the_parent(env, cwd)
         _open_streams()
-        ipc.adopt(ipc.Channel(socket.socket(fileno=os.dup(descriptors[3])), log=os.dup(1)))
+        _channel.adopt(_channel.Channel(socket.socket(fileno=os.dup(descriptors[3])), log=os.dup(1)))
         for descriptor in descriptors:
             os.close(descriptor)
         code = _run(job)
@@ -94,21 +97,26 @@ def _forget_the_parent(env: dict[str, str], cwd: str) -> None:
     warnings.showwarning = _show_warning
     sys.excepthook = sys.__excepthook__
     if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()  # type: ignore[attr-defined]
+        sys.modules["numpy.random"].seed()
 
 
 def _show_warning(
-    message: Union[Warning, str], category: type, filename: str, lineno: int, file: Any = None, line: Optional[str] = None
+    message: Union[Warning, str],
+    category: type,
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: Optional[str] = None,
 ) -> None:
     (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _open_streams() -> None:
     """Opens standard output and error with no buffer: the log has everything at once and in order."""
-    sys.stdin = open(os.devnull)
+    sys.stdin = open(os.devnull)  # noqa: SIM115 - it stays open
     for name, number in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(number, "w", closefd=False)
-        stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[arg-type]
+        stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
@@ -141,7 +149,7 @@ def _code_of(error: SystemExit) -> int:
 
 
 def _tell_unprepared(error: BaseException) -> None:
-    channel = ipc.task_channel()
+    channel = _channel.task_channel()
     if channel is not None:
         channel.control({"unprepared": traceback.format_exception_only(type(error), error)[-1].strip()})
 

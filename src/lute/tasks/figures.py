@@ -94,7 +94,9 @@ def _from_matplotlib(figure: Any) -> str:
         return f"<figure>{svg[svg.index('<svg') :]}</figure>"
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=150, bbox_inches="tight")
-    return f'<figure><img alt="figure" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"></figure>'
+    return (
+        f'<figure><img alt="figure" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"></figure>'
+    )
 
 
 def _with_panel(figure: Any, title: str) -> str:
@@ -112,5 +114,6 @@ def _with_panel(figure: Any, title: str) -> str:
     import panel
 
     page = io.StringIO()
-    panel.panel(figure).save(page, title=title, resources=INLINE)
+    shown: Any = panel.panel(figure)
+    shown.save(page, title=title, resources=INLINE)
     return page.getvalue()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from lute import registry
 from lute.errors import TaskTimedOut, UsageError
-from lute.execution import ipc
+from lute.execution._channel import task_channel
+from lute.execution._framing import CONTROL
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.tasks import command_line, figures, templates
@@ -40,6 +41,7 @@ class _Timer:
             self._old_timer = signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def undo(self) -> None:
+        """Stops the timer and puts back what was there before."""
         if self._active:
             self._active = False
             signal.setitimer(signal.ITIMER_REAL, *self._old_timer)
@@ -70,7 +72,7 @@ class Task(ABC):
     def __init__(self, *, params: TaskParameters, use_mpi: bool = False) -> None:
         self.name = type(self).__name__
         self._result = TaskResult(self.name, TaskStatus.PENDING, "PENDING", "")
-        self._task_parameters = params
+        self._task_parameters: Any = params  # of the Task's own model, which mypy cannot know here
         self._use_mpi = use_mpi
         self._in_run = False
         self._timer = _Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)
@@ -94,6 +96,7 @@ class Task(ABC):
         return self._result
 
     def __call__(self) -> None:
+        """Is `run()`."""
         self.run()
 
     def run(self) -> None:
@@ -195,12 +198,12 @@ class Task(ABC):
         self._meet()
 
     def _wait_for_go_ahead(self) -> None:
-        channel = ipc.task_channel()
+        channel = task_channel()
         while channel is not None:
             frame = channel.receive()
             if frame is None:
                 raise SystemExit("the Executor is gone")
-            if frame.kind == ipc.CONTROL and frame.contents == "go":
+            if frame.kind == CONTROL and frame.contents == "go":
                 return
 
     def _signal_result(self, meet: bool = True) -> None:
@@ -310,7 +313,7 @@ class ThirdPartyTask(Task):
             self._report_to_executor(Message(contents=self._formatted_command()))
         LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
         self._timer.undo()
-        channel = ipc.task_channel()
+        channel = task_channel()
         if channel is not None:
             channel.control({"exec": self._args_list})
         sys.stdout.flush()

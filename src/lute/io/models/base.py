@@ -25,7 +25,7 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, PositiveFloat, PrivateAttr, field_validator, model_validator
 from pydantic.dataclasses import dataclass
@@ -105,12 +105,18 @@ class _ConfigAttribute:
         return instance._lute_config_copy or self.settings
 
 
-class _ModelType(type(BaseModel)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _PydanticType
+else:
+    _PydanticType = type(BaseModel)
+
+
+class _ModelType(_PydanticType):
     """Takes `class Config` out of a model's body, joins it with the parents' and tells pydantic its part."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **keywords: Any) -> Any:
         own = body.pop("Config", None)
-        parents = [base.Config for base in bases if isinstance(base, _ModelType)]
+        parents: list[Any] = [vars(base)["Config"].settings for base in bases if isinstance(base, _ModelType)]
         lineage = tuple(dict.fromkeys([own, *parents] if own else parents))
         lineage = tuple(
             part for part in lineage if not any(part is not other and issubclass(other, part) for other in lineage)
@@ -229,8 +235,8 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
         short_flags_use_eq: bool = False
         long_flags_use_eq: bool = False
         task_module: str | None = None
-        success_codes: dict[int, str] = {}
-        exit_codes: dict[int, str] = {}
+        success_codes: ClassVar[dict[int, str]] = {}
+        exit_codes: ClassVar[dict[int, str]] = {}
 
     lute_config: AnalysisHeader
     _lute_config_copy: Any = PrivateAttr(None)

@@ -154,7 +154,7 @@ def attributes_of(field: FieldInfo) -> dict[str, Any]:
     return dict(extra) if isinstance(extra, dict) else {}
 
 
-def metadata_of(field: FieldInfo, kind: type[Decorated]) -> Any:
+def metadata_of(field: FieldInfo, kind: type[Any]) -> Any:
     """Returns the parameter's typed metadata of one kind, or None."""
     return next((item for item in field.metadata if isinstance(item, kind)), None)
 
@@ -206,5 +206,6 @@ def validator(*fields: str, **keywords: Any) -> Callable[[Decorated], Decorated]
 def root_validator(*function: Any, pre: bool = False, **keywords: Any) -> Any:
     """pydantic's older `@root_validator`, bare or with `pre=`, with no deprecation warning."""
     keywords.pop("skip_on_failure", None)
-    make = _without_noise(pydantic.root_validator(pre=pre, skip_on_failure=not pre, **keywords))
+    v1: Any = pydantic.root_validator
+    make = _without_noise(v1(pre=pre, skip_on_failure=not pre, **keywords))
     return make(*function) if function else make

@@ -1,0 +1,263 @@
+"""One end of a channel: a socket that carries frames, how a Task finds it, and the proof of a run's key.
+
+The variables `LUTE_CHANNEL_FD`, or `LUTE_SOCKET` or `LUTE_PORT` with `LUTE_EXECUTOR_HOST`, tell a Task where to
+connect. The key of a run lies in a file that only its user can read, named by `LUTE_KEY_FILE`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lute.errors import ProtocolError
+from lute.execution import _framing
+from lute.execution._framing import CONTROL, LOGGED, NOTHING, TEXT, VALUE, Decoder, Frame
+from lute.execution._values import Buffer, short_description
+from lute.execution.logging import get_logger
+
+logger = get_logger(__name__)
+
+KEY_BYTES = 32
+HANDSHAKE_TIMEOUT = 10.0
+"""Longest time for the handshake, in s."""
+_SCRATCH = 1 << 16
+_READ_AT_ONCE = 64
+"""Most pieces read from one connection before the others get their turn."""
+
+
+@dataclass
+class Message:
+    """What travels: contents of any type, and a signal out of `LUTE_SIGNALS` or none."""
+
+    contents: Any = None
+    signal: str | None = None
+
+
+def log_line(contents: Any) -> bytes:
+    """Returns the line of the log for contents without a signal: text itself, or type and size."""
+    if isinstance(contents, str):
+        return contents.encode("utf-8", "backslashreplace") + (b"" if contents.endswith("\n") else b"\n")
+    return f"[lute] message: {short_description(contents)}\n".encode()
+
+
+def write_fully(descriptor: int, data: bytes) -> None:
+    """Writes all of `data`."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+# ------------------------------------------------------------------------------- one end of a channel
+
+
+class Channel:
+    """One end of a stream socket that carries frames. Safe to write to from several threads."""
+
+    def __init__(self, sock: socket.socket, log: int | None = None) -> None:
+        self.sock = sock
+        self.log = log
+        """Descriptor of the run's log, where this process may write to it."""
+        self.closed = False
+        self._owner = os.getpid()
+        self.received = 0
+        """Bytes that have come so far."""
+        self._scratch = bytearray(_SCRATCH)
+        self._decoder = Decoder()
+        self._frames: deque[Frame] = deque()
+        self._lock = threading.RLock()
+
+    def fileno(self) -> int:
+        """Returns the socket's descriptor."""
+        return self.sock.fileno()
+
+    def send(self, msg: Message, flags: int = 0) -> None:
+        """Sends one message whole; waits while the other end is busy.
+
+        Raises:
+            ProtocolError: The signal is not one of `LUTE_SIGNALS`.
+            OSError: The other end is gone.
+        """
+        if msg.signal is None and msg.contents is not None and self.log is not None:
+            self._write_line(msg.contents)
+            flags = LOGGED
+        kind = NOTHING if msg.contents is None else TEXT if type(msg.contents) is str else VALUE
+        if kind == TEXT and flags & LOGGED:
+            return  # it has arrived: in the log, in its place
+        self._send(_framing.encode(kind, msg.signal, msg.contents, flags))
+
+    def _write_line(self, contents: Any) -> None:
+        """Writes a line to the log between what this process printed before and what it prints next."""
+        assert self.log is not None
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):  # a Task may have closed or replaced them
+                stream.flush()
+        write_fully(self.log, log_line(contents))
+
+    def control(self, contents: Any) -> None:
+        """Sends a value from end to end that no one else sees."""
+        self._send(_framing.encode(CONTROL, None, contents))
+
+    def _send(self, pieces: list[Buffer]) -> None:
+        if os.getpid() != self._owner:
+            raise ProtocolError("only the Task's own process can send messages, not one that it forked")
+        with self._lock:
+            if len(pieces) == 1:
+                self.sock.sendall(pieces[0])
+                return
+            for piece in pieces:
+                self.sock.sendall(piece)
+
+    def receive(self) -> Frame | None:
+        """Waits for one frame. Returns None when the other end is closed."""
+        while not self._frames and not self.closed:
+            self._read_once()
+        return self._frames.popleft() if self._frames else None
+
+    def pump(self) -> list[Frame]:
+        """Returns what has come, without waiting; sets `closed` when nothing more can come.
+
+        Raises:
+            ProtocolError: What came is no frame.
+        """
+        for _ in range(_READ_AT_ONCE):
+            try:
+                more = self._read_once(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if not more:
+                break
+        frames, self._frames = list(self._frames), deque()
+        return frames
+
+    def _read_once(self, flags: int = 0) -> bool:
+        room = self._decoder.room()
+        small = len(room) < _SCRATCH  # several frames in one read; a large piece goes to its place at once
+        try:
+            count = self.sock.recv_into(self._scratch if small else room, 0, flags)
+        except ConnectionError:
+            count = 0
+        if count:
+            self.received += count
+            if small:
+                self._decoder.feed(memoryview(self._scratch)[:count])
+            else:
+                self._decoder.fill(count)
+            self._frames.extend(self._decoder.frames())
+            return True
+        self.closed = True
+        if not self._decoder.between_frames:
+            logger.warning("the other end of a channel closed in the middle of a message")
+        return False
+
+    def close(self) -> None:
+        """Closes this end."""
+        self.closed = True
+        self.sock.close()
+
+
+_task_channel: Channel | None = None
+_task_channel_lock = threading.Lock()
+
+
+def adopt(channel: Channel | None) -> None:
+    """Makes `channel` the one that this process's Task speaks through."""
+    global _task_channel
+    _task_channel = channel
+
+
+def task_channel() -> Channel | None:
+    """Returns the channel to the Executor, opening it on first use; None where there is no Executor."""
+    global _task_channel
+    with _task_channel_lock:
+        if _task_channel is None or _task_channel.closed:
+            sock = _find_executor()
+            _task_channel = Channel(sock) if sock else None
+        return _task_channel
+
+
+def _find_executor() -> socket.socket | None:
+    env = os.environ
+    if env.get("LUTE_CHANNEL_FD"):
+        inherited = int(env["LUTE_CHANNEL_FD"])
+        os.set_inheritable(inherited, False)  # a program that replaces this process gets no descriptor of ours
+        return socket.socket(fileno=os.dup(inherited))
+    if not (env.get("LUTE_SOCKET") or env.get("LUTE_PORT")):
+        return None
+    if env.get("LUTE_PORT"):
+        address = (env.get("LUTE_EXECUTOR_HOST", "127.0.0.1"), int(env["LUTE_PORT"]))
+        sock = socket.create_connection(address, timeout=HANDSHAKE_TIMEOUT)
+    else:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(HANDSHAKE_TIMEOUT)
+        sock.connect(env["LUTE_SOCKET"])
+    prove_key(sock, Path(env.get("LUTE_KEY_FILE") or f"{env['LUTE_SOCKET']}.key").read_bytes())
+    sock.settimeout(None)
+    return sock
+
+
+# ---------------------------------------------------------------------------------------- handshake
+#
+#   Executor -> Task   32 bytes   a challenge
+#   Task -> Executor   64 bytes   HMAC-SHA256(key, "task" + challenge + own challenge), own challenge
+#   Executor -> Task   32 bytes   HMAC-SHA256(key, "executor" + the Task's challenge)
+#
+# Both sides prove the key, nothing can be replayed, and nothing is interpreted before the proof.
+
+
+def _proof(key: bytes, who: bytes, *challenges: bytes) -> bytes:
+    return hmac.digest(key, who + b"".join(challenges), "sha256")
+
+
+def _receive_exactly(sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            raise ProtocolError("the Executor closed the connection: the key does not belong to this run")
+        data += piece
+    return data
+
+
+def prove_key(sock: socket.socket, key: bytes) -> None:
+    """Does the Task's side of the handshake.
+
+    Raises:
+        ProtocolError: The other side is not the Executor of this run.
+    """
+    challenge = _receive_exactly(sock, KEY_BYTES)
+    own = secrets.token_bytes(KEY_BYTES)
+    sock.sendall(_proof(key, b"task", challenge, own) + own)
+    if not hmac.compare_digest(_receive_exactly(sock, KEY_BYTES), _proof(key, b"executor", own)):
+        raise ProtocolError("the other end of the socket does not know this run's key")
+
+
+class Guest:
+    """The Executor's side of a connection that has not proved its key yet."""
+
+    def __init__(self, sock: socket.socket, key: bytes) -> None:
+        self.sock, self._key = sock, key
+        self._challenge = secrets.token_bytes(KEY_BYTES)
+        self._answer = b""
+        sock.sendall(self._challenge)
+
+    def advance(self) -> bool | None:
+        """Reads what came. Returns True for a proved key, False for a stranger, None to go on."""
+        piece = self.sock.recv(2 * KEY_BYTES - len(self._answer))
+        if not piece:
+            return False
+        self._answer += piece
+        if len(self._answer) < 2 * KEY_BYTES:
+            return None
+        proof, own = self._answer[:KEY_BYTES], self._answer[KEY_BYTES:]
+        if not hmac.compare_digest(proof, _proof(self._key, b"task", self._challenge, own)):
+            return False
+        self.sock.sendall(_proof(self._key, b"executor", own))
+        return True

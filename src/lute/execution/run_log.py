@@ -1,0 +1,80 @@
+"""The log of one run: a file that its processes append to themselves, watched as it grows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lute.execution._channel import log_line, write_fully
+from lute.io.files import make_folder, shared_mode
+from lute.io.rows import RunFiles
+
+TAIL_LINES, TAIL_BYTES = 20, 8192
+"""How much of a log's end goes into the record."""
+_PIECE = 1 << 20
+_LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
+_TIMES_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+
+class RunLog:
+    """The log of one run.
+
+    Args:
+        files: The run's files.
+        on_growth: Called with what it has grown by, if that is to be shown.
+
+    Attributes:
+        descriptor: The open file, for the run's processes; -1 while it is closed.
+    """
+
+    def __init__(self, files: RunFiles, on_growth: Callable[[bytes], None] | None) -> None:
+        self._files, self._on_growth = files, on_growth
+        self.descriptor = self._times = -1
+        self._seen = self._shown = 0
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Makes the run's folder and keeps the log open.
+
+        Files written: the log, and beside it when it had which size.
+        """
+        make_folder(self._files.folder)
+        mode = shared_mode(self._files.folder, 0o600)
+        self.descriptor = os.open(self._files.log, _LOG_FLAGS, 0o600)
+        self._times = os.open(self._files.times, _TIMES_FLAGS, 0o600)
+        for descriptor in (self.descriptor, self._times):
+            os.fchmod(descriptor, mode)
+        try:
+            yield
+        finally:
+            self.look()
+            os.close(self._times)
+            os.close(self.descriptor)
+            self.descriptor = self._times = -1
+
+    def write(self, contents: Any) -> None:
+        """Writes a line: a text, or what else a message had."""
+        if self.descriptor >= 0:
+            write_fully(self.descriptor, log_line(contents))
+
+    def look(self) -> None:
+        """Notes when the log has grown, and shows what it has grown by."""
+        size = os.fstat(self.descriptor).st_size
+        if size != self._seen:
+            self._seen = size
+            write_fully(self._times, f"{time.time():.3f} {size}\n".encode())
+        while self._on_growth and self._shown < size:
+            piece = os.pread(self.descriptor, min(_PIECE, size - self._shown), self._shown)
+            if not piece:
+                break
+            self._shown += len(piece)
+            self._on_growth(piece)
+
+    def tail(self) -> str:
+        """Returns the last lines."""
+        size = os.fstat(self.descriptor).st_size
+        text = os.pread(self.descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "backslashreplace")
+        return "\n".join(text.splitlines()[-TAIL_LINES:])

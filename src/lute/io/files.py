@@ -1,0 +1,52 @@
+"""Rights and places of files: what is written follows the folder it is in."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "gpfs", "cifs", "smb", "beegfs", "ceph", "glusterfs", "sshfs", "afs", "9p")
+
+
+def shared_mode(folder: Path, mode: int) -> int:
+    """Returns `mode` with the group bits that `folder` has: an experiment is shared, others get nothing."""
+    group = (folder.stat().st_mode & stat.S_IRWXG) & (mode >> 3)
+    return (mode & ~0o077) | group
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, each with the group bits of the one it is made in."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    setgid = folder.stat().st_mode & stat.S_ISGID
+    folder.chmod(shared_mode(folder.parent, 0o700) | setgid)
+
+
+def create_file(path: Path) -> None:
+    """Creates an empty file with the rights of its folder, if it is not there."""
+    if path.exists():
+        return
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return
+    os.fchmod(descriptor, shared_mode(path.parent, 0o600))
+    os.close(descriptor)
+
+
+def on_network(path: Path) -> bool:
+    """Returns whether a path is on a network file system, by `/proc/mounts`."""
+    target, best, kind = str(path), "", ""
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return False
+    for line in mounts:
+        _, point, system, *_ = line.split()
+        point = point.replace("\\040", " ")
+        if (target == point or target.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+            best, kind = point, system
+    return any(name in kind for name in NETWORK_FILE_SYSTEMS)
