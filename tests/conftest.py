@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env: dict[str, str] = {k: v for k, v in os.environ.items() if not k.startswith(("LUTE_", "RUN", "EXPERIMENT"))}
+        kept = (name for name in os.environ if not name.startswith(("LUTE_", "RUN", "EXPERIMENT")))
+        self.env = {name: os.environ[name] for name in kept}
 
     def write(self, name: str, text: str) -> Path:
         """Writes a file, its text dedented."""
@@ -88,9 +89,8 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the caller's reaches a test."""
     for name in list(os.environ):
         if name.startswith("LUTE_") or name in ("EXPERIMENT", "RUN", "RUN_NUM", "SLURM_NTASKS"):
             monkeypatch.delenv(name)
-    yield

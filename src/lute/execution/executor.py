@@ -215,7 +215,8 @@ class BaseExecutor(ABC):
     def fresh_communicators(self) -> list[Communicator]:
         """Returns communicators for one run."""
         if self._communicators is None:
-            return [PipeCommunicator(Party.EXECUTOR)]
+            tcp = os.environ.get("LUTE_USE_TCP", "") not in ("", "0")
+            return [SocketCommunicator(Party.EXECUTOR) if tcp else PipeCommunicator(Party.EXECUTOR)]
         return [copy.copy(communicator) for communicator in self._communicators]
 
 
@@ -248,14 +249,17 @@ class MPIExecutor(Executor):
         reserve_core: bool = False,
         **graces: float | None,
     ) -> None:
-        if communicators is None:  # ranks inherit nothing from us: mpirun stands between
-            communicators = [PipeCommunicator(Party.EXECUTOR), SocketCommunicator(Party.EXECUTOR)]
         super().__init__(task_name, communicators, poll_interval, **graces)
         self.ranks, self.reserve_core = ranks, reserve_core
 
     def settings(self) -> Settings:
         """Returns what a run needs to know of this Executor."""
         return replace(super().settings(), ranks=self.number_of_ranks())
+
+    def fresh_communicators(self) -> list[Communicator]:
+        """Returns communicators for one run. Ranks inherit nothing from us, since mpirun stands between."""
+        fresh = [one for one in super().fresh_communicators() if not isinstance(one, PipeCommunicator)]
+        return fresh or [SocketCommunicator(Party.EXECUTOR)]
 
     def number_of_ranks(self) -> int:
         """Returns how many ranks are started."""

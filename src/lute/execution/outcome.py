@@ -123,6 +123,8 @@ def result_from_parameters(result: TaskResult, params: TaskParameters) -> None:
     name = result_field(type(params))
     marked = getattr(params, name) if name else None
     marked = str(marked) if isinstance(marked, Path) else marked
+    if config.impl_schemas is not None:
+        result.impl_schemas = config.impl_schemas
     if config.set_result:
         if config.result_from_params is not None:
             result.payload = config.result_from_params
@@ -130,8 +132,6 @@ def result_from_parameters(result: TaskResult, params: TaskParameters) -> None:
             result.payload = marked
         if config.result_summary is not None:
             result.summary = config.result_summary
-        if config.impl_schemas is not None:
-            result.impl_schemas = config.impl_schemas
     elif name is not None and isinstance(result.payload, str) and result.payload == "":
         result.payload = marked
 

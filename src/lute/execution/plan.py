@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def make_plan(params: TaskParameters, task: str, config_path: str, settings: Set
         when: tuple(_filled_in(item, params) for item in several) for when, several in settings.tasklets.items()
     }
     settings = Settings(settings.changes, settings.interpreter, tasklets, settings.ranks)
-    cwd = _folder(params, task, odd)
+    cwd = _folder(params, task, odd if direct else [])  # a Task's own process warns by itself
     return Plan(
         task,
         params,
@@ -240,8 +241,9 @@ def _stand_in(value: Any) -> Any:
 
 def child_command(plan: Plan, job: str) -> list[str]:
     """Returns the command line of a child in an interpreter of its own."""
-    python = plan.settings.interpreter or sys.executable
-    return [python, *(["-m", "mpi4py"] if plan.settings.ranks is not None else []), CHILD, job]
+    own = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]  # -O, -W ...
+    python = [plan.settings.interpreter] if plan.settings.interpreter else own
+    return [*python, *(["-m", "mpi4py"] if plan.settings.ranks is not None else []), CHILD, job]
 
 
 def with_mpi(argv: list[str], ranks: int, env: Mapping[str, str]) -> list[str]:

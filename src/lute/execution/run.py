@@ -86,8 +86,9 @@ class Run:
                 ending = self._start_and_watch(launcher)
             except (LuteError, OSError) as error:
                 ending.failed = str(error)
-            except KeyboardInterrupt:
-                ending.stopped_by = "Ctrl-C"
+            except Exception as error:  # a fault of ours: the record must not say RUNNING for ever
+                logger.exception("lute failed while it ran %s", self.plan.task)
+                ending.failed = f"lute itself failed: {type(error).__name__}: {error}"
             finally:
                 for communicator in self._communicators:
                     communicator.clear_communicator()
@@ -135,22 +136,22 @@ class Run:
             child_end = pipe.child_end if pipe else None
             descriptors = [nothing.fileno(), self._log.descriptor, self._log.descriptor]
             descriptors += [child_end.fileno()] if child_end else []
-            supervision.begin(self._request(launcher), descriptors)
+            supervision.begin(self._request(launcher, child_end is not None), descriptors)
             if child_end:
                 child_end.close()
         if self.plan.argv is not None:
             self._set_running()
         return supervision.watch()
 
-    def _request(self, launcher: Launcher) -> dict[str, Any]:
+    def _request(self, launcher: Launcher, inherits: bool) -> dict[str, Any]:
         plan, ranks = self.plan, self.plan.settings.ranks
-        request: dict[str, Any] = {"env": self._env, "cwd": plan.cwd}
+        request: dict[str, Any] = {"env": self._env, "cwd": os.getcwd()}  # a Task goes to its folder by itself
         if plan.argv is not None:
-            argv = plan.argv
+            request["cwd"], argv = plan.cwd, plan.argv
         else:
             self._write_job()
-            new = plan.settings.interpreter or ranks is not None or environment.needs_new_interpreter(self._changed)
-            if launcher.forked and not new:
+            new = plan.settings.interpreter or environment.needs_new_interpreter(self._changed)
+            if launcher.forked and inherits and not new:
                 return {**request, "job": str(self.files.job)}
             argv = child_command(plan, str(self.files.job))
         self._command = argv = argv if ranks is None else with_mpi(argv, ranks, self._env)
@@ -250,11 +251,8 @@ class Run:
             failed = elog.post_elog_run_status(keeper.run_parameters)
             if failed:
                 self._trouble(failed)
-        self.analysis.record |= {
-            "payload": kept,
-            "plots": keeper.pages,
-            "log_tail": environment.hide(self._log.tail(), self._secrets),
-        }
+        tail = environment.hide(self._log.tail(), self._secrets)
+        self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": tail}
         self._save()
 
     def explanation(self) -> str:

@@ -15,10 +15,11 @@ import yaml
 
 from lute.errors import ConfigError, Problem
 
+cyaml: Any
 try:
     from yaml import cyaml
 except ImportError:  # PyYAML without libyaml
-    cyaml = None  # type: ignore[assignment]
+    cyaml = None
 
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -89,9 +90,9 @@ class _Resolver(yaml.resolver.BaseResolver):
 
 if cyaml is not None:
 
-    class _Composer(cyaml.CParser, _Resolver):  # type: ignore[name-defined, misc]
+    class _Composer(cyaml.CParser, _Resolver):  # type: ignore[misc]
         def __init__(self, text: str) -> None:
-            cyaml.CParser.__init__(self, text)  # type: ignore[attr-defined]
+            cyaml.CParser.__init__(self, text)
             _Resolver.__init__(self)
 
 else:

@@ -114,6 +114,8 @@ class Task(ABC):
             self._post_run()
             if self._result.task_status is TaskStatus.RUNNING:
                 self._result.task_status = TaskStatus.COMPLETED
+            if self._result.summary == "PENDING":
+                self._result.summary = ""
         except TimeIsOver:
             self._end_timed_out()
         except BaseException as error:
@@ -152,7 +154,9 @@ class Task(ABC):
 
     def _end_timed_out(self) -> None:
         self._result.task_status = TaskStatus.TIMEDOUT
-        if self._result.summary in ("", "PENDING"):
+        if self._result.summary == "PENDING":
+            self._result.summary = ""
+        if self._result.summary == "" and not self._under_executor:
             self._result.summary = f"stopped after its {self._task_parameters.lute_config.task_timeout} s"
 
     def _end_failed(self, error: BaseException) -> None:

@@ -1,0 +1,41 @@
+# Two commands for everyone, on a fresh Debian or Ubuntu with Python 3.11 or newer:
+#   make demo   runs the example in examples/thpp on real data
+#   make test   runs all tests
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_VENV ?= .demo-venv
+DEMO_OUTPUT ?= demo-output
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 3
+
+# A venv is made anew when what it needs has changed; PYTHON may be any Python from 3.11 on.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+$(DEMO_VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(DEMO_VENV)/bin/python -m pip install --quiet -e ".[demo]"
+	touch $@
+
+demo: $(DEMO_VENV)/.ready
+	$(DEMO_VENV)/bin/python examples/thpp/demo.py $(DEMO_OUTPUT)
+
+test: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready
+	$(VENV)/bin/ruff check src tests examples
+	$(VENV)/bin/ruff format --check src tests examples
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUTPUT) .pytest_cache .mypy_cache .ruff_cache
