@@ -45,6 +45,8 @@ def judge(
         return TaskStatus.TIMEDOUT, f"its {params.lute_config.task_timeout:g} s were over"
     if ending.stopped_by is not None:
         return TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
+    if ending.lost is not None:
+        return TaskStatus.FAILED, ending.lost
     if ending.failed is not None:
         return TaskStatus.FAILED, _not_started(ending, params, env) if program else ending.failed
     if ending.signal is not None:

@@ -58,6 +58,7 @@ class Ending:
         errno: The error's number, if it could not be started.
         stopped_by: `timeout`, or who cancelled it; None if it ended by itself.
         unprepared: Why the child could make no Task.
+        lost: Why its end could not be seen.
     """
 
     exit_code: int | None = None
@@ -70,6 +71,7 @@ class Ending:
     errno: int | None = None
     stopped_by: str | None = None
     unprepared: str | None = None
+    lost: str | None = None
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ class Supervision:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(-1, os.WNOHANG)
             self._selector.select(0.02)
-        self.ending.failed = self.ending.failed or "its launcher was killed"
+        self.ending.lost = "the launcher process was killed, and the run with it"
         self.state = State.ENDED
 
     # ---------------------------------------------------------------------------------- stopping

@@ -21,7 +21,7 @@ from lute.execution._values import Unloadable
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
-from lute.execution.plan import Plan, Tasklet, child_command, job_bytes, with_mpi
+from lute.execution.plan import Plan, Tasklet, child_command, job_bytes, only_in_memory, with_mpi
 from lute.execution.process import Ending, Limits, Supervision
 from lute.execution.run_log import RunLog
 from lute.io import elog, owner, report
@@ -153,6 +153,11 @@ class Run:
             new = plan.settings.interpreter or environment.needs_new_interpreter(self._changed)
             if launcher.forked and inherits and not new:
                 return {**request, "job": str(self.files.job)}
+            if only_in_memory(plan):
+                raise LaunchError(
+                    f"{plan.task} is defined in an interactive session, which a new interpreter cannot load: put it"
+                    " into a file and load that with lute.plugins.load(FILE)"
+                )
             argv = child_command(plan, str(self.files.job))
         self._command = argv = argv if ranks is None else with_mpi(argv, ranks, self._env)
         return {**request, "argv": argv}

@@ -69,7 +69,7 @@ MIGRATIONS: list[list[str]] = [
 RESULT_COLUMNS = {
     "result.task_status": "status",
     "result.summary": "summary",
-    "result.payload": "payload",
+    "result.payload": "json_extract(payload, '$')",
     "result.impl_schemas": "impl_schemas",
     "valid_flag": "valid",
     "id": "id",
