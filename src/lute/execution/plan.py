@@ -212,7 +212,7 @@ def only_in_memory(plan: Plan) -> bool:
     """Returns whether the Task was typed into an interactive session, so that no new interpreter can load it."""
     classes = [type(plan.params), registry.task_of(plan.task)]
     typed_in = any(kind is not None and kind.__module__ == "__main__" for kind in classes)
-    return typed_in and not hasattr(sys.modules["__main__"], "__file__")
+    return typed_in and not os.path.isfile(getattr(sys.modules["__main__"], "__file__", ""))
 
 
 def _modules(params: TaskParameters, task: str) -> list[list[str]]:

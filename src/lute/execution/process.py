@@ -164,8 +164,9 @@ class Supervision:
         """Stops the run; a second time, at once. May be called from a signal handler or another thread."""
         self._at_once = self._cancelled_by is not None
         self._cancelled_by = by
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_write, b"c")
+        if self._wake_write >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake_write, b"c")
 
     def watch(self) -> Ending:
         """Watches until nothing of the run lives and everything it said was taken in."""
@@ -182,8 +183,9 @@ class Supervision:
             self._drain()
         finally:
             self._selector.close()
+            write, self._wake_write = self._wake_write, -1  # a late cancel() must not write to another's file
             os.close(self._wake_read)
-            os.close(self._wake_write)
+            os.close(write)
         return self.ending
 
     def _wait(self) -> None:

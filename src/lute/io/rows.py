@@ -10,6 +10,8 @@ from typing import Any
 
 from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus
 
+LARGEST_ARRAY = 1000
+"""An array of more values is not written out as JSON."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -66,7 +68,8 @@ def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
     row["valid"] = result.task_status is TaskStatus.COMPLETED
     row["summary"] = result.summary if isinstance(result.summary, str) else plain(result.summary)
     row["summary"] = row["summary"] if isinstance(row["summary"], str) else str(row["summary"])
-    row.setdefault("payload", plain(result.payload))
+    if "payload" not in row:  # an Executor has put there what it kept
+        row["payload"] = plain(result.payload)
     row["impl_schemas"] = result.impl_schemas
     if params is not None:
         row.setdefault("experiment", params.lute_config.experiment)
@@ -99,7 +102,7 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if hasattr(value, "model_dump"):
         return plain(value.model_dump())
-    if hasattr(value, "tolist"):
+    if hasattr(value, "tolist") and getattr(value, "size", 1) <= LARGEST_ARRAY:
         return plain(value.tolist())
     return str(value)
 
