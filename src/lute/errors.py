@@ -94,14 +94,16 @@ class RecordError(LuteError):
     """The record cannot be read or written."""
 
 
-def nearest(name: str, known: Iterable[str]) -> Optional[str]:
-    """Returns the known name closest to a misspelt one, or None.
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> Optional[str]:
+    """Returns the known name closest to a misspelt or shortened one, or None.
 
     >>> nearest("treshold", ["threshold", "radius"])
     'threshold'
     """
     names = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=cutoff)
+    if not close and len(name) > 2:
+        close = [candidate for candidate in names if candidate.startswith(name.lower())][:1]
     return names[close[0]] if close else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import lute
-from lute.errors import LuteError, UsageError
+from lute.errors import LuteError, UsageError, did_you_mean
 
 __all__ = ["main"]
 
@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = next((item for item in arguments if not item.startswith("-")), None)
     try:
+        if named is not None and named not in COMMANDS:
+            raise UsageError(f"there is no command {named!r}.{did_you_mean(named, COMMANDS)} See: lute --help")
         parser = build_parser(only=named if named in COMMANDS else None)
         options = parser.parse_args(arguments)
         if options.command is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lute import managed_tasks, registry
+from lute import managed_tasks, plugins, registry
 from lute.cli import common
-from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, nearest
+from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, did_you_mean, nearest
 from lute.execution.plan import Settings, make_plan
 from lute.io._yaml import differences_from_yaml_1_1
 from lute.io.config import ConfigFile
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Runs the command. Returns its exit code."""
     common.set_up(options)
+    plugins.load_entry_points()
     notes: list[Problem] = []
     checked: list[str] = []
     try:
@@ -94,14 +95,12 @@ def notes_on(file: ConfigFile, only_named: bool) -> list[Problem]:
     for name in file.header.value:
         close = nearest(str(name), AnalysisHeader.model_fields)
         if close and name not in AnalysisHeader.model_fields:
-            place = file.header.places[(name,)]
+            place = file.header.places.get((name,), (1, 1))
             notes.append(Problem(file.path, *place, f"{name!r} means nothing to lute. Did you mean {close!r}?"))
-    if only_named:
-        return notes
-    known = {model.removesuffix("Parameters") for model in registry.models} | set(registry.BUILT_IN)
-    for name, value in file.tasks.value.items():
-        close = nearest(str(name), known)
-        if isinstance(value, dict) and close and name not in known:
-            place = file.tasks.places[(name,)]
-            notes.append(Problem(file.path, *place, f"there is no Task {name!r}. Did you mean {close!r}?"))
-    return notes
+    known = {model.removesuffix("Parameters") for model in registry.models}
+    for name, value in {} if only_named else file.tasks.value.items():
+        if isinstance(value, dict) and name not in known | set(registry.BUILT_IN):
+            hint = did_you_mean(str(name), known) or " Is its plug-in given with -p, or in the header's `plugins:`?"
+            place = file.tasks.places.get((name,), (1, 1))
+            notes.append(Problem(file.path, *place, f"no Task {name!r} is known, so this was not checked.{hint}"))
+    return sorted(notes, key=lambda note: (note.line or 0, note.column or 0))

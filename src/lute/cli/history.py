@@ -13,7 +13,9 @@ from lute.tasks.dataclasses import TaskStatus
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("-t", "--task", metavar="NAME", action="append", help="only runs of this Task; may be repeated")
+    parser.add_argument(
+        "-t", "--task", metavar="NAME", action="append", help="only runs of this Task or managed Task; may be repeated"
+    )
     parser.add_argument(
         "--status",
         metavar="STATUS",

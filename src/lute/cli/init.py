@@ -9,7 +9,7 @@ from lute.errors import UsageError, did_you_mean
 
 PROJECTS = Path(__file__).parents[1] / "projects"
 EXAMPLES = {
-    "scan": "a rotation scan: two programs, a template, a Python Task with a figure, a workflow",
+    "scan": "a rotation scan: a program, a template, a Python Task with a figure, a workflow",
     "function": "the shortest: one Python function that is a Task",
 }
 
@@ -29,7 +29,9 @@ def execute(options: argparse.Namespace) -> int:
     """
     if options.example not in EXAMPLES:
         hint = did_you_mean(options.example, EXAMPLES)
-        raise UsageError(f"there is no example {options.example!r}: use one of {', '.join(EXAMPLES)}.{hint}")
+        raise UsageError(
+            f"there is no example {options.example!r}: use one of {', '.join(EXAMPLES)}.{hint} Try: lute init --example scan"
+        )
     source, target = PROJECTS / options.example, Path(options.folder)
     files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
     in_the_way = [str(target / name) for name in files if (target / name).exists()]

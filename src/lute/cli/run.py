@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shlex
 import sys
@@ -12,9 +13,10 @@ from typing import Any
 
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
-from lute.errors import TaskFailed, TaskNotFoundError, did_you_mean
+from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import environment
 from lute.execution.executor import BaseExecutor, Executor
+from lute.execution.plan import Plan, child_command, with_mpi
 from lute.io._schema import PUBLIC
 from lute.io.rows import plain_parameters
 
@@ -69,7 +71,7 @@ def execute(options: argparse.Namespace) -> int:
     else:
         print_result(row)
     if failure is not None:
-        _tell_failure(str(failure), row, shown=copy_log is not None)
+        _tell_failure(str(failure) if options.json else None, row, shown=copy_log is not None)
     return exit_code(row)
 
 
@@ -85,12 +87,9 @@ def find(name: str) -> tuple[BaseExecutor, str]:
     try:
         registry.model_of(name)
     except TaskNotFoundError as error:
-        names = [
-            *managed_tasks.known(),
-            *registry.BUILT_IN,
-            *(model.removesuffix("Parameters") for model in registry.models),
-        ]
-        hint = did_you_mean(name, names) or " See: lute tasks"
+        names = [*registry.managed, *(model.removesuffix("Parameters") for model in registry.models)]
+        close = nearest(name, names) or nearest(name, [*managed_tasks.BUILT_IN, *registry.BUILT_IN], cutoff=0.8)
+        hint = f" Did you mean {close!r}?" if close else " See: lute tasks"
         given = ", ".join(plugins.loaded()) or "none: give one with -p FILE, or name it in the header's `plugins:`"
         raise TaskNotFoundError(
             f"there is no managed Task and no Task {name!r}.{hint}\nPlug-ins loaded: {given}"
@@ -114,8 +113,10 @@ def print_result(row: Mapping[str, Any]) -> None:
     """Prints a run's result in a few lines."""
     name = row.get("managed_task") or row["task"]
     print(f"{name} {row['status']} in {common.seconds(row.get('wall_s'))} (run {row['id']})")
-    for label, text in (("reason", row["reason"]), ("summary", row["summary"]), ("result", row.get("payload"))):
-        if text not in ("", None) and not (label == "reason" and row["status"] == "COMPLETED"):
+    told = (("reason", row["reason"]), ("summary", row["summary"]), ("result", row.get("payload")))
+    for label, text in told:
+        expected = label == "reason" and row["status"] == "COMPLETED"
+        if text not in ("", None) and not expected and not (label == "summary" and text == row["reason"]):
             print(f"  {label:<8} {_short(text)}")
     for page in row.get("plots") or []:
         print(f"  page     file://{page}")
@@ -125,7 +126,7 @@ def print_result(row: Mapping[str, Any]) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and {"type", "path", "size"} <= value.keys():
         return f"{value['type']} in {value['path']}"
-    text = str(value)
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
@@ -135,8 +136,9 @@ def _copy_to_stderr(piece: bytes) -> None:
     sys.stderr.buffer.flush()
 
 
-def _tell_failure(text: str, row: Mapping[str, Any], shown: bool) -> None:
-    print(f"lute: {text}", file=sys.stderr)
+def _tell_failure(text: str | None, row: Mapping[str, Any], shown: bool) -> None:
+    if text:
+        print(f"lute: {text}", file=sys.stderr)
     if not shown and row.get("log_tail"):
         print("The log ends:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in row["log_tail"].splitlines()), file=sys.stderr)
@@ -144,6 +146,11 @@ def _tell_failure(text: str, row: Mapping[str, Any], shown: bool) -> None:
 
 def _header(analysis: Any) -> Any:
     return analysis.task_parameters.lute_config
+
+
+def _command(plan: Plan, env: Mapping[str, str]) -> list[str]:
+    argv = plan.argv if plan.argv is not None else child_command(plan, "JOB")
+    return argv if plan.settings.ranks is None else with_mpi(argv, plan.settings.ranks, env)
 
 
 def _dry_run(executor: BaseExecutor, path: str, options: argparse.Namespace) -> int:
@@ -161,7 +168,7 @@ def _dry_run(executor: BaseExecutor, path: str, options: argparse.Namespace) -> 
     rendered = plan.rendered_template()
     shown: dict[str, Any] = {
         "task": plan.task,
-        "command": environment.hide(plan.command, secrets),
+        "command": environment.hide(_command(plan, env), secrets),
         "cwd": plan.cwd,
         "environment": changed,
         "sourced": scripts,

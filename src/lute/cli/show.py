@@ -39,6 +39,9 @@ def _print_entry(name: str, value: Any) -> None:
         print(f"{name:<14}{shlex.join(value)}")
     elif name in ("started", "ended"):
         print(f"{name:<14}{common.when(value)}")
+    elif isinstance(value, dict) and "lute_config" in value:
+        _print_entry("header", value["lute_config"])
+        _print_entry(name, {key: item for key, item in value.items() if key != "lute_config"})
     elif isinstance(value, dict):
         print(name)
         for key, item in value.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-import typing
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -13,7 +12,7 @@ from pydantic.fields import FieldInfo
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
 from lute.io.models.base import ThirdPartyParameters
-from lute.io.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of
+from lute.io.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +66,11 @@ def _own_module(model: Any) -> bool:
 
 
 def _first_line(model: type | None) -> str:
-    return (inspect.getdoc(model) or "").split("\n")[0] if model is not None and "__doc__" in vars(model) else ""
+    return _own_doc(model).split("\n")[0] if model is not None else ""
+
+
+def _own_doc(model: type) -> str:
+    return inspect.cleandoc(vars(model).get("__doc__") or "")
 
 
 # ------------------------------------------------------------------------------------------- one task
@@ -79,10 +82,10 @@ def _one(options: argparse.Namespace) -> int:
     model: Any = registry.model_of(task)
     rows = [describe(name, field) for name, field in model.model_fields.items() if name != "lute_config"]
     if options.json:
-        about = {"task": task, "model": model.__name__, "help": inspect.getdoc(model) or "", "parameters": rows}
+        about = {"task": task, "model": model.__name__, "help": _own_doc(model), "parameters": rows}
         common.print_json(about)
         return 0
-    print(f"{task}: {inspect.getdoc(model) or 'no description'}\n")
+    print(f"{task}: {_own_doc(model) or 'no description'}\n")
     cells = [(row["name"], row["type"], _default(row), row["unit"] or "", row["written"], row["help"]) for row in rows]
     common.print_table(("PARAMETER", "TYPE", "DEFAULT", "UNIT", "WRITTEN AS", "WHAT IT MEANS"), cells)
     return 0
@@ -116,19 +119,6 @@ def _plain_default(value: Any) -> Any:
     from lute.io.rows import plain
 
     return plain(value)
-
-
-def type_name(annotation: Any) -> str:
-    """Returns a type as it is written: `int | None`, `list[float]`."""
-    if annotation is None or annotation is type(None):
-        return "None"
-    if typing.get_origin(annotation) is None:
-        return getattr(annotation, "__name__", str(annotation))
-    if typing.get_origin(annotation) is typing.Literal:
-        return " | ".join(repr(value) for value in typing.get_args(annotation))
-    arguments = [type_name(item) for item in typing.get_args(annotation)]
-    name = getattr(typing.get_origin(annotation), "__name__", str(typing.get_origin(annotation)))
-    return " | ".join(arguments) if name in ("UnionType", "Union") else f"{name}[{', '.join(arguments)}]"
 
 
 def written(name: str, attributes: dict[str, Any]) -> str:

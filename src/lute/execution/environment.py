@@ -37,6 +37,9 @@ HIDDEN = "***"
 SHORTEST_SECRET = 4
 """A secret shorter than this, in characters, is not looked for inside other texts."""
 
+SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
+"""What a shell sets for itself."""
+
 _INTERPRETER = re.compile(r"^(LD_LIBRARY_PATH|LD_PRELOAD|PYTHON\w*|VIRTUAL_ENV|CONDA_PREFIX)$")
 
 
@@ -116,7 +119,7 @@ def parse_env_output(data: bytes) -> dict[str, str]:
     """Returns the variables in the output of `env -0`; what is no UTF-8 is kept as `os.environ` keeps it."""
     pairs = (item.partition(b"=") for item in data.split(b"\0") if b"=" in item)
     found = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
-    return {name: value for name, value in found.items() if name not in ("_", "SHLVL", "PWD", "OLDPWD")}
+    return {name: value for name, value in found.items() if name not in SHELL_OWN}
 
 
 # ------------------------------------------------------------------------------------------ secrets

@@ -116,7 +116,7 @@ def make_plan(params: TaskParameters, task: str, config_path: str, settings: Set
 
     Raises:
         TaskNotFoundError: There is a model but no code.
-        UsageError: A tasklet's argument or the model asks for what there is not.
+        UsageError: A tasklet's argument, the template or the model asks for what there is not.
     """
     program = isinstance(params, ThirdPartyParameters)
     odd: list[str] = []
@@ -134,7 +134,7 @@ def make_plan(params: TaskParameters, task: str, config_path: str, settings: Set
     }
     settings = Settings(settings.changes, settings.interpreter, tasklets, settings.ranks)
     cwd = _folder(params, task, odd if direct else [])  # a Task's own process warns by itself
-    return Plan(
+    plan = Plan(
         task,
         params,
         config_path,
@@ -145,6 +145,9 @@ def make_plan(params: TaskParameters, task: str, config_path: str, settings: Set
         settings,
         odd,
     )
+    if not tasklets.get("before"):  # a tasklet may yet bring the template
+        plan.rendered_template()
+    return plan
 
 
 def _is_direct(params: TaskParameters, task: str) -> bool:

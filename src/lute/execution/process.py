@@ -58,7 +58,7 @@ class Ending:
         errno: The error's number, if it could not be started.
         stopped_by: `timeout`, or who cancelled it; None if it ended by itself.
         unprepared: Why the child could make no Task.
-        lost: Why its end could not be seen.
+        lost: Why it could not be run, or its end not be seen.
     """
 
     exit_code: int | None = None

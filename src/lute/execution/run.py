@@ -85,10 +85,10 @@ class Run:
                     self._on_start(self.analysis.record)
                 ending = self._start_and_watch(launcher)
             except (LuteError, OSError) as error:
-                ending.failed = str(error)
+                ending.lost = str(error)
             except Exception as error:  # a fault of ours: the record must not say RUNNING for ever
                 logger.exception("lute failed while it ran %s", self.plan.task)
-                ending.failed = f"lute itself failed: {type(error).__name__}: {error}"
+                ending.lost = f"lute itself failed: {type(error).__name__}: {error}"
             finally:
                 for communicator in self._communicators:
                     communicator.clear_communicator()
@@ -196,8 +196,8 @@ class Run:
             "signal": ending.signal,
             "ended": utc(time.time()),
             "wall_s": round(wall_s, 6),
-            "user_s": ending.user_s,
-            "system_s": ending.system_s,
+            "user_s": round(ending.user_s, 6),
+            "system_s": round(ending.system_s, 6),
             "max_rss_kib": ending.max_rss_kib,
         }
         self.process_results()
@@ -397,7 +397,8 @@ class Run:
             raise LaunchError(
                 f"the script {script} of shell_source failed: {why}. What it printed is in {self.files.log}"
             )
-        found = environment.parse_env_output(left.read_bytes())
+        own = {name: env[name] for name in environment.SHELL_OWN if name in env}
+        found = {**own, **environment.parse_env_output(left.read_bytes())}
         left.unlink()
         return environment.without_ours(found)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import pprint
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lute import plugins, registry
-from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean
+from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean, nearest
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
 from lute.io._substitution import Substituter, SubstitutionError, steps
@@ -27,8 +27,9 @@ from lute.io.models.base import (
     ThirdPartyParameters,
     fields_marked,
     values_from_environment,
+    with_header_defaults,
 )
-from lute.io.models.fields import FromResult
+from lute.io.models.fields import FromResult, type_name
 from lute.tasks import templates
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config"]
@@ -95,7 +96,7 @@ def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_W
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigError([Problem(path, None, None, f"cannot be read: {error.strerror}{_beside(path)}")]) from error
+        raise ConfigError([Problem(path, None, None, f"cannot be read: {error.strerror}.{_beside(path)}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(path, None, None, f"is not UTF-8: {error}")]) from error
     documents = _yaml.read_documents(text, path)
@@ -138,6 +139,7 @@ class ConfigFile:
     path: str
     header: _yaml.Document
     tasks: _yaml.Document
+    _set_by: dict[_yaml.Path, str] = field(default_factory=dict)
 
     def override(self, overrides: Overrides) -> None:
         """Puts in what the command line changes.
@@ -156,6 +158,7 @@ class ConfigFile:
         parts = steps(name)
         if len(parts) == 1 and (parts[0] in AnalysisHeader.model_fields or parts[0] in self.header.value):
             self.header.value[parts[0]] = value
+            self._set_by[(parts[0],)] = name
             return
         if len(parts) < 2 and name not in self.tasks.value:
             raise UsageError(
@@ -168,12 +171,13 @@ class ConfigFile:
             target = _step_into(target, part, name)
             at = (*at, part)
         self.tasks.texts.pop((*at, parts[-1]), None)
+        self._set_by[(*at, parts[-1])] = name
         if isinstance(target, list) and parts[-1].isdigit() and int(parts[-1]) < len(target):
             target[int(parts[-1])] = value
         elif isinstance(target, dict):
             target[parts[-1]] = value
         else:
-            raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} has no {parts[-1]!r}")
+            raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} is {target!r}, which has no {parts[-1]!r}")
 
     def load_plugins(self) -> None:
         """Loads the plug-ins that the header names, relative to this file.
@@ -189,7 +193,8 @@ class ConfigFile:
 
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""
-        return Substituter([self.tasks.value, self.header.value], os.environ, _yaml.read_scalar)
+        header = with_header_defaults(self.header.value)
+        return Substituter([self.tasks.value, header], os.environ, _yaml.read_scalar)
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         """Returns the validated header, or one with what could be read, and its problems."""
@@ -197,7 +202,7 @@ class ConfigFile:
         try:
             return AnalysisHeader.model_validate(values), problems
         except ValidationError as error:
-            problems += [self._problem(self.header, (), "header", item) for item in error.errors()]
+            problems += [self._invalid(self.header, (), AnalysisHeader, item) for item in error.errors()]
             defaults = {"experiment": "", "run": "", "work_dir": os.getcwd()}
             return AnalysisHeader.model_construct(**{**defaults, **values}), problems
 
@@ -212,8 +217,8 @@ class ConfigFile:
         raw = self.tasks.value.get(task_name)
         raw = {} if raw is None else raw
         if not isinstance(raw, dict):
-            place = self.tasks.places.get((task_name,), (1, 1))
-            return None, [*problems, Problem(self.path, *place, f"{task_name}: expected a mapping of parameters")]
+            wrong = self._problem(self.tasks, (task_name,), f"{task_name}: expected a mapping of parameters")
+            return None, [*problems, wrong]
         values, found = self._substituted(self.tasks, raw, (task_name,))
         problems += found
         values = self._numbers_as_written(model, task_name, values)
@@ -221,7 +226,10 @@ class ConfigFile:
         problems += self._fill_from_results(model, task_name, values, header, reader)
         unknown = self._unknown(model, values)
         parameters, found = self._validated(model, task_name, values, header, unknown)
-        problems += found
+        misspelt = {nearest(str(name), model.model_fields) for name in unknown}
+        problems += [
+            item for item in found if not any(f"{task_name}.{name} must be given" in item.message for name in misspelt)
+        ]
         problems += self._judge_unknown(model, task_name, values, unknown, parameters)
         problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
         return (None if problems else parameters), problems
@@ -234,12 +242,10 @@ class ConfigFile:
             try:
                 values[name] = substituter.value(value)
             except SubstitutionError as error:
-                place = self._place(document, (*at, name))
                 where = ".".join(str(part) for part in (*at, name))
-                problems.append(Problem(self.path, *place, f"{where}: {error}"))
+                problems.append(self._problem(document, (*at, name), f"{where}: {error}"))
             except RecursionError:
-                place = self._place(document, (*at, name))
-                problems.append(Problem(self.path, *place, f"{name}: substitutions are nested too deeply"))
+                problems.append(self._problem(document, (*at, name), f"{name}: substitutions are nested too deeply"))
         return values, problems
 
     def _numbers_as_written(self, model: type[TaskParameters], task: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -265,9 +271,9 @@ class ConfigFile:
             elif model.model_fields[name].is_required():
                 values[name] = _NOTHING
                 problems.append(
-                    Problem(
-                        self.path,
-                        *self._place(self.tasks, (task,)),
+                    self._problem(
+                        self.tasks,
+                        (task,),
                         f"{task}.{name}: not given, and Task {source.task} has no valid {source.param!r} recorded for"
                         f" experiment {header.experiment!r}, run {header.run!r}. Run {source.task} first, or give"
                         f" {name}",
@@ -294,13 +300,13 @@ class ConfigFile:
             return model.model_validate({**given, "lute_config": header}), []
         except ValidationError as error:
             return None, [
-                self._problem(self.tasks, (task,), task, item)
+                self._invalid(self.tasks, (task,), model, item)
                 for item in error.errors()
                 if not (item["type"] == "missing" and item["loc"][0] in told)
             ]
         except Exception as error:  # whatever a validator of a plug-in raises is a problem of this Task
-            place = self._place(self.tasks, (task,))
-            return None, [Problem(self.path, *place, f"{task}: a validator of {model.__name__} raised {error!r}")]
+            text = f"{task}: a validator of {model.__name__} raised {error!r}"
+            return None, [self._problem(self.tasks, (task,), text)]
 
     def _judge_unknown(
         self,
@@ -320,32 +326,39 @@ class ConfigFile:
             try:
                 used = templates.variables(template, folders)
             except TemplateError as error:
-                return [Problem(self.path, *self._place(self.tasks, (task,)), f"{task}: {error}")]
+                return [self._problem(self.tasks, (task,), f"{task}: {error}")]
         see = f" See: lute tasks {task}"
         without = f", and its template {template} does not use it" if template else ""
         return [
-            Problem(
-                self.path,
-                *self._place(self.tasks, (task, name)),
+            self._problem(
+                self.tasks,
+                (task, name),
                 f"{task} has no parameter {str(name)!r}{without}.{did_you_mean(str(name), known | used) or see}",
             )
             for name in unknown
             if name not in used
         ]
 
-    def _place(self, document: _yaml.Document, path: Iterable[Any]) -> _yaml.Place:
-        parts = tuple(path)
-        while parts and parts not in document.places:
+    def _problem(self, document: _yaml.Document, path: _yaml.Path, message: str) -> Problem:
+        """Returns a problem at the innermost place that is known: of the file, or of `--set`."""
+        parts = path
+        while parts and parts not in document.places and parts not in self._set_by:
             parts = parts[:-1]
-        return document.places.get(parts, (1, 1))
+        if parts in self._set_by:
+            return Problem(f"--set {self._set_by[parts]}", None, None, message)
+        line, column = document.places.get(parts, (1, 1))
+        return Problem(self.path, line, column, message)
 
-    def _problem(self, document: _yaml.Document, at: _yaml.Path, who: str, error: Any) -> Problem:
-        place = self._place(document, (*at, *error["loc"]))
-        name = ".".join([who, *(str(part) for part in error["loc"])])
+    def _invalid(self, document: _yaml.Document, at: _yaml.Path, model: type[BaseModel], error: Any) -> Problem:
+        """Returns the problem that stands for one of pydantic's errors."""
+        name = ".".join(str(part) for part in (*(at or ("header",)), *error["loc"]))
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "missing":
-            return Problem(self.path, *place, f"{name} must be given: it has no default")
-        return Problem(self.path, *place, f"{name}: {message} (got {_short(error['input'])})")
+            about = model.model_fields.get(str(error["loc"][0])) if len(error["loc"]) == 1 else None
+            kind = f", {type_name(about.annotation)}" if about is not None else ""
+            meaning = f": {about.description}" if about is not None and about.description else ""
+            return self._problem(document, (*at, *error["loc"]), f"{name} must be given{kind}{meaning}")
+        return self._problem(document, (*at, *error["loc"]), f"{name}: {message} (got {_short(error['input'])})")
 
 
 def _template_name(

@@ -168,9 +168,11 @@ class Record:
     ) -> list[dict[str, Any]]:
         """Returns runs as dicts by the names in `_schema.COLUMNS`, newest first."""
         wanted: list[tuple[str, Any]] = []
-        for column, several in (("task", tasks), ("status", statuses)):
-            if several:
-                wanted.append((f"{column} IN ({', '.join('?' * len(several))})", several))
+        if tasks:
+            marks = ", ".join("?" * len(tasks))
+            wanted.append((f"(task IN ({marks}) OR managed_task IN ({marks}))", [*tasks, *tasks]))
+        if statuses:
+            wanted.append((f"status IN ({', '.join('?' * len(statuses))})", statuses))
         for column, one in (("experiment", experiment), ("run", run)):
             if one is not None:
                 wanted.append((f"{column} = ?", [str(one)]))

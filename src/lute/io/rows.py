@@ -12,12 +12,14 @@ from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus
 
 LARGEST_ARRAY = 1000
 """An array of more values is not written out as JSON."""
+_EPOCH = 1577836800
+"""2020, so that the milliseconds since then have 40 bits until 2054."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_run_id() -> str:
     """Returns an id for a run: 12 letters and digits that sort by time, with no letter taken for another."""
-    number = (int(time.time() * 1000) << 20) | secrets.randbits(20)
+    number = (int((time.time() - _EPOCH) * 1000) << 20) | secrets.randbits(20)
     text = ""
     for _ in range(12):
         number, digit = divmod(number, 32)

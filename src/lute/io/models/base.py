@@ -61,6 +61,10 @@ CONTROL_VARIABLES = frozenset(
         "LUTE_DATABASE",
         "LUTE_DEBUG_BEFORE_TPP_EXEC",
         "LUTE_DEBUG_EXIT_AT_YAML",
+        "LUTE_ELOG_PASSWORD",
+        "LUTE_ELOG_TOKEN",
+        "LUTE_ELOG_URL",
+        "LUTE_ELOG_USER",
         "LUTE_EXECUTOR_HOST",
         "LUTE_KEY_FILE",
         "LUTE_LAUNCHER",
@@ -70,6 +74,7 @@ CONTROL_VARIABLES = frozenset(
         "LUTE_RUN_ID",
         "LUTE_SOCKET",
         "LUTE_USE_TCP",
+        "LUTE_WORKFLOW",
         "LUTE_WORK_DIR",
     }
 )
@@ -146,6 +151,21 @@ def _restore(settings: type, before: dict[str, Any]) -> None:
             setattr(settings, key, value)
 
 
+def with_header_defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns a header with what the environment and the facility say for experiment, run and work folder."""
+    data = dict(given)
+    if data.get("experiment") in (None, ""):
+        data["experiment"] = os.environ.get("EXPERIMENT", "")
+    if data.get("run") in (None, ""):
+        number = os.environ.get("RUN_NUM", "").split("_")[0]
+        data["run"] = int(number) if number.isdigit() else number
+    if not data.get("work_dir"):
+        site = facility.current()
+        place = os.environ.get("LUTE_WORK_DIR") or site.path(site.work_dir, str(data["experiment"]), data["run"])
+        data["work_dir"] = os.path.abspath(place)
+    return data
+
+
 class AnalysisHeader(BaseModel, extra="allow"):
     """The first document of the YAML: what all Tasks of an analysis share."""
 
@@ -166,27 +186,10 @@ class AnalysisHeader(BaseModel, extra="allow"):
     clean_up_grace: float = Field(5.0, description="Time for a Task's own clean-up when it is stopped, in s.", ge=0)
     terminate_grace: float = Field(3.0, description="Time between SIGTERM and SIGKILL, in s.", ge=0)
 
-    @field_validator("experiment", mode="after")
-    @classmethod
-    def _experiment_from_environment(cls, value: str) -> str:
-        return value or os.environ.get("EXPERIMENT", "")
-
     @model_validator(mode="before")
     @classmethod
     def _fill_from_environment(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        data = dict(data)
-        if data.get("experiment") in (None, ""):
-            data["experiment"] = os.environ.get("EXPERIMENT", "")
-        if data.get("run") in (None, ""):
-            number = os.environ.get("RUN_NUM", "").split("_")[0]
-            data["run"] = int(number) if number.isdigit() else number
-        if not data.get("work_dir"):
-            site = facility.current()
-            place = os.environ.get("LUTE_WORK_DIR") or site.path(site.work_dir, str(data["experiment"]), data["run"])
-            data["work_dir"] = os.path.abspath(place)
-        return data
+        return with_header_defaults(data) if isinstance(data, dict) else data
 
     @field_validator("work_dir", mode="after")
     @classmethod

@@ -15,6 +15,7 @@ Models in the older spelling, `Field(..., flag_type="--", rename_param="n")`, ar
 from __future__ import annotations
 
 import functools
+import typing
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ __all__ = [
     "metadata_of",
     "root_validator",
     "spelling_of",
+    "type_name",
     "validator",
 ]
 
@@ -181,6 +183,19 @@ def spelling_of(field: FieldInfo) -> dict[str, Any]:
         if found is not None:
             attributes["spelling"] = {"kind": kind.__name__, **vars(found)}
     return attributes
+
+
+def type_name(annotation: Any) -> str:
+    """Returns a type as it is written: `int | None`, `list[float]`."""
+    if annotation is None or annotation is type(None):
+        return "None"
+    if typing.get_origin(annotation) is None:
+        return getattr(annotation, "__name__", str(annotation))
+    if typing.get_origin(annotation) is typing.Literal:
+        return " | ".join(repr(value) for value in typing.get_args(annotation))
+    arguments = [type_name(item) for item in typing.get_args(annotation)]
+    name = getattr(typing.get_origin(annotation), "__name__", str(typing.get_origin(annotation)))
+    return " | ".join(arguments) if name in ("UnionType", "Union") else f"{name}[{', '.join(arguments)}]"
 
 
 def _without_noise(make: Callable[..., Any]) -> Callable[..., Any]:
