@@ -24,6 +24,9 @@ COMMANDS = {
     "history": "list what ran",
     "show": "show one run",
     "log": "print the log of a run",
+    "cancel": "stop a run",
+    "pause": "suspend a run and its clock",
+    "resume": "let a paused run go on",
 }
 
 NOTHING_STARTED = 2

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import re
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lute.errors import LuteError
+from lute.execution import _processes
 from lute.execution._values import RawArray, Unloadable, qualified_name, short_description
 from lute.execution.process import Ending
 from lute.io import report
@@ -42,13 +45,15 @@ def judge(
         cwd: The folder it ran in, where relative outputs are looked for.
     """
     if ending.stopped_by == "timeout":
-        return TaskStatus.TIMEDOUT, f"its {params.lute_config.task_timeout:g} s were over"
+        return TaskStatus.TIMEDOUT, "its time was over"
     if ending.stopped_by is not None:
         return TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
     if ending.lost is not None:
         return TaskStatus.FAILED, ending.lost
     if ending.failed is not None:
         return TaskStatus.FAILED, _not_started(ending, params, env) if program else ending.failed
+    if ending.out_of_memory:
+        return TaskStatus.FAILED, f"out of memory: the kernel ended it at a peak of {ending.max_rss_kib} KiB"
     if ending.signal is not None:
         core = ", core dumped" if ending.core else ""
         return TaskStatus.FAILED, f"ended by signal {ending.signal}{core}"
@@ -57,6 +62,48 @@ def judge(
     if not program:
         return TaskStatus.FAILED, ending.unprepared or f"{_exited(ending)} before it gave a result"
     return _judge_program(ending, params, cwd)
+
+
+_MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^\s:]+)")
+
+
+def hint(ending: Ending, tail: str) -> str:
+    """Returns what an exit status and the end of a log tell besides, as an addition to the reason."""
+    missing = _MISSING_LIBRARY.search(tail)
+    if ending.exit_code == 127 and missing:
+        return f": the shared library {missing[1]} is missing. Is LD_LIBRARY_PATH right?"
+    if "No space left on device" in tail:
+        return ": the disk is full (No space left on device)"
+    if ending.exit_code is not None and 128 < ending.exit_code < 128 + signal.NSIG:
+        return f", which is how a shell tells of {_processes.signal_name(ending.exit_code - 128)}"
+    return ""
+
+
+def memory_kills() -> int:
+    """Returns how often the kernel's memory killer has struck in this process's cgroup, or else on this host."""
+    for line in _lines("/proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            counted = _count(f"/sys/fs/cgroup{path}/memory.events", "oom_kill")
+        elif "memory" in controllers.split(","):
+            counted = _count(f"/sys/fs/cgroup/memory{path}/memory.oom_control", "oom_kill")
+        else:
+            continue
+        if counted is not None:
+            return counted
+    return _count("/proc/vmstat", "oom_kill") or 0
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _count(path: str, name: str) -> int | None:
+    found = [line.split() for line in _lines(path)]
+    return next((int(pair[1]) for pair in found if len(pair) == 2 and pair[0] == name), None)
 
 
 def _exited(ending: Ending) -> str:

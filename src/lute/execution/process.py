@@ -4,7 +4,10 @@
 
     STARTING   the launcher was asked                        -> RUNNING, or ENDED if it cannot be started
     RUNNING    its first process lives                       -> ENDED when it and all it left are gone,
+                                                                PAUSED on a pause,
                                                                 CLEANING or STOPPING when time is over or on a cancel
+    PAUSED     all its processes are suspended, and its      -> RUNNING on a resume, CLEANING or STOPPING on a cancel,
+               clock with them                                  ENDED if it is killed
     CLEANING   the Task does its own clean-up                -> STOPPING after `clean_up_grace`, or when it exits
     STOPPING   SIGTERM to all, SIGKILL after a grace         -> ENDED
     ENDED      nothing of the run lives
@@ -30,6 +33,8 @@ from lute.execution.logging import get_logger
 
 logger = get_logger(__name__)
 
+LOST_LOOKS = 0.02
+"""Time between two looks whether a run without its launcher has gone, in s."""
 MessageHandler = Callable[[Message, bool], None]
 
 
@@ -38,6 +43,7 @@ class State(Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     CLEANING = "cleaning up"
     STOPPING = "stopping"
     ENDED = "ended"
@@ -58,6 +64,7 @@ class Ending:
         errno: The error's number, if it could not be started.
         stopped_by: `timeout`, or who cancelled it; None if it ended by itself.
         unprepared: Why the child could make no Task.
+        out_of_memory: Whether the kernel's memory killer ended it.
         lost: Why it could not be run, or its end not be seen.
     """
 
@@ -72,6 +79,7 @@ class Ending:
     stopped_by: str | None = None
     unprepared: str | None = None
     lost: str | None = None
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,7 @@ class Supervision:
         self._on_message, self._on_look = on_message, on_look
         self._can_clean_up = can_clean_up
         self._deadline: float | None = time.monotonic() + limits.timeout
+        self._time_left: float | None = None
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._cancelled_by: str | None = None
@@ -167,6 +176,34 @@ class Supervision:
         if self._wake_write >= 0:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_write, b"c")
+
+    def pause(self) -> bool:
+        """Suspends all processes of the run, and its clock. Returns whether it was running."""
+        if self.state is not State.RUNNING or self.proc.returncode is not None:
+            return False
+        self.state = State.PAUSED
+        if self._deadline is not None:
+            self._time_left = max(0.0, self._deadline - time.monotonic())
+            self._deadline = None
+        self._signal_all(signal.SIGSTOP)
+        return True
+
+    def resume(self) -> bool:
+        """Lets a paused run go on. Returns whether it was paused."""
+        if self.state is not State.PAUSED:
+            return False
+        self.state = State.RUNNING
+        if self._time_left is not None and self.proc.returncode is None:
+            self._deadline = time.monotonic() + self._time_left
+        self._signal_all(signal.SIGCONT)
+        return True
+
+    def _signal_all(self, number: int) -> None:
+        """Sends a signal to every process of the run, again until no new one has appeared meanwhile."""
+        reached: set[int] = set()
+        while new := _processes.processes_of(self.run, self.proc.pid) - reached:
+            _processes.send(new, number)
+            reached |= new
 
     def watch(self) -> Ending:
         """Watches until nothing of the run lives and everything it said was taken in."""
@@ -272,13 +309,17 @@ class Supervision:
         """Ends what is left: the launcher's children have become ours."""
         deadline = time.monotonic() + self.limits.terminate_grace
         number = signal.SIGTERM
+        sent: set[int] = set()
         while left := _processes.processes_of(self.run, self.proc.pid):
-            if time.monotonic() > deadline:
-                number = signal.SIGKILL
-            _processes.send(left, number)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, os.WNOHANG)
-            self._selector.select(0.02)
+            if number == signal.SIGTERM and time.monotonic() > deadline:
+                number, sent = signal.SIGKILL, set()
+            _processes.send(left - sent, number)
+            _processes.send(left - sent, signal.SIGCONT)
+            sent |= left
+            time.sleep(LOST_LOOKS)  # they may be no children of ours, so the kernel cannot tell us of their end
+        for pid in sent:
+            with contextlib.suppress(ChildProcessError):  # those that are, are not left as zombies
+                os.waitpid(pid, os.WNOHANG)
         self.ending.lost = "the launcher process was killed, and the run with it"
         self.state = State.ENDED
 
@@ -302,6 +343,7 @@ class Supervision:
         if self.proc.returncode is not None:  # it has ended by itself; only what it left is being ended
             return
         self.ending.stopped_by = by
+        self.resume()
         if self._can_clean_up and self.proc.pid is not None and self.limits.clean_up_grace > 0:
             self.state = State.CLEANING
             self._deadline = time.monotonic() + self.limits.clean_up_grace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import lute
 from lute.errors import LaunchError, LuteError, RecordError
-from lute.execution import environment, outcome
+from lute.execution import environment, outcome, requests
+from lute.execution._bounded import call_beside, call_in_place
 from lute.execution._values import Unloadable
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
@@ -35,6 +37,14 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+STOP_SIGNALS = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "SIGHUP",
+    signal.SIGUSR2: "SIGUSR2 (a batch system's warning)",
+    signal.SIGXCPU: "SIGXCPU (the limit of CPU time)",
+}
+"""The signals to `lute` that cancel a run, and how the record names them."""
 BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
@@ -126,7 +136,7 @@ class Run:
             self._communicators,
             self._limits(),
             self._on_message,
-            self._log.look,
+            self._look,
             can_clean_up=self.plan.argv is None and self.plan.settings.ranks is None,
         )
         if self._cancelled_by:  # between the last look and now
@@ -141,7 +151,10 @@ class Run:
                 child_end.close()
         if self.plan.argv is not None:
             self._set_running()
-        return supervision.watch()
+        killed_before = outcome.memory_kills()
+        ending = supervision.watch()
+        ending.out_of_memory = ending.signal == "SIGKILL" and outcome.memory_kills() > killed_before
+        return ending
 
     def _request(self, launcher: Launcher, inherits: bool) -> dict[str, Any]:
         plan, ranks = self.plan, self.plan.settings.ranks
@@ -168,11 +181,15 @@ class Run:
         with open(os.open(self.files.job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(job_bytes(self.plan, backstop))
 
+    @property
+    def _timeout(self) -> float:
+        return float(self._header.task_timeouts.get(self.plan.task, self._header.task_timeout))
+
     def _limits(self) -> Limits:
         header, executor = self._header, self.executor
         clean_up, terminate = executor.clean_up_grace, executor.terminate_grace
         return Limits(
-            timeout=float(header.task_timeout),
+            timeout=self._timeout,
             clean_up_grace=header.clean_up_grace if clean_up is None else clean_up,
             terminate_grace=header.terminate_grace if terminate is None else terminate,
             poll_interval=executor.poll_interval,
@@ -183,6 +200,10 @@ class Run:
         status, reason = outcome.judge(
             ending, self._told, self.plan.params, program=self.plan.program, env=self._env, cwd=self.plan.cwd
         )
+        if status is TaskStatus.TIMEDOUT and ending.stopped_by is not None:
+            reason = f"its {self._timeout:g} s were over"
+        if status is TaskStatus.FAILED:
+            reason += outcome.hint(ending, self._log.tail())
         result.task_status = status
         if status is TaskStatus.COMPLETED:
             outcome.result_from_parameters(result, self.plan.params)
@@ -276,6 +297,26 @@ class Run:
     def _log_text(self, text: str) -> None:
         self._log.write(environment.hide(text, self._secrets))
 
+    # ------------------------------------------------------------------------------------- requests
+
+    def _look(self) -> None:
+        """Looks at the log, and whether another process asks for something."""
+        self._log.look()
+        request = requests.take(self.files.request)
+        if request is None or self._supervision is None:
+            return
+        status = None
+        if request.do == requests.CANCEL:
+            self.cancel(str(request))
+        elif request.do == requests.PAUSE and self._supervision.pause():
+            status = TaskStatus.STOPPED
+        elif request.do == requests.RESUME and self._supervision.resume():
+            status = TaskStatus.RUNNING
+        if status is not None:
+            self.analysis.task_result.task_status = status
+            self.analysis.record["reason"] = f"{request.do}d by {request}" if status is TaskStatus.STOPPED else ""
+            self._save()
+
     # ------------------------------------------------------------------------------------- messages
 
     def _on_message(self, message: Message, logged: bool) -> None:
@@ -335,7 +376,8 @@ class Run:
         if hook is None:
             return
         try:
-            hook(self.executor, message, self._supervision.proc if self._supervision else None)
+            proc = self._supervision.proc if self._supervision else None
+            call_in_place(lambda: hook(self.executor, message, proc), self._header.hook_timeout)
         except Exception as error:
             self._trouble(f"the hook for {event} failed: {type(error).__name__}: {error}")
             self._log_text(traceback.format_exc())
@@ -345,14 +387,24 @@ class Run:
     def _run_tasklets(self, when: str) -> None:
         for tasklet in self.plan.settings.tasklets.get(when, ()):
             try:
-                with open(os.dup(self._log.descriptor), "a", buffering=1, errors="backslashreplace") as out:
-                    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-                        found = tasklet.function(*tasklet.args)
+                with self._output_to_log():
+                    found = call_beside(
+                        functools.partial(tasklet.function, *tasklet.args),
+                        self._header.tasklet_timeout,
+                        give_up=lambda: self._cancelled_by is not None,
+                        look=self.executor.poll_interval,
+                    )
             except Exception as error:
                 self._trouble(f"tasklet {tasklet.name} failed: {type(error).__name__}: {error}")
                 self._log_text(traceback.format_exc())
             else:
                 self._use(tasklet, found)
+
+    @contextlib.contextmanager
+    def _output_to_log(self) -> Iterator[None]:
+        with open(os.dup(self._log.descriptor), "a", buffering=1, errors="backslashreplace") as out:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                yield
 
     def _use(self, tasklet: Tasklet, found: Any) -> None:
         result = self.analysis.task_result
@@ -416,9 +468,8 @@ class Run:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
         before = {}
-        for number, name in names.items():
+        for number, name in STOP_SIGNALS.items():
             before[number] = signal.signal(number, lambda *_, name=name: self.cancel(name))
         try:
             yield

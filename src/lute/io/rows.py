@@ -54,6 +54,11 @@ class RunFiles:
         """What a child is to run; there only while it starts and runs."""
         return self.folder / "job"
 
+    @property
+    def request(self) -> Path:
+        """What another process asks of the run's owner; there only until it is taken."""
+        return self.folder / "request"
+
     def kept(self, name: str, suffix: str) -> Path:
         """Returns where a value that is no JSON is kept."""
         return self.folder / f"{name}{suffix}"

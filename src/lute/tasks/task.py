@@ -75,6 +75,7 @@ class Task(ABC):
         self._task_parameters: Any = params  # of the Task's own model, which mypy cannot know here
         self._use_mpi = use_mpi
         self._in_run = False
+        self._parent = os.getppid()
         self._timer = _Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)
         self._change_folder(getattr(params.Config, "run_directory", None))
 
@@ -141,6 +142,9 @@ class Task(ABC):
         """What must be put in order before the process ends because its time is over or it was cancelled."""
 
     def _on_time_over(self, number: int, frame: Optional[FrameType]) -> None:
+        if self._backstop and not signal.getitimer(signal.ITIMER_REAL)[0] and os.getppid() == self._parent:
+            signal.setitimer(signal.ITIMER_REAL, self._backstop)  # it was paused; its parent still owns its time
+            return
         self._timer.undo()
         self._result.task_status = TaskStatus.TIMEDOUT
         try:

@@ -183,6 +183,9 @@ class AnalysisHeader(BaseModel, extra="allow"):
     )
     database: str = Field("", description="URL of the record; `<work_dir>/lute.db` if not given.")
     plugins: list[str] | str = Field([], description="Python files, relative to this one, or modules to load.")
+    task_timeouts: dict[str, PositiveFloat] = Field({}, description="Times for single Tasks, in s, by their name.")
+    tasklet_timeout: float = Field(600, description="Longest time for a tasklet, in s.", gt=0)
+    hook_timeout: float = Field(30, description="Longest time for a hook, in s.", gt=0)
     clean_up_grace: float = Field(5.0, description="Time for a Task's own clean-up when it is stopped, in s.", ge=0)
     terminate_grace: float = Field(3.0, description="Time between SIGTERM and SIGKILL, in s.", ge=0)
 

@@ -1,0 +1,20 @@
+"""`lute cancel`: stops a run: its own clean-up, SIGTERM, SIGKILL."""
+
+from __future__ import annotations
+
+import argparse
+
+from lute.cli import _requests
+from lute.execution import requests
+
+LIVE = ("PENDING", "RUNNING", "STOPPED")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    _requests.add_arguments(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    return _requests.ask(options, requests.CANCEL, lambda status: status not in LIVE, LIVE)

@@ -1,0 +1,83 @@
+"""Requests to the owner of a run, from another process: cancel, pause, resume.
+
+A request is a small file in the run's folder, which the owner looks for as often as it looks at the log. It
+reaches an owner on another host too, where both see the folder, and only who may write there can make one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lute.errors import UsageError
+
+CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run's owner.
+
+    Attributes:
+        do: `cancel`, `pause` or `resume`.
+        by: Who asks, as `user@host`.
+        reason: Why, in the asker's words.
+    """
+
+    do: str
+    by: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.by}{': ' + self.reason if self.reason else ''}"
+
+
+def this_user() -> str:
+    """Returns `user@host`."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # no such user in this container
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
+
+
+def post(path: Path, request: Request) -> None:
+    """Leaves a request for the owner.
+
+    Args:
+        path: The run's request file.
+        request: What is asked.
+
+    Raises:
+        UsageError: An earlier request was not taken yet, or the folder cannot be written.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(json.dumps(asdict(request)))
+        aside.chmod(0o660)
+        os.link(aside, path)
+    except FileExistsError as error:
+        raise UsageError("an earlier request to this run was not taken yet: try again in a moment") from error
+    except OSError as error:
+        raise UsageError(f"the run cannot be reached, {path.parent} cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def take(path: Path) -> Request | None:
+    """Returns the request that was left, once; None if there is none or it is no request."""
+    try:
+        text = path.read_text()
+        path.unlink()
+        content = json.loads(text)
+        return Request(str(content["do"]), str(content["by"]), str(content["reason"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
