@@ -29,8 +29,9 @@ def execute(options: argparse.Namespace) -> int:
     """
     if options.example not in EXAMPLES:
         hint = did_you_mean(options.example, EXAMPLES)
+        known = ", ".join(EXAMPLES)
         raise UsageError(
-            f"there is no example {options.example!r}: use one of {', '.join(EXAMPLES)}.{hint} Try: lute init --example scan"
+            f"no example is named {options.example!r}: use one of {known}.{hint} Try: lute init --example scan"
         )
     source, target = PROJECTS / options.example, Path(options.folder)
     files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")

@@ -13,6 +13,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,6 +245,7 @@ class Guest:
 
     def __init__(self, sock: socket.socket, key: bytes) -> None:
         self.sock, self._key = sock, key
+        self.expires = time.monotonic() + HANDSHAKE_TIMEOUT
         self._challenge = secrets.token_bytes(KEY_BYTES)
         self._answer = b""
         sock.sendall(self._challenge)

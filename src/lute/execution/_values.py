@@ -251,7 +251,9 @@ def _rebuild_pickle(value: dict[str, Any], buffers: list[bytearray]) -> Any:
     data, outside = buffers[first], buffers[first + 1 : first + 1 + value["n"]]
     try:
         return pickle.loads(data, buffers=outside)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # loading runs code of others: a sys.exit() in it must not end us
         kept = pickle.dumps((bytes(data), [bytes(piece) for piece in outside])) if outside else bytes(data)
         return Unloadable(value["type"], kept, f"{type(error).__name__}: {error}")
 

@@ -15,6 +15,7 @@ import selectors
 import shutil
 import socket
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from enum import Enum
@@ -256,6 +257,7 @@ class SocketCommunicator(_ChannelCommunicator):
         """Takes in connections, proofs and messages that have come, without waiting."""
         if self._selector is None:
             return
+        self._dismiss_silent_guests()
         for ready, _ in self._selector.select(0):
             if isinstance(ready.data, bytes):
                 self._greet(ready.fileobj, ready.data)  # type: ignore[arg-type]
@@ -270,6 +272,17 @@ class SocketCommunicator(_ChannelCommunicator):
             sock, _ = listener.accept()
             sock.settimeout(HANDSHAKE_TIMEOUT)
             self._selector.register(sock, selectors.EVENT_READ, Guest(sock, key))
+
+    def _dismiss_silent_guests(self) -> None:
+        assert self._selector is not None
+        if len(self._selector.get_map()) == 1:  # the listener alone
+            return
+        guests = [key.data for key in self._selector.get_map().values() if isinstance(key.data, Guest)]
+        for guest in guests:
+            if time.monotonic() > guest.expires:
+                logger.warning("a connection that did not prove the run's key in time was closed")
+                self._selector.unregister(guest.sock)
+                guest.sock.close()
 
     def _examine(self, guest: Guest) -> None:
         assert self._selector is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pickle
 import re
@@ -17,9 +16,10 @@ from lute.execution._values import RawArray, Unloadable, qualified_name, short_d
 from lute.execution.process import Ending
 from lute.io import report
 from lute.io.files import shared_mode
-from lute.io.models.base import TaskParameters, fields_marked, result_field
+from lute.io.models.base import TaskParameters, fields_marked, result_field, says_no_result
 from lute.io.models.fields import Output
 from lute.io.rows import RunFiles, plain
+from lute.tasks.command_line import why_not_started
 from lute.tasks.dataclasses import ElogSummaryPlots, TaskResult, TaskStatus
 
 Judgement = tuple[TaskStatus, str]
@@ -51,7 +51,10 @@ def judge(
     if ending.lost is not None:
         return TaskStatus.FAILED, ending.lost
     if ending.failed is not None:
-        return TaskStatus.FAILED, _not_started(ending, params, env) if program else ending.failed
+        if not program:
+            return TaskStatus.FAILED, ending.failed
+        name, path = str(getattr(params, "executable", "")), env.get("PATH", os.defpath)
+        return TaskStatus.FAILED, why_not_started(name, ending.errno, ending.failed, path)
     if ending.out_of_memory:
         return TaskStatus.FAILED, f"out of memory: the kernel ended it at a peak of {ending.max_rss_kib} KiB"
     if ending.signal is not None:
@@ -149,20 +152,6 @@ def _wrong_with(name: str, mark: Output) -> str | None:
     return "is empty" if empty and not mark.may_be_empty else None
 
 
-def _not_started(ending: Ending, params: TaskParameters, env: Mapping[str, str]) -> str:
-    program = str(getattr(params, "executable", ""))
-    if ending.errno == errno.ENOENT and os.sep not in program:
-        return f"program {program!r} not found. PATH searched: {env.get('PATH', os.defpath)}"
-    if ending.errno == errno.ENOENT:
-        there = os.path.exists(program)
-        return f"program {program} {'names an interpreter that does not exist' if there else 'not found'}"
-    if ending.errno == errno.EACCES:
-        return f"program {program} is not executable: chmod +x it, or give the program that runs it"
-    if ending.errno == errno.ENOEXEC:
-        return f"program {program} is of no format that can be run here; a script needs a first line #!..."
-    return f"program {program} could not be started: {ending.failed}"
-
-
 # ------------------------------------------------------------------------------------ what is kept
 
 
@@ -181,8 +170,12 @@ def result_from_parameters(result: TaskResult, params: TaskParameters) -> None:
             result.payload = marked
         if config.result_summary is not None:
             result.summary = config.result_summary
-    elif name is not None and isinstance(result.payload, str) and result.payload == "":
+    elif name is not None and not says_no_result(type(params)) and _is_empty(result.payload):
         result.payload = marked
+
+
+def _is_empty(payload: Any) -> bool:
+    return isinstance(payload, str) and payload == ""
 
 
 class Keeper:

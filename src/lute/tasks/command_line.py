@@ -7,9 +7,11 @@ people's models know them, splitting of text at spaces included.
 
 from __future__ import annotations
 
+import errno
+import os
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Optional
 
 Attributes = dict[str, Any]
 
@@ -143,3 +145,26 @@ def as_text(value: Any) -> str:
     """Returns a value as Python's `str` writes it; a nested model as its dict."""
     dump = getattr(value, "model_dump", None)
     return str(dump() if dump is not None else value)
+
+
+def why_not_started(program: str, number: Optional[int], text: str, path: str) -> str:
+    """Returns why a program could not be started, in words that say what to do.
+
+    Args:
+        program: As it was to be run.
+        number: The error's number.
+        text: The error's own words.
+        path: The PATH it was searched on.
+    """
+    if number == errno.ENOENT and os.sep not in program:
+        return f"program {program!r} not found. PATH searched: {path}"
+    if number == errno.ENOENT:
+        there = os.path.exists(program)
+        return f"program {program} {'names an interpreter that does not exist' if there else 'not found'}"
+    if number == errno.EACCES and os.path.isdir(program):
+        return f"program {program} is a folder"
+    if number == errno.EACCES:
+        return f"program {program} is not executable: chmod +x it, or give the program that runs it"
+    if number == errno.ENOEXEC:
+        return f"program {program} is of no format that can be run here; a script needs a first line #!..."
+    return f"program {program} could not be started: {text}"

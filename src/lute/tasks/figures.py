@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 import sys
 import traceback
 from typing import Any
@@ -16,6 +17,9 @@ from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage, TaskResult
 
 LARGEST_SVG = 2_000_000
 """A matplotlib figure whose SVG is longer than this, in characters, becomes a PNG."""
+
+_FAR_LINK = re.compile(r"<link\b[^>]*\bhref=[\"']https?://[^>]*>", re.IGNORECASE)
+"""Icons and the like that panel's template takes from the network."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -116,4 +120,4 @@ def _with_panel(figure: Any, title: str) -> str:
     page = io.StringIO()
     shown: Any = panel.panel(figure)
     shown.save(page, title=title, resources=INLINE)
-    return page.getvalue()
+    return _FAR_LINK.sub("", page.getvalue())

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from lute import registry
-from lute.errors import TaskTimedOut, UsageError
+from lute.errors import LaunchError, TaskTimedOut, UsageError
 from lute.execution._channel import task_channel
 from lute.execution._framing import CONTROL
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
@@ -315,7 +315,7 @@ class ThirdPartyTask(Task):
         """Replaces the process by the program; PATH is searched.
 
         Raises:
-            OSError: The program cannot be started.
+            LaunchError: The program cannot be started.
         """
         if __debug__:
             self._report_to_executor(Message(contents=self._formatted_command()))
@@ -328,7 +328,12 @@ class ThirdPartyTask(Task):
         sys.stderr.flush()
         _reset_signals()
         os.environ.pop("LUTE_CHANNEL_FD", None)
-        os.execvp(self._cmd, self._args_list)
+        try:
+            os.execvp(self._cmd, self._args_list)
+        except OSError as error:
+            path = os.environ.get("PATH", os.defpath)
+            reason = command_line.why_not_started(self._cmd, error.errno, str(error), path)
+            raise LaunchError(reason) from error
 
 
 def _reset_signals() -> None:

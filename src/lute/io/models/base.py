@@ -283,6 +283,10 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
             yield name, value, {}
 
 
+_DEFAULTS = vars(TaskParameters)["Config"].settings.__mro__[1]
+"""The `Config` that every other inherits from."""
+
+
 class ThirdPartyParameters(TaskParameters, extra="allow"):
     """The parameters of a program. `executable` is searched on PATH.
 
@@ -307,6 +311,13 @@ def fields_marked(model: type[TaskParameters], mark: type[Any]) -> dict[str, Any
     """Returns the parameters that carry typed metadata of one kind, and that metadata."""
     found = {name: metadata_of(field, mark) for name, field in model.model_fields.items()}
     return {name: item for name, item in found.items() if item is not None}
+
+
+def says_no_result(model: type[TaskParameters]) -> bool:
+    """Returns whether a model's own `Config` switches results from parameters off."""
+    parts: tuple[type, ...] = vars(model)["Config"].settings.__mro__
+    said = (vars(part)["set_result"] for part in parts if "set_result" in vars(part) and part is not _DEFAULTS)
+    return next(said, None) is False
 
 
 def result_field(model: type[TaskParameters]) -> str | None:
