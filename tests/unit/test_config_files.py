@@ -46,8 +46,9 @@ class ReadingParameters(TaskParameters):
 class NeedyParameters(TaskParameters):
     """Must be given something."""
 
-    threshold: float
+    threshold: float = 1.0
     radius: int
+    width: float
     name: str = ""
 
 
@@ -96,7 +97,9 @@ def test_two_documents_make_parameters(tmp_path: Path) -> None:
     assert (header.title, header.experiment, header.run, header.task_timeout) == ("demo", "exp1", 7, 60)
 
 
-@pytest.mark.parametrize("start", ["%YAML 1.3\n---\n", "%YAML 1.2\n---\n", "# a comment\n---\n", "---\n", "\ufeff", "\n\n"])
+@pytest.mark.parametrize(
+    "start", ["%YAML 1.3\n---\n", "%YAML 1.2\n---\n", "# a comment\n---\n", "---\n", "\ufeff", "\n\n"]
+)
 def test_files_start_in_many_ways(start: str, tmp_path: Path) -> None:
     """A5: `%YAML 1.3` is accepted without a warning, as are other starts."""
     assert parse_config("Reading", write(tmp_path, "Reading: {text: a}", start=start)).text == "a"  # type: ignore[attr-defined]
@@ -185,12 +188,52 @@ SCALARS: list[tuple[str, Any]] = [
     *((text, text) for text in ("2024-01-01", "2024-01-01T00:00:00Z", "2001-12-14 21:59:43.10 -5")),
     *((text, text) for text in ("0X1F", "+0x1f", "-0o17", "0o8", "0xg", "1e", "e3", "1e+", "1.2.3", "+", "1a", "0x")),
     *((text, text) for text in ("tRUE", "nULL", "none", "None", "inf", "nan", "NaN", "+.nan", ".iNF", "=", "infinity")),
-    *((text, text) for text in ("a b", "a#b", "--flag", "-x", "1 2", "Å", "/data/x.h5", "$HOME", "10%", ".", "..", "._")),
-    *((("0", 0), ("-0", 0), ("+0", 0), ("+1", 1), ("-12", -12), ("12345678901234567890", 12345678901234567890))),
+    *(
+        (text, text)
+        for text in ("a b", "a#b", "--flag", "-x", "1 2", "Å", "/data/x.h5", "$HOME", "10%", ".", "..", "._")
+    ),
+    *(
+        (
+            ("0", 0),
+            ("-0", 0),
+            ("+0", 0),
+            ("+1", 1),
+            ("-12", -12),
+            ("12345678901234567890", 12345678901234567890),
+        )
+    ),
     *((("0x1f", 31), ("0xDEAD", 57005), ("0o17", 15), ("0x0", 0))),
-    *((("1e-3", 0.001), ("1e3", 1000.0), ("1E5", 1e5), ("-1e+2", -100.0), ("1.", 1.0), (".5", 0.5), ("+.5", 0.5))),
-    *((("1.10", 1.1), ("-.5e1", -5.0), ("0.0", 0.0), ("-0.0", -0.0), ("1.5e-06", 1.5e-6), ("0.", 0.0), ("0e0", 0.0))),
-    *(((".inf", math.inf), ("-.inf", -math.inf), ("+.inf", math.inf), (".Inf", math.inf), (".INF", math.inf))),
+    *(
+        (
+            ("1e-3", 0.001),
+            ("1e3", 1000.0),
+            ("1E5", 1e5),
+            ("-1e+2", -100.0),
+            ("1.", 1.0),
+            (".5", 0.5),
+            ("+.5", 0.5),
+        )
+    ),
+    *(
+        (
+            ("1.10", 1.1),
+            ("-.5e1", -5.0),
+            ("0.0", 0.0),
+            ("-0.0", -0.0),
+            ("1.5e-06", 1.5e-6),
+            ("0.", 0.0),
+            ("0e0", 0.0),
+        )
+    ),
+    *(
+        (
+            (".inf", math.inf),
+            ("-.inf", -math.inf),
+            ("+.inf", math.inf),
+            (".Inf", math.inf),
+            (".INF", math.inf),
+        )
+    ),
     *((("~", None), ("null", None), ("Null", None), ("NULL", None), ("", None))),
     *((("true", True), ("True", True), ("TRUE", True), ("false", False), ("False", False), ("FALSE", False))),
 ]
@@ -213,7 +256,9 @@ def test_not_a_number(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [text for text, _ in SCALARS])
 def test_quoted_scalars_stay_text(text: str, tmp_path: Path) -> None:
     """A5: a quoted scalar is text and stays text, in either quotes, in blocks and in lists."""
-    tasks = f"Reading:\n  value: \"{text}\"\n  other: '{text}'\n  third: [\"{text}\", {{a: '{text}'}}]\n  text: '{text}'"
+    tasks = (
+        f"Reading:\n  value: \"{text}\"\n  other: '{text}'\n  third: [\"{text}\", {{a: '{text}'}}]\n  text: '{text}'"
+    )
     params = read(tmp_path, tasks)
     assert (params.value, params.other, params.third, params.text) == (text, text, [text, {"a": text}], text)
 
@@ -225,7 +270,23 @@ def test_blocks_are_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1.10", "5", "-0", "+1", "1e-3", "0x1f", "0o17", "0012", "1_000", "12:30", "no", "2024-01-01", "1.0", "007"]
+    "text",
+    [
+        "1.10",
+        "5",
+        "-0",
+        "+1",
+        "1e-3",
+        "0x1f",
+        "0o17",
+        "0012",
+        "1_000",
+        "12:30",
+        "no",
+        "2024-01-01",
+        "1.0",
+        "007",
+    ],
 )
 def test_a_text_parameter_is_what_was_written(text: str, tmp_path: Path) -> None:
     """A5: a number given for a text parameter is the text that was written; a string stays a string."""
@@ -279,12 +340,8 @@ def test_duplicate_keys_are_errors(tasks: str, header: str, name: str, line: int
 def test_merge_keys_are_no_duplicates(tmp_path: Path) -> None:
     """A5: anchors and `<<` are YAML that people have; what stands beside `<<` wins."""
     tasks = "base: &base {text: base, count: 3}\nReading:\n  <<: *base\n  text: mine"
-    try:
-        params = read(tmp_path, tasks)
-    except ConfigError as error:
-        assert "<<" in str(error)  # noqa: PT017 - the core schema has no merge; an error must then name it
-    else:
-        assert (params.text, params.count) == ("mine", 3)
+    params = read(tmp_path, tasks)
+    assert (params.text, params.count) == ("mine", 3)
 
 
 # ------------------------------------------------------------------------------------- substitution
@@ -354,7 +411,20 @@ def test_a_format_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
 
 def test_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A5: `{{ $VAR }}` is looked up in the environment; text of odd kinds arrives as it is."""
-    for value in ("plain", "a b", "it's", 'say "hi"', "line\nbreak", "結晶", "", "a: b", "[1", "0012", "1.10", "no"):
+    for value in (
+        "plain",
+        "a b",
+        "it's",
+        'say "hi"',
+        "line\nbreak",
+        "結晶",
+        "",
+        "a: b",
+        "[1",
+        "0012",
+        "1.10",
+        "no",
+    ):
         monkeypatch.setenv("MY_VAR", value)
         params = read(tmp_path, "Reading: {text: '{{ $MY_VAR }}', other: '/x/{{ $MY_VAR }}/y'}")
         assert (params.text, params.other) == (value, f"/x/{value}/y")
@@ -393,14 +463,23 @@ def test_inside_lists_and_mappings(tasks: str, wanted: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 def test_any_order(order: tuple[int, ...], tmp_path: Path) -> None:
     """A5: a substitution may use another one, wherever in the file that stands."""
-    lines = ["Reading: {text: '{{ c }}/x'}", "c: '{{ b.d }}/c'", "b: {d: '{{ a }}/b'}", "a: '{{ experiment }}'"]
+    lines = [
+        "Reading: {text: '{{ c }}/x'}",
+        "c: '{{ b.d }}/c'",
+        "b: {d: '{{ a }}/b'}",
+        "a: '{{ experiment }}'",
+    ]
     assert read(tmp_path, "\n".join(lines[number] for number in order)).text == "exp1/b/c/x"
 
 
 def test_the_header_may_use_substitutions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A5: the header's own values are substituted, from either document and the environment."""
     monkeypatch.setenv("WHO", "me")
-    params = read(tmp_path, "kind: scan\nReading: {text: '{{ label }}'}", header="label: '{{ kind }} {{ run:03d }} {{ $WHO }}'\n")
+    params = read(
+        tmp_path,
+        "kind: scan\nReading: {text: '{{ label }}'}",
+        header="label: '{{ kind }} {{ run:03d }} {{ $WHO }}'\n",
+    )
     assert params.text == "scan 007 me"
     assert params.lute_config.label == "scan 007 me"
 
@@ -422,7 +501,10 @@ def test_items_of_lists_can_be_looked_up(place: str, tmp_path: Path) -> None:
         ("a: '{{ b }}'\nb: '{{ c }}'\nc: '{{ a }}'\nReading: {value: '{{ a }}'}", ["a", "b", "c"]),
         ("a: '{{ a }}'\nReading: {value: '{{ a }}'}", ["a"]),
         ("Reading: {value: '{{ Reading.value }}'}", ["Reading.value"]),
-        ("Reading: {value: 'x{{ Reading.other }}', other: ['{{ Reading.value }}']}", ["Reading.value", "Reading.other"]),
+        (
+            "Reading: {value: 'x{{ Reading.other }}', other: ['{{ Reading.value }}']}",
+            ["Reading.value", "Reading.other"],
+        ),
         ("a: {b: ['{{ a }}']}\nReading: {value: '{{ a.b }}'}", ["a"]),
     ],
 )
@@ -519,7 +601,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     assert [problem.line for problem in found] == [6, 8, 9, 10, 11, 12], found
     by_line = {problem.line: problem for problem in found}
     assert "clean_up_grace" in by_line[6].message
-    assert "threshold" in by_line[8].message
+    assert "width" in by_line[8].message
     assert "'threshold'" in by_line[9].message
     assert "radius" in by_line[10].message
     assert "nowhere" in by_line[11].message
@@ -584,7 +666,14 @@ def test_a_validators_crash_is_a_problem_of_the_file(tmp_path: Path) -> None:
 
 def test_syntax_errors_have_their_place(tmp_path: Path) -> None:
     """A5: what is no YAML is an error with file, line and column."""
-    for text in ("Reading: {a: 1", "Reading:\n  a: [1\n  b: 2", "a: b: c", "\tReading: 1", "Reading: 'open", "a: *nobody"):
+    for text in (
+        "Reading: {a: 1",
+        "Reading:\n  a: [1\n  b: 2",
+        "a: b: c",
+        "\tReading: 1",
+        "Reading: 'open",
+        "a: *nobody",
+    ):
         problem = only_problem(tmp_path, text)
         assert problem.line is not None
         assert problem.line >= FIRST
@@ -621,6 +710,23 @@ def test_check_tells_all_problems_of_all_tasks(project: Project) -> None:
     assert "radius" not in narrowed.out
 
 
+def test_check_names_the_nearest_task(project: Project) -> None:
+    """B: a section that looks like a misspelt Task gets the nearest name, with its line."""
+    project.write(
+        "tasks.py",
+        """
+        from lute import TaskParameters
+
+        class SortLinesParameters(TaskParameters):
+            count: int = 1
+        """,
+    )
+    project.config("SortLine: {count: 2}\nmy_own_things: {x: 1}")
+    number = len((project.folder / "config.yaml").read_text().splitlines()) - 1
+    outcome = project.lute("check", "-c", "config.yaml")
+    assert any(f"config.yaml:{number}:" in line and "'SortLines'" in line for line in outcome.out.splitlines()), outcome
+
+
 def test_check_of_a_good_file_is_content(project: Project) -> None:
     """B: `lute check` exits 0 where all is well."""
     project.config("Test: {str_var: a}")
@@ -655,15 +761,19 @@ def test_check_of_a_good_file_is_content(project: Project) -> None:
 )
 def test_set_overrides(name: str, text: str, attribute: str, wanted: Any, tmp_path: Path) -> None:
     """B: `--set Task.param=value` replaces what the file says, read as YAML would read it."""
-    params = read(tmp_path, "Reading: {count: 1, value: file, text: file, other: {kept: 2}, third: [a, b]}", **{name: text})
+    params = read(
+        tmp_path,
+        "Reading: {count: 1, value: file, text: file, other: {kept: 2}, third: [a, b]}",
+        **{name: text},
+    )
     found = getattr(params, attribute)
     assert (type(found), found) == (type(wanted), wanted)
 
 
 def test_set_gives_what_the_file_does_not_have(tmp_path: Path) -> None:
     """B: `--set` adds a Task's section and a required parameter."""
-    params = read(tmp_path, "{}", task="Needy", **{"Needy.threshold": "2", "Needy.radius": "3"})
-    assert (params.threshold, params.radius) == (2.0, 3)
+    params = read(tmp_path, "{}", task="Needy", **{"Needy.width": "2", "Needy.radius": "3"})
+    assert (params.width, params.radius) == (2.0, 3)
 
 
 def test_set_is_seen_by_substitutions(tmp_path: Path) -> None:
@@ -677,7 +787,11 @@ def test_set_in_the_header(tmp_path: Path) -> None:
     params: Any = parse_config(
         "Reading", path, overrides=Overrides(experiment="other", run="12", settings=(("task_timeout", "5"),))
     )
-    assert (params.lute_config.task_timeout, params.lute_config.experiment, params.lute_config.run) == (5, "other", 12)
+    assert (params.lute_config.task_timeout, params.lute_config.experiment, params.lute_config.run) == (
+        5,
+        "other",
+        12,
+    )
     assert (params.value, params.text) == (12, "other")
 
 
@@ -685,6 +799,12 @@ def test_set_of_an_unknown_parameter_is_an_error(tmp_path: Path) -> None:
     """B: a misspelt name in `--set` gets the nearest name."""
     with pytest.raises(UsageError, match="'count'"):
         read(tmp_path, "Reading: {}", **{"Reading.cuont": "5"})
+
+
+def test_set_for_an_unknown_task_is_an_error(tmp_path: Path) -> None:
+    """B: a setting for a Task that neither the file nor any model knows is an unknown name, not silence."""
+    with pytest.raises(UsageError, match="Raeding"):
+        read(tmp_path, "Reading: {}", **{"Raeding.count": "5"})
 
 
 @pytest.mark.parametrize("name", ["nothing", "Reading.count.deep", "Reading.third.5", ""])
@@ -699,14 +819,23 @@ def test_set_from_the_command_line(project: Project) -> None:
     """B: `--set` on the real command keeps spaces, quotes and `=`."""
     project.config("Test: {str_var: file}")
     outcome = project.lute(
-        "run", "Test", "-c", "config.yaml", "--json", "--dry-run", "-s", "Test.str_var=a 'b' = c", "--set", "Test.float_var=1e-3"
+        "run",
+        "Test",
+        "-c",
+        "config.yaml",
+        "--json",
+        "--dry-run",
+        "-s",
+        "Test.str_var=a 'b' = c",
+        "--set",
+        "Test.float_var=1e-3",
     )
     assert outcome.code == 0, outcome
     assert outcome.json["parameters"]["str_var"] == "a 'b' = c"
     assert outcome.json["parameters"]["float_var"] == 0.001
 
 
-@pytest.mark.parametrize("setting", ["Test.str_var", "=x", "Test.str_vra=1"])
+@pytest.mark.parametrize("setting", ["Test.str_var", "=x", "Test.str_vra=1", "Tset.str_var=1", "Test.str_var=[\udcff]"])
 def test_a_bad_set_starts_nothing(setting: str, project: Project) -> None:
     """B: bad usage exits with 2."""
     project.config("Test: {}")
@@ -740,7 +869,9 @@ def templated(tmp_path: Path) -> Path:
     templates.mkdir()
     lines = ["{{ direct }}", "{% for item in items %}{{ item }}{% endfor %}", "{% include 'part.cfg' %}"]
     (templates / "main.cfg").write_text("\n".join(lines), encoding="utf-8")
-    (templates / "part.cfg").write_text("{% if flag %}{{ inner.deep }}{% endif %}{% include 'leaf.cfg' %}", encoding="utf-8")
+    (templates / "part.cfg").write_text(
+        "{% if flag %}{{ inner.deep }}{% endif %}{% include 'leaf.cfg' %}", encoding="utf-8"
+    )
     (templates / "leaf.cfg").write_text("{{ leaf | default('none') }}", encoding="utf-8")
     return tmp_path
 
@@ -831,7 +962,13 @@ class AfterParameters(TaskParameters):
 
 
 def record(
-    folder: Path, out: str, *, experiment: str = "exp1", run: int | str = 7, status: str = "COMPLETED", payload: Any = ""
+    folder: Path,
+    out: str,
+    *,
+    experiment: str = "exp1",
+    run: int | str = 7,
+    status: str = "COMPLETED",
+    payload: Any = "",
 ) -> None:
     """Records one run of `Earlier`, made by hand."""
     header = AnalysisHeader(work_dir=str(folder), experiment=experiment, run=run)

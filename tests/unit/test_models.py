@@ -70,7 +70,13 @@ def test_header_keeps_what_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("EXPERIMENT", "other")
     monkeypatch.setenv("RUN_NUM", "99_0")
     header = AnalysisHeader(
-        title="t", experiment="exp1", run=7, date="2024/01/01", lute_version=0.2, task_timeout=5, work_dir=str(tmp_path)
+        title="t",
+        experiment="exp1",
+        run=7,
+        date="2024/01/01",
+        lute_version=0.2,
+        task_timeout=5,
+        work_dir=str(tmp_path),
     )
     assert (header.title, header.experiment, header.run, header.date) == ("t", "exp1", 7, "2024/01/01")
     assert (header.lute_version, header.task_timeout, header.work_dir) == (0.2, 5, str(tmp_path))
@@ -198,7 +204,13 @@ def test_numbers_for_text_parameters_stay_text(header: AnalysisHeader, monkeypat
 
 CONTROL = [
     *("LUTE_PATH", "LUTE_SOCKET", "LUTE_PORT", "LUTE_EXECUTOR_HOST", "LUTE_USE_TCP", "LUTE_CONFIGPATH"),
-    *("LUTE_PLUGINS", "LUTE_DATABASE", "LUTE_WORK_DIR", "LUTE_DEBUG_EXIT_AT_YAML", "LUTE_DEBUG_BEFORE_TPP_EXEC"),
+    *(
+        "LUTE_PLUGINS",
+        "LUTE_DATABASE",
+        "LUTE_WORK_DIR",
+        "LUTE_DEBUG_EXIT_AT_YAML",
+        "LUTE_DEBUG_BEFORE_TPP_EXEC",
+    ),
 ]
 """Every control variable that the SPEC names."""
 
@@ -673,7 +685,11 @@ def test_task_of_a_function_runs_without_an_executor(header: AnalysisHeader) -> 
     assert count_peaks.Task.__name__ == "CountPeaks"
     assert issubclass(count_peaks.Task, Task)
     task = count_peaks.Task(params=count_peaks.Parameters(lute_config=header, threshold=0, images=[]))
-    assert (task.result.task_status, task.result.summary, task.result.payload) == (TaskStatus.PENDING, "PENDING", "")
+    assert (task.result.task_status, task.result.summary, task.result.payload) == (
+        TaskStatus.PENDING,
+        "PENDING",
+        "",
+    )
     task.run()
     assert task.result.task_status is TaskStatus.COMPLETED
     assert task.result.payload == {"threshold": 0.0, "images": [], "label": None}

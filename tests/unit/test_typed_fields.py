@@ -29,7 +29,21 @@ from lute.io.config import parse_config
 from lute.io.models.base import fields_marked, result_field
 
 ODD_TEXTS = [
-    *("plain", "two words", "  ", " a  b ", "a\tb", "a\nb", "\t", "\n", "it's", 'say "hi"', "--rm -rf", "-", "$HOME"),
+    *(
+        "plain",
+        "two words",
+        "  ",
+        " a  b ",
+        "a\tb",
+        "a\nb",
+        "\t",
+        "\n",
+        "it's",
+        'say "hi"',
+        "--rm -rf",
+        "-",
+        "$HOME",
+    ),
     *("Ångström", "結晶 構造", "a=b", "a,b", "*.cbf", "; true", "back\\slash"),
 ]
 ODD_NUMBERS = [0, 0.0, -0.0, -1, 10**20, 1e-6, 1e22, float("inf")]
@@ -295,12 +309,12 @@ OUTPUTS = """
 @pytest.mark.parametrize(
     ("script", "status", "named"),
     [
-        ("echo x > \"$1\"; : > \"$2\"", "COMPLETED", ""),
-        (": > \"$1\"; : > \"$2\"", "FAILED", "result file.txt"),
-        (": > \"$2\"", "FAILED", "result file.txt"),
-        ("echo x > \"$1\"", "FAILED", "log.txt"),
-        ("mkdir \"$1\"; : > \"$2\"", "FAILED", "result file.txt"),
-        ("mkdir \"$1\"; : > \"$1/a\"; : > \"$2\"", "COMPLETED", ""),
+        ('echo x > "$1"; : > "$2"', "COMPLETED", ""),
+        (': > "$1"; : > "$2"', "FAILED", "result file.txt"),
+        (': > "$2"', "FAILED", "result file.txt"),
+        ('echo x > "$1"', "FAILED", "log.txt"),
+        ('mkdir "$1"; : > "$2"', "FAILED", "result file.txt"),
+        ('mkdir "$1"; : > "$1/a"; : > "$2"', "COMPLETED", ""),
     ],
     ids=["all there", "empty", "missing", "may be empty but is missing", "empty folder", "folder"],
 )
