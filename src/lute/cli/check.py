@@ -7,7 +7,7 @@ from typing import Any
 
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
-from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, did_you_mean, nearest
+from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, nearest
 from lute.execution.plan import Settings, make_plan
 from lute.io._yaml import differences_from_yaml_1_1
 from lute.io.config import ConfigFile
@@ -100,7 +100,12 @@ def notes_on(file: ConfigFile, only_named: bool) -> list[Problem]:
     known = {model.removesuffix("Parameters") for model in registry.models}
     for name, value in {} if only_named else file.tasks.value.items():
         if isinstance(value, dict) and name not in known | set(registry.BUILT_IN):
-            hint = did_you_mean(str(name), known) or " Is its plug-in given with -p, or in the header's `plugins:`?"
+            close = nearest(str(name), known) or nearest(str(name), registry.BUILT_IN, cutoff=0.75)
+            hint = (
+                f" Did you mean {close!r}?"
+                if close
+                else " Is its plug-in given with -p, or in the header's `plugins:`?"
+            )
             place = file.tasks.places.get((name,), (1, 1))
             notes.append(Problem(file.path, *place, f"no Task {name!r} is known, so this was not checked.{hint}"))
     return sorted(notes, key=lambda note: (note.line or 0, note.column or 0))

@@ -179,6 +179,8 @@ def _dry_run(executor: BaseExecutor, path: str, options: argparse.Namespace) -> 
     if options.json:
         common.print_json(shown)
         return 0
+    if plan.argv is None:
+        print(f"# the Python Task {plan.task} in a process of its own; JOB is a file with its parameters")
     print(shlex.join(shown["command"]))
     print(f"  in        {plan.cwd}")
     for name, value in changed.items():

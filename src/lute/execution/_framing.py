@@ -12,12 +12,13 @@ Frames are decoded only from a channel that was inherited or has proved its key 
 
 from __future__ import annotations
 
+import mmap
 import struct
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from lute.errors import ProtocolError
-from lute.execution._values import Buffer, from_json, to_json, to_json_as_pickle
+from lute.execution._values import Buffer, Memory, from_json, to_json, to_json_as_pickle
 
 SIGNALS = (
     "NO_PICKLE_MODE",
@@ -37,6 +38,9 @@ MAX_BODY = 1 << 28
 """Longest body, in bytes. Large values travel as buffers."""
 MAX_BUFFER = 1 << 40
 """Longest buffer, in bytes."""
+
+LARGE = 1 << 20
+"""From this size on, in bytes, a piece has memory of its own from the system."""
 
 NOTHING, TEXT, VALUE, CONTROL = range(4)
 """Kinds of body. A CONTROL frame is between the two ends and is never a `Message`."""
@@ -93,11 +97,11 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        self._piece = bytearray(HEAD.size)
+        self._piece: Memory = bytearray(HEAD.size)
         self._filled = 0
         self._head: Optional[tuple[int, int, int, int, int]] = None
         self._lengths: Optional[list[int]] = None
-        self._parts: list[bytearray] = []
+        self._parts: list[Memory] = []
         self._ready: list[Frame] = []
 
     @property
@@ -154,9 +158,9 @@ class Decoder:
                 self._finish()
 
     def _start(self, size: int) -> None:
-        try:
-            self._piece = bytearray(size)
-        except (MemoryError, OverflowError) as error:
+        try:  # pages of a map are there when they are written to, not when a length is claimed
+            self._piece = mmap.mmap(-1, size) if size >= LARGE else bytearray(size)
+        except (MemoryError, OverflowError, OSError) as error:
             raise ProtocolError(f"a piece of {size} bytes does not fit into memory") from error
         self._filled = 0
 
@@ -176,7 +180,7 @@ class Decoder:
         self._ready.append(Frame(kind, signal, flags, contents))
 
 
-def _check_head(piece: bytearray) -> tuple[int, int, int, int, int]:
+def _check_head(piece: Memory) -> tuple[int, int, int, int, int]:
     magic, number, kind, buffers, flags, body = HEAD.unpack(piece)
     if magic != MAGIC or number > len(SIGNALS) or kind > CONTROL:
         raise ProtocolError(f"not a frame of lute: it begins with {bytes(piece[:8])!r}")
@@ -185,9 +189,9 @@ def _check_head(piece: bytearray) -> tuple[int, int, int, int, int]:
     return number, kind, buffers, flags, body
 
 
-def _contents(kind: int, body: bytearray, buffers: list[bytearray]) -> Any:
+def _contents(kind: int, body: Memory, buffers: list[Memory]) -> Any:
     if kind == NOTHING:
         return None
     if kind == TEXT:
-        return body.decode("utf-8", "surrogatepass")
+        return str(body, "utf-8", "surrogatepass")
     return from_json(body, buffers)

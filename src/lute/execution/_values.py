@@ -8,6 +8,7 @@ only from a channel that was inherited or has proved its key (`lute.execution.ip
 from __future__ import annotations
 
 import json
+import mmap
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from typing import Any, Union
 from lute.errors import ProtocolError
 from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage, TaskResult, TaskStatus
 
-Buffer = Union[bytes, bytearray, memoryview]  # noqa: UP007 - evaluated, and Python 3.9 has no other
+Memory = Union[bytearray, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 has no other
+Buffer = Union[bytes, bytearray, memoryview, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 has no other
 
 
 @dataclass
@@ -215,7 +217,7 @@ _DESCRIBERS: dict[type, Callable[[Any, list[Buffer]], Any]] = {
 # ----------------------------------------------------------------------------------- from JSON
 
 
-def from_json(body: Buffer, buffers: list[bytearray]) -> Any:
+def from_json(body: Buffer, buffers: list[Memory]) -> Any:
     """Returns the value that `to_json` described.
 
     Raises:
@@ -224,7 +226,7 @@ def from_json(body: Buffer, buffers: list[bytearray]) -> Any:
     return _rebuild(json.loads(bytes(body)), buffers)
 
 
-def _rebuild(value: Any, buffers: list[bytearray]) -> Any:
+def _rebuild(value: Any, buffers: list[Memory]) -> Any:
     if isinstance(value, list):
         return [_rebuild(item, buffers) for item in value]
     if not isinstance(value, dict):
@@ -237,7 +239,7 @@ def _rebuild(value: Any, buffers: list[bytearray]) -> Any:
     return rebuild(value, buffers)
 
 
-def _rebuild_array(value: dict[str, Any], buffers: list[bytearray]) -> Any:
+def _rebuild_array(value: dict[str, Any], buffers: list[Memory]) -> Any:
     data, shape = buffers[value["v"]], tuple(value["shape"])
     try:
         import numpy
@@ -246,7 +248,7 @@ def _rebuild_array(value: dict[str, Any], buffers: list[bytearray]) -> Any:
     return numpy.frombuffer(data, dtype=value["dtype"]).reshape(shape)
 
 
-def _rebuild_pickle(value: dict[str, Any], buffers: list[bytearray]) -> Any:
+def _rebuild_pickle(value: dict[str, Any], buffers: list[Memory]) -> Any:
     first = value["v"]
     data, outside = buffers[first], buffers[first + 1 : first + 1 + value["n"]]
     try:
@@ -258,12 +260,12 @@ def _rebuild_pickle(value: dict[str, Any], buffers: list[bytearray]) -> Any:
         return Unloadable(value["type"], kept, f"{type(error).__name__}: {error}")
 
 
-def _rebuild_items(make: Callable[[list[Any]], Any]) -> Callable[[dict[str, Any], list[bytearray]], Any]:
+def _rebuild_items(make: Callable[[list[Any]], Any]) -> Callable[[dict[str, Any], list[Memory]], Any]:
     return lambda value, buffers: make([_rebuild(item, buffers) for item in value["v"]])
 
 
-_REBUILDERS: dict[str, Callable[[dict[str, Any], list[bytearray]], Any]] = {
-    "str": lambda value, buffers: buffers[value["v"]].decode("utf-8", "surrogatepass"),
+_REBUILDERS: dict[str, Callable[[dict[str, Any], list[Memory]], Any]] = {
+    "str": lambda value, buffers: str(buffers[value["v"]], "utf-8", "surrogatepass"),
     "bytes": lambda value, buffers: bytes(buffers[value["v"]]),
     "complex": lambda value, buffers: complex(*value["v"]),
     "path": lambda value, buffers: Path(value["v"]),
@@ -274,7 +276,7 @@ _REBUILDERS: dict[str, Callable[[dict[str, Any], list[bytearray]], Any]] = {
     "status": lambda value, buffers: TaskStatus[value["v"]],
     "result": _rebuild_items(lambda fields: TaskResult(*fields)),
     "plots": _rebuild_items(lambda fields: ElogSummaryPlots(*fields)),
-    "page": lambda value, buffers: RenderedPage(buffers[value["v"]].decode("utf-8", "surrogatepass")),
+    "page": lambda value, buffers: RenderedPage(str(buffers[value["v"]], "utf-8", "surrogatepass")),
     "namespace": lambda value, buffers: Namespace(
         value["type"], {key: _rebuild(item, buffers) for key, item in value["v"]}
     ),

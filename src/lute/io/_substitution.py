@@ -74,6 +74,19 @@ def steps(name: str) -> list[str]:
     return [part for part in re.split(r"[.\[\]]", name) if part]
 
 
+def source_of(text: str) -> str | None:
+    """Returns the name that a text is a substitution of, if it is one and nothing else.
+
+    >>> source_of("{{ Task.a }}")
+    'Task.a'
+    """
+    whole = _BRACES.fullmatch(text.strip())
+    try:
+        return _read_expression(whole[1]).name if whole and "{{" not in whole[1] else None
+    except SubstitutionError:
+        return None
+
+
 class Substituter:
     """Substitutes in a pair of documents, each value when it is first asked for.
 

@@ -132,7 +132,7 @@ def read_documents(text: str, file: str) -> list[Document]:
             problems += builder.problems
     except yaml.MarkedYAMLError as error:
         problems.append(_syntax_problem(error, file))
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, UnicodeEncodeError) as error:
         problems.append(Problem(file, None, None, f"not YAML: {error or 'nested too deeply'}"))
     if problems:
         raise ConfigError(problems)

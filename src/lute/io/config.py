@@ -20,7 +20,9 @@ from lute import plugins, registry
 from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean, nearest
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
+from lute.io._in_words import in_words, real_location, short
 from lute.io._substitution import Substituter, SubstitutionError, steps
+from lute.io._written import as_written
 from lute.io.models.base import (
     AnalysisHeader,
     TaskParameters,
@@ -29,7 +31,7 @@ from lute.io.models.base import (
     values_from_environment,
     with_header_defaults,
 )
-from lute.io.models.fields import FromResult, type_name
+from lute.io.models.fields import FromResult
 from lute.tasks import templates
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config"]
@@ -140,6 +142,7 @@ class ConfigFile:
     header: _yaml.Document
     tasks: _yaml.Document
     _set_by: dict[_yaml.Path, str] = field(default_factory=dict)
+    _entries: tuple[str, ...] = ()
 
     def override(self, overrides: Overrides) -> None:
         """Puts in what the command line changes.
@@ -147,14 +150,15 @@ class ConfigFile:
         Raises:
             UsageError: A setting names nothing that there is.
         """
+        self._entries = tuple(str(name) for name in self.tasks.value)
         given = {"experiment": overrides.experiment, "run": overrides.run}
         for name, text in given.items():
             if text is not None:
                 self.header.value[name] = _yaml.read_scalar(text) if name == "run" else text
         for name, text in overrides.settings:
-            self._set(name, _read_setting(name, text))
+            self._set(name, _read_setting(name, text), text)
 
-    def _set(self, name: str, value: Any) -> None:
+    def _set(self, name: str, value: Any, text: str) -> None:
         parts = steps(name)
         if len(parts) == 1 and (parts[0] in AnalysisHeader.model_fields or parts[0] in self.header.value):
             self.header.value[parts[0]] = value
@@ -170,7 +174,7 @@ class ConfigFile:
         for part in parts[:-1]:
             target = _step_into(target, part, name)
             at = (*at, part)
-        self.tasks.texts.pop((*at, parts[-1]), None)
+        self.tasks.texts[(*at, parts[-1])] = text
         self._set_by[(*at, parts[-1])] = name
         if isinstance(target, list) and parts[-1].isdigit() and int(parts[-1]) < len(target):
             target[int(parts[-1])] = value
@@ -184,12 +188,22 @@ class ConfigFile:
 
         Raises:
             PluginError: One of them does not exist or cannot be imported.
+            UsageError: A setting is for a Task that is not known even then.
         """
         named = self.header.value.get("plugins") or []
         folder = os.path.dirname(os.path.abspath(self.path))
         for spec in [named] if isinstance(named, str) else named:
             text = str(self.substituter().value(spec))
             plugins.load(os.path.join(folder, text) if text.endswith(".py") else text)
+        for path, name in self._set_by.items():
+            self._check_setting(str(path[0]), name)
+
+    def _check_setting(self, task: str, name: str) -> None:
+        """A setting for a Task that is neither in the file nor known would be dropped in silence."""
+        given = task in self.header.value or task in self._entries
+        if not given and task not in registry.BUILT_IN and f"{task}Parameters" not in registry.models:
+            known = [*self._entries, *(model.removesuffix("Parameters") for model in registry.models)]
+            raise UsageError(f"--set {name}: there is no Task {task!r}.{did_you_mean(task, known)}")
 
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""
@@ -202,7 +216,7 @@ class ConfigFile:
         try:
             return AnalysisHeader.model_validate(values), problems
         except ValidationError as error:
-            problems += [self._invalid(self.header, (), AnalysisHeader, item) for item in error.errors()]
+            problems += self._all_invalid(self.header, (), AnalysisHeader, error.errors())
             defaults = {"experiment": "", "run": "", "work_dir": os.getcwd()}
             return AnalysisHeader.model_construct(**{**defaults, **values}), problems
 
@@ -250,11 +264,10 @@ class ConfigFile:
 
     def _numbers_as_written(self, model: type[TaskParameters], task: str, values: dict[str, Any]) -> dict[str, Any]:
         """A number given for a text parameter is the text that was written: `1.10` stays `1.10`."""
-        for name, value in values.items():
-            written = self.tasks.texts.get((task, name))
-            annotation = model.model_fields[name].annotation if name in model.model_fields else None
-            if written is not None and type(value) in (int, float) and annotation in (str, str | None):
-                values[name] = written
+        raw, texts = self.tasks.value.get(task) or {}, {**self.header.texts, **self.tasks.texts}
+        for name in set(values) & set(model.model_fields):
+            annotation = model.model_fields[name].annotation
+            values[name] = as_written(values[name], annotation, raw.get(name), (task, name), texts)
         return values
 
     def _fill_from_results(
@@ -299,11 +312,8 @@ class ConfigFile:
         try:
             return model.model_validate({**given, "lute_config": header}), []
         except ValidationError as error:
-            return None, [
-                self._invalid(self.tasks, (task,), model, item)
-                for item in error.errors()
-                if not (item["type"] == "missing" and item["loc"][0] in told)
-            ]
+            wanted = [item for item in error.errors() if not (item["type"] == "missing" and item["loc"][0] in told)]
+            return None, self._all_invalid(self.tasks, (task,), model, wanted)
         except Exception as error:  # whatever a validator of a plug-in raises is a problem of this Task
             text = f"{task}: a validator of {model.__name__} raised {error!r}"
             return None, [self._problem(self.tasks, (task,), text)]
@@ -349,16 +359,25 @@ class ConfigFile:
         line, column = document.places.get(parts, (1, 1))
         return Problem(self.path, line, column, message)
 
-    def _invalid(self, document: _yaml.Document, at: _yaml.Path, model: type[BaseModel], error: Any) -> Problem:
-        """Returns the problem that stands for one of pydantic's errors."""
-        name = ".".join(str(part) for part in (*(at or ("header",)), *error["loc"]))
-        message = error["msg"].removeprefix("Value error, ")
-        if error["type"] == "missing":
-            about = model.model_fields.get(str(error["loc"][0])) if len(error["loc"]) == 1 else None
-            kind = f", {type_name(about.annotation)}" if about is not None else ""
-            meaning = f": {about.description}" if about is not None and about.description else ""
-            return self._problem(document, (*at, *error["loc"]), f"{name} must be given{kind}{meaning}")
-        return self._problem(document, (*at, *error["loc"]), f"{name}: {message} (got {_short(error['input'])})")
+    def _all_invalid(
+        self, document: _yaml.Document, at: _yaml.Path, model: type[BaseModel], errors: list[Any]
+    ) -> list[Problem]:
+        """Returns the problems that stand for pydantic's errors: one a place, however many kinds were tried."""
+        by_place: dict[_yaml.Path, list[Any]] = {}
+        for error in errors:
+            by_place.setdefault(real_location(error, model), []).append(error)
+        found = []
+        for location, several in by_place.items():
+            name = ".".join(str(part) for part in (*(at or ("header",)), *location))
+            text = " or ".join(dict.fromkeys(in_words(error, model, location) for error in several))
+            shown = several[0]["input"]
+            if shown is None:
+                text += " (nothing is written there; remove the line to take the default)"
+            elif several[0]["type"] != "missing":
+                text += f" (got {short(shown)})"
+            separator = " " if several[0]["type"] == "missing" else ": "
+            found.append(self._problem(document, (*at, *location), f"{name}{separator}{text}"))
+        return found
 
 
 def _template_name(
@@ -370,11 +389,6 @@ def _template_name(
     config: Any = getattr(parameters, "lute_template_cfg", None) or values.get("lute_template_cfg")
     config = config or model.model_fields["lute_template_cfg"].get_default(call_default_factory=True)
     return config.get("template_name") if isinstance(config, dict) else getattr(config, "template_name", None)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _step_into(target: Any, part: str, name: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from pydantic import create_model
+from pydantic.fields import FieldInfo
 
 from lute.errors import ModelError
 from lute.io.models.base import TaskParameters
@@ -76,7 +77,9 @@ def _model_of(function: Callable[..., Any], task_name: str) -> type[TaskParamete
                 " cannot be parameters of a Task"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[name] = (hints[name], Field(default, description=described.get(name)))
+        if not isinstance(default, FieldInfo):
+            default = Field(default, description=described.get(name))
+        fields[name] = (hints[name], default)
     return create_model(
         f"{task_name}Parameters",
         __base__=TaskParameters,
