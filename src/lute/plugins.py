@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -22,6 +23,7 @@ from lute.errors import PluginError, did_you_mean
 
 _loaded: dict[str, ModuleType] = {}
 _entry_points_done = False
+_loading = threading.RLock()  # a plug-in may load another; two threads must not load one twice
 
 
 def load(spec: str) -> ModuleType:
@@ -35,10 +37,11 @@ def load(spec: str) -> ModuleType:
     """
     is_file = spec.endswith(".py") or os.sep in spec
     key = str(Path(spec).resolve()) if is_file else spec
-    if key not in _loaded:
-        _loaded[key] = _import(key, is_file)
-        adopt(_loaded[key])
-    return _loaded[key]
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = _import(key, is_file)
+            adopt(_loaded[key])
+        return _loaded[key]
 
 
 def load_all(specs: list[str]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lute import managed_tasks, plugins, registry
+from lute import plugins, registry
 from lute.cli import common
+from lute.cli.run import find
 from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, nearest
 from lute.execution.plan import Settings, make_plan
 from lute.io._yaml import differences_from_yaml_1_1
@@ -54,11 +55,7 @@ def _plain(problems: list[Problem]) -> list[dict[str, Any]]:
 
 
 def _task_name(name: str) -> str:
-    executor = managed_tasks.find(name)
-    if executor is not None:
-        return executor.task_name
-    registry.model_of(name)
-    return name
+    return find(name)[0].task_name
 
 
 def tasks_in(file: ConfigFile) -> list[str]:

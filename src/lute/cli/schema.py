@@ -38,7 +38,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def schema() -> dict[str, Any]:
-    """Returns the schema that each of the two documents conforms to one branch of."""
+    """Returns the schema of both documents: one that has a Task's name is that of the Tasks."""
     models: list[Any] = [AnalysisHeader, *(registry.model_of(name) for name in runnable())]
     names, content = models_json_schema([(model, "validation") for model in models])
     definitions = content.get("$defs", {})
@@ -52,7 +52,10 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A lute YAML file: the header, then parameters by Task",
-        "anyOf": [header, {"type": "object", "properties": tasks}],
+        "type": ["object", "null"],
+        "if": {"anyOf": [{"required": [name]} for name in tasks]},
+        "then": {"properties": tasks},
+        "else": header,
         "$defs": definitions,
     }
 

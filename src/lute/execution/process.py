@@ -133,6 +133,7 @@ class Supervision:
         communicators: Where its messages come from.
         limits: Its times.
         on_message: Called with each message, and whether its text already is in the log.
+        on_started: Called when the first process lives.
         on_look: Called at least once every `poll_interval` while the run lives.
         can_clean_up: Whether the first process is a Task that has a clean-up of its own.
     """
@@ -145,6 +146,7 @@ class Supervision:
         limits: Limits,
         on_message: MessageHandler,
         on_look: Callable[[], None],
+        on_started: Callable[[], None],
         can_clean_up: bool,
     ) -> None:
         self.launcher, self.run, self.limits = launcher, run, limits
@@ -152,12 +154,12 @@ class Supervision:
         self.ending = Ending()
         self.proc = TaskProcess()
         self._communicators = communicators
-        self._on_message, self._on_look = on_message, on_look
+        self._on_message, self._on_look, self._on_started = on_message, on_look, on_started
         self._can_clean_up = can_clean_up
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector: selectors.BaseSelector
+        self._wake_read = self._wake_write = -1
         self._cancelled_by: str | None = None
         self._at_once = False
 
@@ -207,6 +209,8 @@ class Supervision:
 
     def watch(self) -> Ending:
         """Watches until nothing of the run lives and everything it said was taken in."""
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self.launcher.sock, selectors.EVENT_READ)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         for communicator in self._communicators:
@@ -283,6 +287,7 @@ class Supervision:
             if "started" in event:
                 self.proc.pid = event["started"]
                 self.state = State.RUNNING
+                self._on_started()
             elif "failed" in event:
                 self.ending.failed, self.ending.errno = event["why"], event["failed"]
                 self.state = State.ENDED

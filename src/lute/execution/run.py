@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import lute
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import environment, outcome, requests
-from lute.execution._bounded import call_beside, call_in_place
 from lute.execution._values import Unloadable
+from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
-from lute.execution.plan import Plan, Tasklet, child_command, job_bytes, only_in_memory, with_mpi
-from lute.execution.process import Ending, Limits, Supervision
+from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory, with_mpi
+from lute.execution.process import Ending, Limits, Supervision, TaskProcess
 from lute.execution.run_log import RunLog
+from lute.execution.sourcing import Sourcing, Stopped
 from lute.io import elog, owner, report
 from lute.io.db import record_of
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
@@ -77,6 +76,7 @@ class Run:
         self._changed: dict[str, str | None] = {}
         self._command = list(plan.command)
         self._log = RunLog(self.files, on_log)
+        self._extras = Extras(executor, plan.settings.tasklets, self._header, self)
         self._first_row(managed_task)
 
     # ------------------------------------------------------------------------------------ the life
@@ -94,6 +94,8 @@ class Run:
                 if self._on_start:
                     self._on_start(self.analysis.record)
                 ending = self._start_and_watch(launcher)
+            except Stopped as stopped:
+                ending.stopped_by = stopped.by
             except (LuteError, OSError) as error:
                 ending.lost = str(error)
             except Exception as error:  # a fault of ours: the record must not say RUNNING for ever
@@ -115,7 +117,7 @@ class Run:
         self.analysis.task_env = self._env
         for text in plan.warnings:
             warnings.warn(text, UserWarning, stacklevel=4)
-            self._log_text(f"[lute] {text}")
+            self.log_text(f"[lute] {text}")
         if plan.argv is not None:
             self._announce_program()
         if self._cancelled_by:
@@ -137,6 +139,7 @@ class Run:
             self._limits(),
             self._on_message,
             self._look,
+            self._set_running if self.plan.argv is not None else lambda: None,
             can_clean_up=self.plan.argv is None and self.plan.settings.ranks is None,
         )
         if self._cancelled_by:  # between the last look and now
@@ -149,8 +152,6 @@ class Run:
             supervision.begin(self._request(launcher, child_end is not None), descriptors)
             if child_end:
                 child_end.close()
-        if self.plan.argv is not None:
-            self._set_running()
         killed_before = outcome.memory_kills()
         ending = supervision.watch()
         ending.out_of_memory = ending.signal == "SIGKILL" and outcome.memory_kills() > killed_before
@@ -207,7 +208,7 @@ class Run:
         result.task_status = status
         if status is TaskStatus.COMPLETED:
             outcome.result_from_parameters(result, self.plan.params)
-            self._run_tasklets("after")
+            self._extras.tasklets("after", result)
         elif not self.plan.program and result.summary in ("", "PENDING"):
             result.summary = reason
         self._log.look()
@@ -248,7 +249,7 @@ class Run:
 
     def _save(self) -> None:
         changed = environment.hide_variables(self._changed, self._secrets)
-        proc = self._supervision.proc if self._supervision else None
+        proc = self._proc
         self.analysis.record |= {
             "command": environment.hide(self._command, self._secrets),
             "parameters": environment.hide(plain_parameters(self.plan.params), self._secrets),
@@ -259,11 +260,11 @@ class Run:
             row = row_of(self.analysis)
             row["summary"] = environment.hide(row["summary"], self._secrets)
             if not self._record.save(row):
-                self._trouble(
+                self.trouble(
                     f"the record {self._record.path} did not take this run; it is kept in {self._record.aside}"
                 )
         except RecordError as error:
-            self._trouble(str(error))
+            self.trouble(str(error))
 
     def process_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
@@ -272,11 +273,11 @@ class Run:
         result.payload, kept = keeper.payload(result.payload)
         result.summary = keeper.summary(result.summary)
         for text in keeper.troubles:
-            self._trouble(text)
+            self.trouble(text)
         if keeper.run_parameters:
             failed = elog.post_elog_run_status(keeper.run_parameters)
             if failed:
-                self._trouble(failed)
+                self.trouble(failed)
         tail = environment.hide(self._log.tail(), self._secrets)
         self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": tail}
         self._save()
@@ -287,14 +288,19 @@ class Run:
         lines = [f"Task {self.plan.task} (run {self.id}) {status.name}: {record['reason']}", f"Log: {self.files.log}"]
         return "\n".join(lines)
 
-    def _trouble(self, text: str) -> None:
+    @property
+    def _proc(self) -> TaskProcess | None:
+        return self._supervision.proc if self._supervision else None
+
+    def trouble(self, text: str) -> None:
         """Tells of what went wrong beside the run; its outcome stands."""
         logger.warning("%s", text)
-        self._log_text(f"[lute] {text}")
+        self.log_text(f"[lute] {text}")
 
     # -------------------------------------------------------------------------------------- the log
 
-    def _log_text(self, text: str) -> None:
+    def log_text(self, text: str) -> None:
+        """Writes a line of ours into the run's log, without secrets."""
         self._log.write(environment.hide(text, self._secrets))
 
     # ------------------------------------------------------------------------------------- requests
@@ -324,16 +330,16 @@ class Run:
             if message.contents is not None and not logged:
                 self._log.write(message.contents)
             if message.contents is not None and not isinstance(message.contents, str):
-                self._call_hook("TASK_LOG", message)
+                self._extras.hook("TASK_LOG", message, self._proc)
             return
         if message.signal == "TASK_STARTED":
-            message = Message(self.plan.params, message.signal)
-            self._set_running(hook=message)
+            self._set_running()
+            self._announce_start()
             self._go_ahead()
             return
         if message.signal == "TASK_RESULT":
             self._take_result(message.contents)
-        self._call_hook(str(message.signal), message)
+        self._extras.hook(str(message.signal), message, self._proc)
 
     def _take_result(self, contents: Any) -> None:
         if isinstance(contents, TaskResult):
@@ -341,14 +347,15 @@ class Run:
             self.analysis.task_result = contents
         else:
             kind = contents.type_name if isinstance(contents, Unloadable) else type(contents).__name__
-            self._trouble(f"a TASK_RESULT came with {kind}, which is no TaskResult")
+            self.trouble(f"a TASK_RESULT came with {kind}, which is no TaskResult")
 
-    def _set_running(self, hook: Message | None = None) -> None:
+    def _set_running(self) -> None:
         self.analysis.task_result.task_status = TaskStatus.RUNNING
-        if hook is not None:
-            self._save()
-            self._call_hook("TASK_STARTED", hook)
-            self._run_tasklets("before")
+        self._save()
+
+    def _announce_start(self) -> None:
+        self._extras.hook("TASK_STARTED", Message(self.plan.params, "TASK_STARTED"), self._proc)
+        self._extras.tasklets("before", self.analysis.task_result)
 
     def _go_ahead(self) -> None:
         for communicator in self._communicators:
@@ -360,60 +367,16 @@ class Run:
 
     def _announce_program(self) -> None:
         """Raises the events of a program that is started directly, in the order that a Task would."""
-        self._set_running(hook=Message(self.plan.params, "TASK_STARTED"))
-        self._call_hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"))
+        self._announce_start()
+        self._extras.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
         if __debug__:
             for name, value in self.plan.template_values.items():
-                self._log_text(f"TemplateParameters: { ({name: value}) }")
+                self.log_text(f"TemplateParameters: { ({name: value}) }")
         rendered = self.plan.rendered_template()
         if rendered is not None:
             templates.write(*rendered)
         if __debug__:
-            self._log_text("".join(f"{argument} " for argument in self.plan.command))
-
-    def _call_hook(self, event: str, message: Message) -> None:
-        hook = self.executor.hooks.get(event)
-        if hook is None:
-            return
-        try:
-            proc = self._supervision.proc if self._supervision else None
-            call_in_place(lambda: hook(self.executor, message, proc), self._header.hook_timeout)
-        except Exception as error:
-            self._trouble(f"the hook for {event} failed: {type(error).__name__}: {error}")
-            self._log_text(traceback.format_exc())
-
-    # ------------------------------------------------------------------------------------- tasklets
-
-    def _run_tasklets(self, when: str) -> None:
-        for tasklet in self.plan.settings.tasklets.get(when, ()):
-            try:
-                with self._output_to_log():
-                    found = call_beside(
-                        functools.partial(tasklet.function, *tasklet.args),
-                        self._header.tasklet_timeout,
-                        give_up=lambda: self._cancelled_by is not None,
-                        look=self.executor.poll_interval,
-                    )
-            except Exception as error:
-                self._trouble(f"tasklet {tasklet.name} failed: {type(error).__name__}: {error}")
-                self._log_text(traceback.format_exc())
-            else:
-                self._use(tasklet, found)
-
-    @contextlib.contextmanager
-    def _output_to_log(self) -> Iterator[None]:
-        with open(os.dup(self._log.descriptor), "a", buffering=1, errors="backslashreplace") as out:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-                yield
-
-    def _use(self, tasklet: Tasklet, found: Any) -> None:
-        result = self.analysis.task_result
-        if found is None:
-            return
-        if tasklet.set_result:
-            result.payload = _added(result.payload, found)
-        if tasklet.set_summary:
-            result.summary = _added(result.summary, found)
+            self.log_text("".join(f"{argument} " for argument in self.plan.command))
 
     # ---------------------------------------------------------------------------------- environment
 
@@ -421,40 +384,24 @@ class Run:
         base = environment.without_ours(os.environ)
 
         def source(script: str, env: dict[str, str]) -> dict[str, str]:
-            return self._source(launcher, script, env)
+            left = self.files.folder / "environment"
+            sourcing = Sourcing(launcher, f"{self.id}-source", script, left, self._limits(), self._log)
+            self._supervision = sourcing.supervision
+            return sourcing.environment(env, self.plan.cwd)
 
         return environment.changed(base, self.plan.settings.changes, source)
 
-    def _source(self, launcher: Launcher, script: str, env: dict[str, str]) -> dict[str, str]:
-        """Returns the environment that a script leaves. bash reads the script; no value reaches its command line.
-
-        Raises:
-            LaunchError: The script does not exist, fails, or takes longer than the Task may.
-        """
-        if not os.path.isfile(script):
-            raise LaunchError(f"the script {script} of shell_source does not exist")
-        left = self.files.folder / "environment"
-        code = 'source "$1" >&2 && exec env -0 >"$2"'
-        argv = ["bash", "--noprofile", "--norc", "-c", code, "lute", script, str(left)]
-        run = f"{self.id}-source"
-        supervision = Supervision(
-            launcher, run, [], self._limits(), lambda *_: None, self._log.look, can_clean_up=False
-        )
-        with open(os.devnull, "rb") as nothing, _umask(0o077):
-            request = {"argv": argv, "env": {**env, "LUTE_RUN_ID": run}, "cwd": self.plan.cwd}
-            supervision.begin(request, [nothing.fileno(), self._log.descriptor, self._log.descriptor])
-            ending = supervision.watch()
-        if ending.exit_code != 0 or not left.exists():
-            why = ending.failed or ending.stopped_by or ending.signal or f"exit status {ending.exit_code}"
-            raise LaunchError(
-                f"the script {script} of shell_source failed: {why}. What it printed is in {self.files.log}"
-            )
-        own = {name: env[name] for name in environment.SHELL_OWN if name in env}
-        found = {**own, **environment.parse_env_output(left.read_bytes())}
-        left.unlink()
-        return environment.without_ours(found)
-
     # -------------------------------------------------------------------------------------- signals
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether someone wants it to end."""
+        return self._cancelled_by is not None
+
+    @property
+    def log_descriptor(self) -> int:
+        """The open log."""
+        return self._log.descriptor
 
     def cancel(self, by: str) -> None:
         """Stops the run; a second time, at once."""
@@ -476,18 +423,3 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _added(before: Any, found: Any) -> Any:
-    if isinstance(before, str) and before in ("", "PENDING"):
-        return found
-    return [*before, found] if isinstance(before, list) else [before, found]
-
-
-@contextlib.contextmanager
-def _umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)

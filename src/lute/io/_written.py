@@ -28,8 +28,10 @@ def as_written(value: Any, annotation: Any, raw: Any, at: Location, texts: Mappi
         return [as_written(item, inner[0], source, (*at, number), texts) for number, (item, source) in pairs]
     if isinstance(value, dict) and isinstance(raw, dict) and typing.get_origin(annotation) is dict:
         return {key: as_written(item, inner[1], raw.get(key), (*at, key), texts) for key, item in value.items()}
-    if type(value) not in (int, float) or not _takes_text_instead(value, annotation):
+    if type(value) not in (int, float, bool) or not _takes_text_instead(value, annotation):
         return value
+    if isinstance(value, bool):  # `--set X.executable=false` means the text; `false` in a file does not
+        return texts.get(at, value)
     source = source_of(raw) if isinstance(raw, str) else None
     if source is not None:
         at = tuple(int(part) if part.isdigit() else part for part in steps(source))

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from lute.errors import RecordError
 from lute.execution.logging import get_logger
@@ -67,7 +68,7 @@ class Record:
                 self._upsert(database, row)
                 self._extend_view(database, str(row["task"]), row.get("parameters") or {})
             return True
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, RecordError) as error:
             logger.warning("the record %s did not take run %s: %s", self.path, row["id"], error)
             self.close()
             self._put_aside(row)
@@ -132,10 +133,12 @@ class Record:
 
     def refresh(self) -> None:
         """Makes the record true before it is read: takes in what was put aside, marks lost runs."""
+        if self.path.exists() and not self._is_writable():
+            return  # who may only read, reads what is there
         try:
             self.recover()
             self.mark_lost()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, RecordError) as error:
             logger.warning("the record %s can be read, but not brought up to date: %s", self.path, error)
 
     def mark_lost(self) -> list[str]:
@@ -242,10 +245,12 @@ class Record:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=self.busy_timeout, isolation_level=None)
+        writable = self._is_writable()
+        place = str(self.path) if writable else f"file:{quote(str(self.path))}?mode=ro{self._immutable()}"
+        database = sqlite3.connect(place, timeout=self.busy_timeout, isolation_level=None, uri=not writable)
         try:
-            database.execute("PRAGMA synchronous = NORMAL")
-            if os.access(self.path, os.W_OK):
+            if writable:
+                database.execute("PRAGMA synchronous = NORMAL")
                 self._migrate(database)
             elif not database.execute("PRAGMA user_version").fetchone()[0]:
                 raise RecordError(f"{self.path} is no record of lute, and it cannot be written")
@@ -258,6 +263,13 @@ class Record:
             database.close()
             raise
         return database
+
+    def _is_writable(self) -> bool:
+        return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+
+    def _immutable(self) -> str:
+        """A reader that may not make the files of the write-ahead log reads the database as it stands."""
+        return "" if self.path.with_name(self.path.name + "-shm").exists() else "&immutable=1"
 
     def _migrate(self, database: sqlite3.Connection) -> None:
         version = database.execute("PRAGMA user_version").fetchone()[0]

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from lute import facility
-from lute.errors import UsageError
 from lute.io.files import make_folder, shared_mode
 from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage
 from lute.tasks.figures import render
@@ -21,17 +20,19 @@ def summary_folder(work_dir: str, experiment: str, run: object = "") -> Path:
 
 
 def page_path(folder: Path, display_name: str) -> Path:
-    """Returns where a page belongs. It never leaves `folder`.
+    """Returns where a page belongs. Whatever its name, it is below `folder`, and no figure is lost for its name.
 
-    Raises:
-        UsageError: The display name is empty or leads out of the folder.
+    >>> str(page_path(Path("summary"), "../scans//my_motor_scan"))
+    'summary/scans/my_motor_scan/report.html'
     """
-    parts = [part.strip() for part in display_name.split("/")]
-    if not display_name.strip() or any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise UsageError(
-            f"{display_name!r} is no display name: write names with a / between, such as scans/my_motor_scan"
-        )
-    return folder.joinpath(*parts) / "report.html"
+    parts = [part.strip().replace("\0", "") for part in display_name.split("/")]
+    names = [_short_enough(part) for part in parts if part not in ("", ".", "..")]
+    return folder.joinpath(*(names or ["unnamed"])) / "report.html"
+
+
+def _short_enough(name: str) -> str:
+    """Returns a name of at most 200 bytes; file systems take 255."""
+    return name.encode("utf-8", "backslashreplace")[:200].decode("utf-8", "ignore")
 
 
 def write_page(folder: Path, plots: ElogSummaryPlots) -> Path:
@@ -40,7 +41,6 @@ def write_page(folder: Path, plots: ElogSummaryPlots) -> Path:
     Files written: `<folder>/<display_name>/report.html`.
 
     Raises:
-        UsageError: The display name leads out of the folder.
         OSError: The file cannot be written.
     """
     path = page_path(folder, plots.display_name).absolute()

@@ -1,0 +1,108 @@
+"""Hooks and tasklets: code of others around a run. It is bounded in time; its failure is told and changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lute.execution._bounded import call_beside, call_in_place
+from lute.execution.ipc import Message
+from lute.execution.plan import Tasklet
+from lute.io.models.base import AnalysisHeader
+from lute.tasks.dataclasses import TaskResult
+
+if TYPE_CHECKING:
+    from lute.execution.executor import BaseExecutor
+
+
+class Host(Protocol):
+    """What extras need of the run they belong to."""
+
+    def trouble(self, text: str) -> None:
+        """Tells of what went wrong beside the run."""
+
+    def log_text(self, text: str) -> None:
+        """Writes into the run's log."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether someone wants the run to end."""
+
+    @property
+    def log_descriptor(self) -> int:
+        """The open log."""
+
+
+class Extras:
+    """The hooks and tasklets of one run.
+
+    Args:
+        executor: Whose hooks they are.
+        tasklets: What runs `before` and `after`, with its arguments filled in.
+        header: Has the limits of time.
+        host: The run.
+    """
+
+    def __init__(
+        self,
+        executor: BaseExecutor,
+        tasklets: Mapping[str, tuple[Tasklet, ...]],
+        header: AnalysisHeader,
+        host: Host,
+    ) -> None:
+        self._executor, self._tasklets, self._header, self._host = executor, tasklets, header, host
+
+    def hook(self, event: str, message: Message, proc: Any) -> None:
+        """Calls the hook for an event, if there is one."""
+        hook = self._executor.hooks.get(event)
+        if hook is None:
+            return
+        try:
+            call_in_place(lambda: hook(self._executor, message, proc), self._header.hook_timeout)
+        except Exception as error:
+            self._tell(f"the hook for {event}", error)
+
+    def tasklets(self, when: str, result: TaskResult) -> None:
+        """Runs the tasklets of one kind in order, and puts what they return where they want it."""
+        for tasklet in self._tasklets.get(when, ()):
+            try:
+                with self._output_to_log():
+                    found = call_beside(
+                        functools.partial(tasklet.function, *tasklet.args),
+                        self._header.tasklet_timeout,
+                        give_up=lambda: self._host.cancelled,
+                        look=self._executor.poll_interval,
+                    )
+            except Exception as error:
+                self._tell(f"tasklet {tasklet.name}", error)
+            else:
+                _use(tasklet, found, result)
+
+    def _tell(self, what: str, error: Exception) -> None:
+        self._host.trouble(f"{what} failed: {type(error).__name__}: {error}")
+        self._host.log_text("".join(traceback.format_exception(error)))
+
+    @contextlib.contextmanager
+    def _output_to_log(self) -> Iterator[None]:
+        with open(os.dup(self._host.log_descriptor), "a", buffering=1, errors="backslashreplace") as out:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                yield
+
+
+def _use(tasklet: Tasklet, found: Any, result: TaskResult) -> None:
+    if found is None:
+        return
+    if tasklet.set_result:
+        result.payload = _added(result.payload, found)
+    if tasklet.set_summary:
+        result.summary = _added(result.summary, found)
+
+
+def _added(before: Any, found: Any) -> Any:
+    if isinstance(before, str) and before in ("", "PENDING"):
+        return found
+    return [*before, found] if isinstance(before, list) else [before, found]

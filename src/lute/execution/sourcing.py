@@ -1,0 +1,76 @@
+"""The environment that a shell script leaves: bash sources it, and no value reaches bash's command line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from lute.errors import LaunchError, LuteError
+from lute.execution import environment
+from lute.execution.launcher import Launcher
+from lute.execution.process import Limits, Supervision
+from lute.execution.run_log import RunLog
+
+_CODE = 'source "$1" >&2 && exec env -0 >"$2"'
+
+
+class Stopped(LuteError):
+    """A script was stopped: `by` is `timeout`, or who cancelled the run."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(f"stopped by {by}")
+        self.by = by
+
+
+class Sourcing:
+    """One script that is sourced for one run.
+
+    Args:
+        launcher: Starts bash.
+        run: An id for its processes.
+        script: The script's path.
+        left: File for the environment that it leaves; only this user can read it, and it is removed.
+        limits: Times, as for the Task.
+        log: Gets what the script prints.
+    """
+
+    def __init__(self, launcher: Launcher, run: str, script: str, left: Path, limits: Limits, log: RunLog) -> None:
+        self._run, self._script, self._left, self._log = run, script, left, log
+        self.supervision = Supervision(
+            launcher, run, [], limits, lambda *_: None, log.look, lambda: None, can_clean_up=False
+        )
+
+    def environment(self, env: dict[str, str], cwd: str) -> dict[str, str]:
+        """Returns what the script leaves of `env`.
+
+        Raises:
+            LaunchError: It does not exist or fails.
+            Stopped: It was cancelled, or took longer than the Task may.
+        """
+        if not os.path.isfile(self._script):
+            raise LaunchError(f"the script {self._script} of shell_source does not exist")
+        argv = ["bash", "--noprofile", "--norc", "-c", _CODE, "lute", self._script, str(self._left)]
+        with open(os.devnull, "rb") as nothing, _umask(0o077):
+            request = {"argv": argv, "env": {**env, "LUTE_RUN_ID": self._run}, "cwd": cwd}
+            self.supervision.begin(request, [nothing.fileno(), self._log.descriptor, self._log.descriptor])
+            ending = self.supervision.watch()
+        if ending.stopped_by is not None:
+            raise Stopped(ending.stopped_by)
+        if ending.exit_code != 0 or not self._left.exists():
+            why = ending.failed or ending.lost or ending.signal or f"exit status {ending.exit_code}"
+            raise LaunchError(f"the script {self._script} of shell_source failed: {why}. The log has what it printed")
+        own = {name: env[name] for name in environment.SHELL_OWN if name in env}
+        found = {**own, **environment.parse_env_output(self._left.read_bytes())}
+        self._left.unlink()
+        return environment.without_ours(found)
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
