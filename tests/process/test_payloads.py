@@ -47,14 +47,14 @@ def gives(project: Project) -> Project:
     return project
 
 
-def give(project: Project, payload: str = "''", summary: str = "''", before: str = "", **keywords: Any) -> dict[str, Any]:
+def give(
+    project: Project, payload: str = "''", summary: str = "''", before: str = "", **keywords: Any
+) -> dict[str, Any]:
     """Runs the Task. Returns the JSON of a run that completed."""
     texts = {"payload": payload, "summary": summary, "before": before}
     project.config(f"Give: {json.dumps(texts)}")
     found = project.run_task("Give", **keywords)
     assert (found["returncode"], found["status"], found["exit_code"]) == (0, "COMPLETED", 0), found
-    shown = project.lute("show", found["id"], "-c", "config.yaml", "--json").json
-    assert (shown["payload"], shown["summary"], shown["status"]) == (found["payload"], found["summary"], "COMPLETED")
     return found
 
 
@@ -72,22 +72,22 @@ def read_back(kept: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("expression", "wanted"),
     [
-        ("{'a': 1, 'b': [0.5, None, True], 'caf\\u00e9': {'d': 'it\\'s'}}", {"a": 1, "b": [0.5, None, True], "café": {"d": "it's"}}),
-        ("{}", {}),
+        (
+            "{'a': 1, 'b': [0.5, None, True], 'caf\\u00e9': {'d': 'it\\'s'}}",
+            {"a": 1, "b": [0.5, None, True], "caf\u00e9": {"d": "it's"}},
+        ),
         ("'text with \\'quotes\\' and \\n a line'", "text with 'quotes' and \n a line"),
+        ("0", 0),
+        ("False", False),
+        ("[{}, 0, 0.0, False, 1.5, 'x', '', 2**70]", [{}, 0, 0.0, False, 1.5, "x", "", 2**70]),
     ],
 )
-def test_a_dict_is_kept_as_json_and_text_as_text(gives: Project, expression: str, wanted: Any) -> None:
-    """A4: as payload a dict is kept as JSON, and text as text."""
-    assert give(gives, expression)["payload"] == wanted
-
-
-@pytest.mark.parametrize(("expression", "wanted"), [("0", 0), ("False", False), ("1.5", 1.5), ("3", 3)])
-def test_numbers_are_values(gives: Project, expression: str, wanted: Any) -> None:
-    """B: `payload` as JSON: a number or a bool is one, 0 and False too."""
-    found = give(gives, expression)["payload"]
-    assert found == wanted
-    assert type(found) is type(wanted)
+def test_what_is_json_is_kept_as_json(gives: Project, expression: str, wanted: Any) -> None:
+    """A4, B: a dict is kept as JSON, text as text, a number or a bool as one, 0 and False too; `show` tells the same."""
+    found = give(gives, expression)
+    assert repr(found["payload"]) == repr(wanted)
+    shown = gives.lute("show", found["id"], "-c", "config.yaml", "--json").json
+    assert shown == {name: value for name, value in found.items() if name in shown}
 
 
 def test_a_dict_as_summary_is_kept_as_text_with_semicolons(gives: Project) -> None:
@@ -96,33 +96,34 @@ def test_a_dict_as_summary_is_kept_as_text_with_semicolons(gives: Project) -> No
     assert found["summary"] == "Rmerge: 0.054;CC1/2: 0.998;space group: P 21"
 
 
-@pytest.mark.parametrize(
-    ("expression", "dtype", "shape"),
-    [
-        ("np.arange(24, dtype='float32').reshape(2, 3, 4)", "float32", [2, 3, 4]),
-        ("np.asfortranarray(np.arange(12).reshape(3, 4))", "int64", [3, 4]),
-        ("np.arange(100)[::7]", "int64", [15]),
-        ("np.zeros((0, 3))", "float64", [0, 3]),
-        ("np.array(['a', 'b\\u00e9'])", "<U2", [2]),
-        ("np.arange(6, dtype='>u2').reshape(2, 3)", ">u2", [2, 3]),
-        ("np.array([True, False])", "bool", [2]),
-        ("np.array([1+2j])", "complex128", [1]),
-        ("np.array([(1, 2.5)], dtype=[('n', 'i4'), ('x', 'f8')])", None, [1]),
-        ("np.array(['2026-01-01'], dtype='M8[D]')", "datetime64[D]", [1]),
-        ("np.ma.masked_array([1., 2.], [0, 1]).filled(0)", "float64", [2]),
-    ],
-)
-def test_an_array_is_kept_with_shape_and_dtype(gives: Project, expression: str, dtype: str | None, shape: list[int]) -> None:
-    """A4, B: an array is kept where it can be read back, with type, path, size, shape and dtype."""
-    kept = give(gives, expression, before=NUMPY)["payload"]
-    wanted = eval(expression, {"np": np})
-    found = read_back(kept)
-    assert (kept["type"].rpartition(".")[2], kept["shape"]) == ("ndarray", shape)
-    assert kept["size"] >= wanted.nbytes
-    assert dtype is None or np.dtype(kept["dtype"]) == np.dtype(dtype)
-    assert kept["dtype"]
-    assert found.dtype == wanted.dtype
-    np.testing.assert_array_equal(found, wanted)
+ARRAYS = [
+    ("np.arange(24, dtype='float32').reshape(2, 3, 4)", "float32", [2, 3, 4]),
+    ("np.asfortranarray(np.arange(12).reshape(3, 4))", "int64", [3, 4]),
+    ("np.arange(100)[::7]", "int64", [15]),
+    ("np.zeros((0, 3))", "float64", [0, 3]),
+    ("np.array(['a', 'b\\u00e9'])", "<U2", [2]),
+    ("np.arange(6, dtype='>u2').reshape(2, 3)", ">u2", [2, 3]),
+    ("np.array([True, False])", "bool", [2]),
+    ("np.array([1+2j])", "complex128", [1]),
+    ("np.array([(1, 2.5)], dtype=[('n', 'i4'), ('x', 'f8')])", None, [1]),
+    ("np.array(['2026-01-01'], dtype='M8[D]')", "datetime64[D]", [1]),
+]
+
+
+def test_arrays_are_kept_with_shape_and_dtype(gives: Project) -> None:
+    """A4, B: an array is kept where it can be read back, with type, path, size, shape and dtype; so is one in a list."""
+    alone = give(gives, ARRAYS[0][0], before=NUMPY)["payload"]
+    several = give(gives, f"[{', '.join(text for text, _, _ in ARRAYS)}]", before=NUMPY)["payload"]
+    assert len({kept["path"] for kept in several}) == len(ARRAYS)
+    for kept, (expression, dtype, shape) in zip([alone, *several], [ARRAYS[0], *ARRAYS], strict=True):
+        wanted = eval(expression, {"np": np})
+        found = read_back(kept)
+        assert (kept["type"].rpartition(".")[2], kept["shape"]) == ("ndarray", shape), expression
+        assert kept["size"] >= wanted.nbytes
+        assert dtype is None or np.dtype(kept["dtype"]) == np.dtype(dtype)
+        assert kept["dtype"]
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_big_array_is_kept(gives: Project) -> None:
@@ -157,7 +158,9 @@ def test_a_gigabyte_is_kept(gives: Project) -> None:
 @pytest.mark.parametrize(("opening", "closing"), [("(", ",)"), ("[", "]")])
 def test_a_mixture_is_kept_part_by_part(gives: Project, opening: str, closing: str) -> None:
     """A4: a payload may be a tuple or list of dict, text, arrays, numbers, pages and anything else."""
-    inside = "{'a': 1}, 'text', np.arange(3), 5, ElogSummaryPlots('mix/page', '<p>drawn</p>'), datetime.date(2026, 1, 2)"
+    inside = (
+        "{'a': 1}, 'text', np.arange(3), 5, ElogSummaryPlots('mix/page', '<p>drawn</p>'), datetime.date(2026, 1, 2)"
+    )
     found = give(gives, f"{opening}{inside}{closing}", before=NUMPY)
     mapping, text, array, number, page, date = found["payload"]
     assert (mapping, text, number) == ({"a": 1}, "text", 5)
@@ -176,32 +179,34 @@ def test_a_summary_may_be_a_mixture(gives: Project) -> None:
     assert found["plots"] == [str(gives.folder / "summary/one/report.html")]
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "{1, 2, 3}",
-        "b'\\x00\\xff bytes'",
-        "datetime.datetime(2026, 1, 2, 3, 4)",
-        "complex(1, 2)",
-        "{'when': datetime.date(2026, 1, 2), ('a', 1): {1, 2}}",
-        "collections.OrderedDict(a=1)",
-        "float('nan')",
-        "Path('/a b/c')",
-    ],
-)
-def test_anything_else_is_kept(gives: Project, expression: str) -> None:
-    """A4: anything else is kept where it can be read back, with type and size; what is printed is valid JSON."""
-    found = give(gives, expression)["payload"]
-    assert found not in (None, "")
-    if isinstance(found, dict) and "path" in found:
-        import collections
-        import datetime
+OTHERS = [
+    "{1, 2, 3}",
+    "b'\\x00\\xff bytes'",
+    "datetime.datetime(2026, 1, 2, 3, 4)",
+    "complex(1, 2)",
+    "{'when': datetime.date(2026, 1, 2), ('a', 1): {1, 2}}",
+    "collections.OrderedDict(a=1)",
+    "Path('/a b/c')",
+    "float('nan')",
+]
 
-        names = {"datetime": datetime, "collections": collections, "Path": Path}
-        value, wanted = read_back(found), eval(expression, names)
-        assert value == wanted or value != value
-        assert found["size"] == Path(found["path"]).stat().st_size
-        assert found["type"]
+
+def test_anything_else_is_kept(gives: Project) -> None:
+    """A4: anything else is kept where it can be read back, with type and size; what is printed is valid JSON."""
+    import collections
+    import datetime
+
+    names = {"datetime": datetime, "collections": collections, "Path": Path}
+    alone = give(gives, OTHERS[0])["payload"]
+    several = give(gives, f"[{', '.join(OTHERS)}]")["payload"]
+    assert len(several) == len(OTHERS)
+    for found, expression in zip([alone, *several], [OTHERS[0], *OTHERS], strict=True):
+        assert found not in (None, ""), expression
+        if isinstance(found, dict) and "path" in found:
+            value, wanted = read_back(found), eval(expression, names)
+            assert value == wanted or value != value
+            assert found["size"] == Path(found["path"]).stat().st_size
+            assert found["type"]
 
 
 def test_an_array_without_dimensions_is_a_value(gives: Project) -> None:
@@ -212,7 +217,9 @@ def test_an_array_without_dimensions_is_a_value(gives: Project) -> None:
 
 def test_numpy_scalars_and_dicts_of_arrays(gives: Project) -> None:
     """A4: what analysis code gives: numpy numbers in a dict, and arrays in one."""
-    found = give(gives, "{'n': np.int64(5), 'x': np.float32(0.5), 'ok': np.bool_(True), 'a': np.arange(3)}", before=NUMPY)
+    found = give(
+        gives, "{'n': np.int64(5), 'x': np.float32(0.5), 'ok': np.bool_(True), 'a': np.arange(3)}", before=NUMPY
+    )
     kept = found["payload"]
     if "path" in kept:
         kept = read_back(kept)
@@ -278,7 +285,9 @@ def test_an_object_that_takes_a_second_to_load(gives: Project) -> None:
 @pytest.mark.parametrize("error", ["raise ValueError('cannot load me')", "import sys; sys.exit(3)"])
 def test_an_object_whose_loading_fails(gives: Project, error: str) -> None:
     """A4: a value that the parent cannot load is kept as bytes, with the reason; the status is the Task's."""
-    gives.write("bad_to_load.py", f"class Bad:\n  def __init__(self): self.x = 5\n  def __setstate__(self, state):\n    {error}")
+    gives.write(
+        "bad_to_load.py", f"class Bad:\n  def __init__(self): self.x = 5\n  def __setstate__(self, state):\n    {error}"
+    )
     before = f"sys.path.insert(0, {str(gives.folder)!r})\nimport bad_to_load"
     found = give(gives, "bad_to_load.Bad()", before=before, env={"PYTHONPATH": str(gives.folder)})
     kept = found["payload"]
@@ -352,7 +361,9 @@ def test_figures_become_a_self_contained_page(gives: Project, kind: str) -> None
     assert str(page) in json.dumps(found["payload"])
     html = page.read_text(encoding="utf-8")
     assert re.search(holds, html)
-    assert re.findall(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)\s*=\s*["']?(?:https?:)?//[^"'\s>]+""", html) == []
+    assert (
+        re.findall(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)\s*=\s*["']?(?:https?:)?//[^"'\s>]+""", html) == []
+    )
     assert "<html" in html.lower()
     assert page.stat().st_mode & 0o007 == 0
 
@@ -367,15 +378,16 @@ def test_a_page_may_be_payload_or_summary(gives: Project, place: str) -> None:
     assert str(page) in json.dumps(found[place])
 
 
-@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a/../../../outside", "..", "", "a//b", ".", "a/./b", "x" * 300])
-def test_a_display_name_never_leads_out_of_the_folder(gives: Project, name: str) -> None:
+def test_a_display_name_never_leads_out_of_the_folder(gives: Project) -> None:
     """A1, STYLE: a page lies below `<work_dir>/summary`, whatever its name; the run is COMPLETED."""
-    found = give(gives, f"ElogSummaryPlots({name!r}, '<p>drawn</p>')")
+    names = ["../../outside", "/tmp/outside", "a/../../../outside", "..", "", "a//b", ".", "a/./b", "x" * 300]
+    found = give(gives, f"[ElogSummaryPlots(name, '<p>drawn</p>') for name in {names!r}]")
     root = gives.folder / "summary"
-    pages = [path for path in gives.folder.rglob("report.html")]
+    pages = list(gives.folder.rglob("report.html"))
     assert all(root in page.resolve().parents for page in pages)
-    assert [str(page) for page in pages] == found["plots"]
-    for outside in (gives.folder.parent, gives.folder.parent.parent, Path("/tmp")):
+    assert {str(page) for page in pages} == set(found["plots"])
+    assert len(pages) >= 3
+    for outside in (gives.folder, gives.folder.parent, gives.folder.parent.parent, Path("/tmp")):
         assert not (outside / "outside").exists()
 
 

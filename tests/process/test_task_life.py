@@ -461,7 +461,6 @@ def short_of_time(project: Project, how: str, seconds: str) -> None:
     config.write_text(config.read_text().replace("task_timeout: 60", f"task_timeout: {seconds}"))
 
 
-
 @pytest.fixture
 def lives(project: Project) -> Project:
     """A project with Tasks that end in all ways."""
@@ -515,9 +514,17 @@ def test_a_task_that_leaves_before_its_end_is_failed(lives: Project, code: str, 
         assert signal in found["reason"]
 
 
-@pytest.mark.parametrize("anew", [False, True])
 @pytest.mark.parametrize(
-    ("status", "code"), [("COMPLETED", 0), ("FAILED", 1), ("STOPPED", None), ("CANCELLED", 143), ("TIMEDOUT", 124)]
+    ("status", "code", "anew"),
+    [
+        ("COMPLETED", 0, False),
+        ("COMPLETED", 0, True),
+        ("FAILED", 1, False),
+        ("FAILED", 1, True),
+        ("STOPPED", None, False),
+        ("CANCELLED", 143, False),
+        ("TIMEDOUT", 124, True),
+    ],
 )
 def test_a_status_that_the_task_set_stays(lives: Project, status: str, code: int | None, anew: bool) -> None:
     """A2: a status the Task set stays; anything but COMPLETED makes the child exit non-zero."""

@@ -13,8 +13,12 @@ import lute
 
 HOME = Path(lute.__file__).parent
 NAMES = ["__init__", "errors", "registry", "plugins", "facility"]
-NAMES += [f"execution/{name}" for name in ("__init__", "_channel", "_framing", "_values", "debug_utils", "ipc", "logging")]
-NAMES += [f"tasks/{name}" for name in ("__init__", "__main__", "command_line", "dataclasses", "figures", "task", "templates")]
+NAMES += [
+    f"execution/{name}" for name in ("__init__", "_channel", "_framing", "_values", "debug_utils", "ipc", "logging")
+]
+NAMES += [
+    f"tasks/{name}" for name in ("__init__", "__main__", "command_line", "dataclasses", "figures", "task", "templates")
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,5 +36,7 @@ def test_a_python_with_nothing_installed_can_load_it() -> None:
         "foreign = {m.split('.')[0] for m in sys.modules} - set(sys.stdlib_module_names) - {'lute', '__main__'}\n"
         "assert not foreign, foreign\n"
     )
-    done = subprocess.run([sys.executable, "-I", "-S", "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

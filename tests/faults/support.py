@@ -1,0 +1,383 @@
+"""What the fault tests share: runs in the background with a mark by which all their processes are found."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from conftest import LUTE, Outcome, Project
+from lute.cli.run import public
+from lute.io.db import Record
+from process.helpers import alive, wait_until
+
+REPORT: dict[str, list[str]] = {}
+"""Titles and lines that are printed after the tests."""
+SLACK = float(os.environ.get("LUTE_FAULTS_SLACK", "2.0"))
+"""What a busy machine may add to a promised time, in s."""
+GRACE = 1.0
+GRACES = f"terminate_grace: {GRACE:g}\nclean_up_grace: {GRACE:g}"
+FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEDOUT")
+
+DAEMONS = '''
+"""Leaves two processes that ignore SIGTERM and have left session and parent: one forked, one of a new program."""
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+def stay():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    while True:
+        signal.pause()
+
+
+def leave(folder, bare=False):
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    read, write = os.pipe()
+    for name in ("forked", "program"):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.close(read)
+                if name == "program":
+                    os.set_inheritable(write, True)
+                    env = dict(os.environ)
+                    if bare:
+                        env = {"FAULTS_MARK": os.environ["FAULTS_MARK"]}
+                    arguments = [sys.executable, "-S", __file__, str(folder), str(write)]
+                    os.execve(sys.executable, arguments, env)
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                (folder / name).write_text(str(os.getpid()))
+                os.write(write, b"+")
+                os.close(write)
+                stay()
+            os._exit(0)
+    os.close(write)
+    for _ in range(2):
+        os.wait()
+    told = b""
+    while len(told) < 2:
+        told += os.read(read, 2)
+    os.close(read)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (Path(sys.argv[1]) / "program").write_text(str(os.getpid()))
+        os.write(int(sys.argv[2]), b"+")
+        os.close(int(sys.argv[2]))
+        stay()
+    leave(sys.argv[1])
+'''
+
+TASKS = """
+    import atexit, os, signal, subprocess, sys, time
+    from pathlib import Path
+    from typing import Annotated
+    from lute import Executor, Field, Positional, Task, TaskParameters, TaskStatus, ThirdPartyParameters, ThirdPartyTask
+
+    sys.path.insert(0, os.path.dirname(__file__))
+    import daemons
+
+    HOME = Path(os.environ.get("FAULTS_HOME", "."))
+    PHASE = os.environ.get("FAULTS_PHASE", "")
+
+    def wait_at(phase):
+        if phase == PHASE:
+            (HOME / "reached").touch()
+            with open(HOME / "go") as fifo:
+                fifo.read()
+
+    def note(name):
+        (HOME / name).write_text(str(os.getpid()))
+
+    class HeldParameters(TaskParameters):
+        pass
+
+    class Held(Task):
+        def __init__(self, **keywords):
+            super().__init__(**keywords)
+            note("child")
+            if PHASE in ("start", "run", "result"):
+                daemons.leave(HOME / "pids")
+
+        def _run(self):
+            print("held", flush=True)
+            wait_at("run")
+            if PHASE == "result":
+                atexit.register(wait_at, "result")
+
+    class HeldProgramParameters(ThirdPartyParameters):
+        executable: str = sys.executable
+        script: Annotated[str, Positional()] = str(Path(__file__).with_name("program.py"))
+
+    class HeldOwnProgramParameters(HeldProgramParameters):
+        pass
+
+    class HeldOwnProgram(ThirdPartyTask):
+        pass
+
+    class ShParameters(ThirdPartyParameters):
+        class Config:
+            exit_codes = {3: "no peaks were found"}
+            success_codes = {4: "few peaks were found"}
+
+        executable: str = "bash"
+        flag: str = Field("-c", flag_type="")
+        code: Annotated[str, Positional()] = "true"
+
+    class OwnShParameters(ShParameters):
+        pass
+
+    class OwnSh(ThirdPartyTask):
+        pass
+
+    class PyParameters(TaskParameters):
+        code: str = "pass"
+        clean: str = "pass"
+
+    class Py(Task):
+        def _run(self):
+            exec(self._task_parameters.code, globals() | {"self": self})
+
+        def clean_up_timeout(self):
+            exec(self._task_parameters.clean, globals() | {"self": self})
+
+    def executor(name):
+        made = Executor(name)
+        if PHASE == "before":
+            made.shell_source(HOME / "source.sh")
+        made.add_tasklet(wait_at, ["start"], when="before")
+        made.add_tasklet(wait_at, ["record"], when="after")
+        return made
+
+    Holder = executor("Held")
+    ProgramHolder = executor("HeldProgram")
+    OwnProgramHolder = executor("HeldOwnProgram")
+    Shell = executor("Sh")
+    OwnShell = executor("OwnSh")
+    Python = executor("Py")
+"""
+
+PROGRAM = """
+    import os
+    from pathlib import Path
+    import daemons
+
+    home = Path(os.environ["FAULTS_HOME"])
+    (home / "child").write_text(str(os.getpid()))
+    if os.environ["FAULTS_PHASE"] == "run":
+        daemons.leave(home / "pids")
+        (home / "reached").touch()
+        with open(home / "go") as fifo:
+            fifo.read()
+"""
+
+SOURCE = """
+    echo $$ > {home}/child
+    {python} {home}/daemons.py {home}/pids
+    touch {home}/reached
+    read line < {home}/go || true
+"""
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that live, zombies not counted, and were started with a mark."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            with contextlib.suppress(OSError):
+                if mark.encode() in Path(f"/proc/{entry}/environ").read_bytes() and alive(int(entry)):
+                    found.append(int(entry))
+    return found
+
+
+def state_of(pid: int) -> str:
+    """The kernel's letter for a process's state."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of a process."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                if parent_of(int(entry)) == pid:
+                    found.append(int(entry))
+    return found
+
+
+class Running:
+    """One `lute run` in the background: its owner, its files, and everything it has started.
+
+    Args:
+        project: The folder it runs in, where this writes `tasks.py` and what belongs to it.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.home = project, project.folder
+        self.mark = f"FAULTS_MARK={uuid.uuid4().hex}"
+        self.env = {"FAULTS_MARK": self.mark.partition("=")[2], "FAULTS_HOME": str(self.home), "FAULTS_PHASE": ""}
+        self.owner: subprocess.Popen[bytes] | None = None
+        self.killed_at = 0.0
+        project.write("daemons.py", DAEMONS)
+        project.write("program.py", PROGRAM)
+        project.write("tasks.py", TASKS)
+        project.write("source.sh", SOURCE.format(home=self.home, python=sys.executable))
+        os.mkfifo(self.home / "go")
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for _ in range(3):
+            for pid in marked(self.mark):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if self.owner is not None:
+            self.owner.kill()
+            self.owner.wait(20)
+
+    def config(self, tasks: str = "{}", header: str = "", **fixed: Any) -> None:
+        """Writes `config.yaml` with short graces; `fixed` replaces lines such as `task_timeout`."""
+        path = self.project.config(tasks, "\n".join([GRACES, textwrap.dedent(header).strip()]))
+        text = path.read_text()
+        for name, value in fixed.items():
+            line = next((line for line in text.splitlines() if line.startswith(f"{name}:")), None)
+            text = text.replace(line, f"{name}: {value}", 1) if line else f"{name}: {value}\n{text}"
+        path.write_text(text)
+
+    def start(self, name: str, *arguments: str, phase: str = "", argv: list[str] | None = None, **env: str) -> int:
+        """Starts `lute run NAME`, or another command. Returns its pid."""
+        self.env["FAULTS_PHASE"] = phase
+        argv = argv or [*LUTE, "run", name, "-c", "config.yaml", "--json", *arguments]
+        with open(self.home / "stdout", "wb") as out, open(self.home / "stderr", "wb") as err:
+            self.owner = subprocess.Popen(
+                argv,
+                cwd=self.home,
+                env={**self.project.env, **self.env, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+        return self.owner.pid
+
+    @property
+    def stderr(self) -> str:
+        """What the owner has printed."""
+        file = self.home / "stderr"
+        return file.read_text(errors="backslashreplace") if file.exists() else ""
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The JSON object that the owner has printed."""
+        text = (self.home / "stdout").read_text()
+        assert text, self.stderr
+        return json.loads(text)
+
+    def reach(self, name: str = "reached", seconds: float = 30) -> None:
+        """Waits until the run is where it is to be."""
+        assert self.owner is not None
+        owner = self.owner
+        wait_until(lambda: (self.home / name).exists() or owner.poll() is not None, f"{name}: {self.stderr}", seconds)
+        assert (self.home / name).exists(), self.stderr
+
+    def pid(self, name: str) -> int:
+        """A process by the file that it wrote."""
+        return int(wait_until(lambda: (self.home / name).exists() and (self.home / name).read_text(), name))
+
+    def launcher(self) -> int:
+        """The owner's only child."""
+        assert self.owner is not None
+        owner = self.owner.pid
+        [pid] = children_of(owner)
+        return pid
+
+    def kill(self, *pids: int) -> None:
+        """Kills with SIGKILL, and remembers when."""
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.killed_at = time.monotonic()
+
+    def go(self) -> None:
+        """Lets the run go on from where it waits."""
+
+        def opened() -> int:
+            with contextlib.suppress(OSError):  # ENXIO: nobody reads yet
+                return os.open(self.home / "go", os.O_WRONLY | os.O_NONBLOCK)
+            return 0
+
+        os.close(wait_until(opened, "somebody waits for the go"))
+
+    def wait(self, seconds: float = 30) -> int:
+        """Waits for the owner's end. Returns its exit code."""
+        assert self.owner is not None
+        return self.owner.wait(seconds)
+
+    def wait_gone(self, seconds: float) -> float:
+        """Waits until no process of the run lives, and the owner has ended. Returns the time since the kill."""
+        assert self.owner is not None
+        owner = self.owner
+        try:
+            wait_until(lambda: owner.poll() is not None and not marked(self.mark), "all gone", seconds)
+        except AssertionError:
+            raise AssertionError(f"after {seconds} s still there:\n{self.describe()}\n{self.stderr[-2000:]}") from None
+        return time.monotonic() - self.killed_at
+
+    def processes(self) -> list[bytes]:
+        """The command lines of all processes of the run."""
+        found = []
+        for pid in marked(self.mark):
+            with contextlib.suppress(OSError):
+                found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+        return found
+
+    def describe(self) -> str:
+        """The processes that are left, one a line."""
+        lines = []
+        for pid in marked(self.mark):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                files = [name for name in ("child", "pids/forked", "pids/program") if self._is(name, pid)]
+                lines.append(f"{pid} parent {parent_of(pid)} state {state_of(pid)} {files} {words[:120]}")
+        return "\n".join(lines)
+
+    def _is(self, name: str, pid: int) -> bool:
+        file = self.home / name
+        return file.exists() and file.read_text().strip() == str(pid)
+
+    def lute(self, *arguments: str, **keywords: Any) -> Outcome:
+        """Runs another `lute` command in the folder."""
+        return self.project.lute(*arguments, **keywords)
+
+    def history(self, *arguments: str) -> list[dict[str, Any]]:
+        """What `lute history --json` prints."""
+        outcome = self.lute("history", "--json", *arguments)
+        assert outcome.code == 0, outcome
+        return outcome.json
+
+    def row(self) -> dict[str, Any]:
+        """The only run in the record, as `lute history` shows it, without the time to start that."""
+        with Record(self.home / "lute.db") as record:
+            record.refresh()
+            [row] = record.find()
+        return json.loads(json.dumps(public(row), default=str))
