@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from conftest import Outcome, Project
-from process.helpers import alive, pids_with, start, wait_until
+from process.helpers import pids_with, start, wait_until
 
 PLUGIN = """
     import os, subprocess, sys, time
@@ -152,8 +152,7 @@ EXAMPLES = sorted(
 )
 
 
-@pytest.mark.parametrize("example", [None, *EXAMPLES])
-@pytest.mark.parametrize("place", ["", "a new/folder"])
+@pytest.mark.parametrize(("example", "place"), [(None, "a new/folder"), *((example, "") for example in EXAMPLES)])
 def test_init_writes_a_project_that_runs(project: Project, example: str | None, place: str) -> None:
     """B: `lute init [DIR] [--example NAME]` writes a project, in an empty folder, each of whose Tasks runs as it is."""
     made = project.lute("init", *([place] if place else []), *(["--example", example] if example else []))
@@ -257,15 +256,18 @@ def test_exit_2_is_nothing_started(shop: Project, arguments: list[str], said: st
     """B: exit 2: nothing was started, and standard error says why; with `--json`, `{"error": ...}`."""
     known = everything(shop.folder)
     config = [] if "-c" in arguments else ["-c", "config.yaml"]
-    plain = shop.lute("run", *arguments, *config)
-    assert plain.code == 2
-    assert plain.out == ""
-    assert said in plain.err
-    assert "Traceback" not in plain.err
     as_json = shop.lute("run", *arguments, *config, "--json")
     assert as_json.code == 2
     assert said in str(as_json.json["error"])
+    assert "Traceback" not in as_json.err
     assert everything(shop.folder) == known
+
+
+def test_exit_2_says_why_on_standard_error(shop: Project) -> None:
+    """B: without `--json` the reason is on standard error, with the nearest name; standard output stays empty."""
+    outcome = run(shop, "Countr")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Did you mean 'Counter'?" in outcome.err or "Did you mean 'Count'?" in outcome.err
 
 
 def test_all_problems_of_a_file_at_once(shop: Project) -> None:
@@ -816,23 +818,21 @@ def test_sockets_are_the_users_own(shop: Project) -> None:
     Socketed = Executor("Wait", communicators=[SocketCommunicator(Party.EXECUTOR)])
     """,
     )
-    with start(shop, "run", "Socketed", "-c", "config.yaml", "-q") as running:
+    mark = f"SOCKETS_{os.getpid()}"
+    with start(shop, "run", "Socketed", "-c", "config.yaml", "-q", env={"MARK": mark}) as running:
         wait_until((shop.folder / "started").exists, "the Task has started")
-        children = [pid for pid in pids_with(str(shop.folder)) if alive(pid)]
-        places = {}
-        for pid in children:
-            variables = dict(
-                v.split(b"=", 1) for v in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in v
-            )
-            places |= {k.decode(): v.decode() for k, v in variables.items() if k in (b"LUTE_SOCKET", b"LUTE_KEY_FILE")}
-        unix = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "lute" in line]
-        for place in {*places.values(), *(path for path in unix if path.startswith("/"))}:
-            if os.path.exists(place):
-                assert stat.S_IMODE(os.stat(place).st_mode) & 0o077 == 0, place
-                assert stat.S_IMODE(os.stat(os.path.dirname(place)).st_mode) & 0o077 == 0, place
-        assert places or unix
+        descriptors = [path for pid in pids_with(mark) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        ours = {os.readlink(path).strip("socket:[]") for path in descriptors if path.is_symlink()}
+        table = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        places = {Path(row[7]) for row in table if row[6] in ours and len(row) > 7 and row[7].startswith("/")}
+        assert places, "no socket of this run has a name in the file system"
+        for folder in {place.parent for place in places}:
+            assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0, folder
+            for path in folder.iterdir():
+                assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
         (shop.folder / "go").touch()
         assert running.wait(30) == 0
+    assert not any(place.exists() for place in places)
 
 
 def test_each_command_reads_the_variable(shop: Project) -> None:

@@ -78,7 +78,6 @@ def read_back(kept: dict[str, Any]) -> Any:
         ),
         ("'text with \\'quotes\\' and \\n a line'", "text with 'quotes' and \n a line"),
         ("0", 0),
-        ("False", False),
         ("[{}, 0, 0.0, False, 1.5, 'x', '', 2**70]", [{}, 0, 0.0, False, 1.5, "x", "", 2**70]),
     ],
 )
