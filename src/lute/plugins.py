@@ -20,7 +20,9 @@ from typing import Any
 
 from lute import facility, registry
 from lute.errors import PluginError, did_you_mean
+from lute.execution.logging import get_logger
 
+logger = get_logger(__name__)
 _loaded: dict[str, ModuleType] = {}
 _entry_points_done = False
 _loading = threading.RLock()  # a plug-in may load another; two threads must not load one twice
@@ -36,7 +38,7 @@ def load(spec: str) -> ModuleType:
         PluginError: It does not exist or cannot be imported.
     """
     is_file = spec.endswith(".py") or os.sep in spec
-    key = str(Path(spec).resolve()) if is_file else spec
+    key = str(Path(spec).expanduser().resolve()) if is_file else spec
     with _loading:
         if key not in _loaded:
             _loaded[key] = _import(key, is_file)
@@ -62,7 +64,10 @@ def load_entry_points() -> None:
     found: Any = entry_points()
     chosen = found.select(group="lute.plugins") if hasattr(found, "select") else found.get("lute.plugins", ())
     for point in chosen:
-        load(point.value.split(":")[0])
+        try:
+            load(point.value.split(":")[0])
+        except PluginError as error:
+            logger.warning("an installed plug-in is left out: %s", error)
 
 
 def loaded() -> list[str]:
@@ -100,7 +105,7 @@ def _import(key: str, is_file: bool) -> ModuleType:
     with warnings.catch_warnings():
         _quieten_older_models()
         try:
-            return _import_file(key) if is_file else importlib.import_module(key)
+            return _import_file(key) if is_file else _import_module(key)
         except PluginError:
             raise
         except ModuleNotFoundError as error:
@@ -109,8 +114,15 @@ def _import(key: str, is_file: bool) -> ModuleType:
                     f"plug-in {key!r} is no module that can be imported, and no file: a file's name ends in .py"
                 ) from error
             raise PluginError(_explain(key, error)) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(_explain(key, error)) from error
+
+
+def _import_module(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # as `python -m` would
+    return importlib.import_module(name)
 
 
 def _quieten_older_models() -> None:
@@ -143,7 +155,7 @@ def _import_file(path: str) -> ModuleType:
     return module
 
 
-def _explain(key: str, error: Exception) -> str:
+def _explain(key: str, error: BaseException) -> str:
     lines = [entry for entry in traceback.extract_tb(error.__traceback__) if not entry.filename.startswith("<")]
     inside = [entry for entry in lines if entry.filename == key] or lines[-1:]
     place = f"{inside[-1].filename}, line {inside[-1].lineno}: " if inside else ""

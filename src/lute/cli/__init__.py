@@ -81,8 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(json.dumps({"error": str(error)}))
         print(f"lute: {error}", file=sys.stderr)
         return NOTHING_STARTED
-    except BrokenPipeError:  # `lute history | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # `lute history | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 0
+        if "--json" in arguments:
+            print(json.dumps({"error": str(error)}))
+        print(f"lute: {error}", file=sys.stderr)
+        return NOTHING_STARTED
     except KeyboardInterrupt:
         return 130

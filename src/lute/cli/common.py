@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lute import plugins
@@ -60,7 +61,7 @@ def overrides(options: argparse.Namespace) -> Overrides:
     """Returns what the command line changes of the YAML file."""
     settings = [split_setting(text) for text in getattr(options, "set", None) or []]
     if options.db:
-        settings.append(("database", os.path.abspath(options.db)))
+        settings.append(("database", options.db if "://" in options.db else os.path.abspath(options.db)))
     return Overrides(options.experiment, options.run, tuple(settings))
 
 
@@ -96,6 +97,16 @@ def open_record(options: argparse.Namespace) -> Record:
     if record.path.exists() or record.aside.is_dir():
         record.refresh()
     return record
+
+
+@contextlib.contextmanager
+def unread_output() -> Iterator[None]:
+    """Lets a command go on when nobody reads its standard output any more: its exit code still counts."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: Any) -> None:

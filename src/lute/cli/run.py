@@ -8,13 +8,14 @@ import json
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
-from lute.execution import environment
+from lute.execution import _secrets, environment
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command, with_mpi
 from lute.io._schema import PUBLIC
@@ -22,6 +23,9 @@ from lute.io.rows import plain_parameters
 
 EXIT_CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143}
 CTRL_C = 130
+LOOK = 0.05
+"""Time between two looks at the log, in s."""
+PIECE = 1 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,25 +58,37 @@ def execute(options: argparse.Namespace) -> int:
     executor, managed_task = find(options.name)
     if options.dry_run:
         return _dry_run(executor, str(path), options)
-    copy_log = None if options.quiet else _copy_to_stderr
+    copier = None if options.quiet else LogCopier()
     with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
         try:
             analysis = executor.execute_task(
-                path, overrides=common.overrides(options), managed_task=managed_task, on_log=copy_log
+                path,
+                overrides=common.overrides(options),
+                managed_task=managed_task,
+                on_start=copier.start if copier else None,
             )
             failure = None
         except TaskFailed as error:
             analysis, failure = error.analysis, error
+    if copier is not None:
+        copier.finish()
     row = analysis.record | {"task": executor.task_name, "status": analysis.task_result.task_status.name}
     row |= {"summary": analysis.task_result.summary, "impl_schemas": analysis.task_result.impl_schemas}
     row["valid"] = failure is None
+    with common.unread_output():
+        _print(options, analysis, row, failure, shown=copier is not None)
+    return exit_code(row)
+
+
+def _print(
+    options: argparse.Namespace, analysis: Any, row: dict[str, Any], failure: TaskFailed | None, shown: bool
+) -> None:
     if options.json:
         common.print_json(public(row | {"experiment": _header(analysis).experiment, "run": str(_header(analysis).run)}))
     else:
         print_result(row)
     if failure is not None:
-        _tell_failure(str(failure) if options.json else None, row, shown=copy_log is not None)
-    return exit_code(row)
+        _tell_failure(str(failure) if options.json else None, row, shown)
 
 
 def find(name: str) -> tuple[BaseExecutor, str]:
@@ -99,9 +115,41 @@ def find(name: str) -> tuple[BaseExecutor, str]:
 
 def exit_code(row: Mapping[str, Any]) -> int:
     """Returns the exit code that stands for how a run ended."""
-    if row["status"] == "CANCELLED" and "Ctrl-C" in row["reason"]:
+    if row["status"] == "CANCELLED" and row["reason"] == "cancelled by Ctrl-C":
         return CTRL_C
     return EXIT_CODES.get(row["status"], 1)
+
+
+class LogCopier:
+    """Copies a run's log to standard error as it grows, in a thread: a slow reader holds up nothing but itself."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, row: Mapping[str, Any]) -> None:
+        """Begins to copy the log of a run."""
+        self._thread = threading.Thread(target=self._copy, args=(row["log"],), daemon=True, name="lute-log")
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Says that the log is complete, and waits until it is copied or its reader has gone."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _copy(self, path: str) -> None:
+        try:
+            with open(path, "rb", buffering=0) as log:
+                while True:
+                    ended = self._ended.wait(LOOK)
+                    while piece := log.read(PIECE):
+                        sys.stderr.buffer.write(piece)
+                        sys.stderr.buffer.flush()
+                    if ended:
+                        return
+        except (OSError, ValueError):  # nobody reads any more; the log itself has it all
+            return
 
 
 def public(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,12 +176,6 @@ def _short(value: Any) -> str:
         return f"{value['type']} in {value['path']}"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 200 else f"{text[:197]}..."
-
-
-def _copy_to_stderr(piece: bytes) -> None:
-    sys.stderr.flush()
-    sys.stderr.buffer.write(piece)
-    sys.stderr.buffer.flush()
 
 
 def _tell_failure(text: str | None, row: Mapping[str, Any], shown: bool) -> None:
@@ -163,17 +205,17 @@ def _dry_run(executor: BaseExecutor, path: str, options: argparse.Namespace) -> 
         return env
 
     env = environment.changed(base, plan.settings.changes, not_sourced)
-    secrets = environment.secret_values(base, env)
-    changed = environment.hide_variables(environment.difference(base, env), secrets)
+    secrets = _secrets.secret_values(base, env)
+    changed = _secrets.hide_variables(environment.difference(base, env), secrets)
     rendered = plan.rendered_template()
     shown: dict[str, Any] = {
         "task": plan.task,
-        "command": environment.hide(_command(plan, env), secrets),
+        "command": _secrets.hide(_command(plan, env), secrets),
         "cwd": plan.cwd,
         "environment": changed,
         "sourced": scripts,
-        "templates": [{"path": rendered[1], "text": environment.hide(rendered[0], secrets)}] if rendered else [],
-        "parameters": environment.hide(plain_parameters(plan.params), secrets),
+        "templates": [{"path": rendered[1], "text": _secrets.hide(rendered[0], secrets)}] if rendered else [],
+        "parameters": _secrets.hide(plain_parameters(plan.params), secrets),
         "warnings": plan.warnings,
     }
     if options.json:

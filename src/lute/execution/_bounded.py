@@ -9,8 +9,8 @@ from types import FrameType
 from typing import Any
 
 
-class TookTooLong(Exception):
-    """The time for a call was over."""
+class TookTooLong(BaseException):
+    """The time for a call was over. No `except Exception` of the code that is called catches it."""
 
 
 def call_in_place(function: Callable[[], Any], seconds: float) -> Any:

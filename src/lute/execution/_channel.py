@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -68,6 +69,7 @@ class Channel:
         """Descriptor of the run's log, where this process may write to it."""
         self.closed = False
         self._owner = os.getpid()
+        self._sending = self._postponed = 0
         self.received = 0
         """Bytes that have come so far."""
         self._scratch = bytearray(_SCRATCH)
@@ -110,11 +112,26 @@ class Channel:
         if os.getpid() != self._owner:
             raise ProtocolError("only the Task's own process can send messages, not one that it forked")
         with self._lock:
-            if len(pieces) == 1:
-                self.sock.sendall(pieces[0])
-                return
-            for piece in pieces:
-                self.sock.sendall(piece)
+            self._sending = threading.get_ident()
+            try:
+                for piece in pieces:
+                    self.sock.sendall(piece)
+            finally:
+                self._sending = 0
+        if self._postponed:
+            self._postponed, number = 0, self._postponed
+            signal.raise_signal(number)
+
+    def postpone(self, number: int) -> bool:
+        """Says, from a signal's handler, that it comes in the middle of a message of this thread.
+
+        Returns:
+            True if so; then the signal comes again when the message has been sent.
+        """
+        if self._sending == threading.get_ident():
+            self._postponed = number
+            return True
+        return False
 
     def receive(self) -> Frame | None:
         """Waits for one frame. Returns None when the other end is closed."""

@@ -22,7 +22,7 @@ Memory = Union[bytearray, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 
 Buffer = Union[bytes, bytearray, memoryview, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 has no other
 
 
-@dataclass
+@dataclass(eq=False)
 class Unloadable:
     """A value that this side cannot load: its bytes are kept, with the reason.
 
@@ -37,7 +37,7 @@ class Unloadable:
     reason: str
 
 
-@dataclass
+@dataclass(eq=False)
 class RawArray:
     """An array that came where numpy is not installed.
 
@@ -96,7 +96,7 @@ def to_json(contents: Any, buffers: list[Buffer]) -> bytes:
     """Returns a value as JSON; what does not go into JSON is added to `buffers`."""
     try:
         return json.dumps(_describe(contents, buffers)).encode()
-    except RecursionError:  # too deep for JSON, or a value that contains itself: pickle knows both
+    except (RecursionError, ValueError, TypeError):  # too deep, too long or self-containing for JSON: pickle knows all
         buffers.clear()
         return json.dumps(_pickled(contents, buffers)).encode()
 

@@ -16,27 +16,6 @@ OUR_OWN = frozenset(
 )
 """Variables that belong to one run. A run that is started inside another does not inherit them."""
 
-SECRET_NAMES = [
-    r"TOKEN",
-    r"PASSW",
-    r"PASSPHRASE",
-    r"SECRET",
-    r"CREDENTIAL",
-    r"PRIVATE",
-    r"API_?KEY",
-    r"ACCESS_?KEY",
-    r"AUTH(?!OR)",
-    r"COOKIE",
-    r"_KEY$",
-    r"_PWD$",
-    r"_PW$",
-]
-"""Patterns of names whose values are never written down. Add to it what a site has."""
-
-HIDDEN = "***"
-SHORTEST_SECRET = 4
-"""A secret shorter than this, in characters, is not looked for inside other texts."""
-
 SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
 """What a shell sets for itself."""
 
@@ -120,35 +99,3 @@ def parse_env_output(data: bytes) -> dict[str, str]:
     pairs = (item.partition(b"=") for item in data.split(b"\0") if b"=" in item)
     found = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
     return {name: value for name, value in found.items() if name not in SHELL_OWN}
-
-
-# ------------------------------------------------------------------------------------------ secrets
-
-
-def is_secret(name: str) -> bool:
-    """Returns whether a variable's value must not be written down, judged by its name."""
-    return any(re.search(pattern, name, re.IGNORECASE) for pattern in SECRET_NAMES)
-
-
-def secret_values(*environments: Mapping[str, str]) -> list[str]:
-    """Returns the values to hide, longest first."""
-    found = {value for env in environments for name, value in env.items() if is_secret(name)}
-    return sorted((value for value in found if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
-
-
-def hide(value: Any, secrets: Iterable[str]) -> Any:
-    """Returns a value of plain types with every secret in its texts replaced by `***`."""
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, HIDDEN)
-        return value
-    if isinstance(value, dict):
-        return {key: hide(item, secrets) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(hide(item, secrets) for item in value)
-    return value
-
-
-def hide_variables(changed: Mapping[str, str | None], secrets: Iterable[str]) -> dict[str, str | None]:
-    """Returns changed variables with the values of secret ones, and secrets inside others, hidden."""
-    return {name: HIDDEN if value and is_secret(name) else hide(value, secrets) for name, value in changed.items()}

@@ -6,7 +6,6 @@ processes, clock, status and record) lives in a `_Run`, made anew by each `execu
 
 from __future__ import annotations
 
-import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -53,6 +52,8 @@ class BaseExecutor(ABC):
         clean_up_grace: float | None = None,
         terminate_grace: float | None = None,
     ) -> None:
+        if communicators is not None and not communicators:
+            raise ValueError("communicators is empty: leave it out, or give at least one")
         self._communicators = communicators
         self._analysis_desc = DescribedAnalysis(
             TaskResult(task_name, TaskStatus.PENDING, "", ""), None, {}, poll_interval, []
@@ -166,7 +167,6 @@ class BaseExecutor(ABC):
         managed_task: str = "",
         launcher: Launcher | None = None,
         on_start: Callable[[dict[str, Any]], None] | None = None,
-        on_log: Callable[[bytes], None] | None = None,
     ) -> DescribedAnalysis:
         """Runs the Task and waits for its end.
 
@@ -176,7 +176,6 @@ class BaseExecutor(ABC):
             managed_task: The name that this Executor goes by, for the record.
             launcher: Starts the processes; one is made for this run if it is not given.
             on_start: Called with the run's row when it has been recorded.
-            on_log: Called with what the log has grown by.
 
         Returns:
             What is known of the run, which COMPLETED.
@@ -193,10 +192,10 @@ class BaseExecutor(ABC):
             self.poll_interval,
             [],
         )
-        self._run = Run(self, plan, analysis, managed_task, on_start, on_log)
-        self._run.execute(launcher)
+        run = self._run = Run(self, plan, analysis, managed_task, on_start)
+        run.execute(launcher)
         if analysis.task_result.task_status is not TaskStatus.COMPLETED:
-            raise TaskFailed(self._run.explanation(), analysis)
+            raise TaskFailed(run.explanation(), analysis)
         return analysis
 
     def process_results(self) -> None:
@@ -217,7 +216,7 @@ class BaseExecutor(ABC):
         if self._communicators is None:
             tcp = os.environ.get("LUTE_USE_TCP", "") not in ("", "0")
             return [SocketCommunicator(Party.EXECUTOR) if tcp else PipeCommunicator(Party.EXECUTOR)]
-        return [copy.copy(communicator) for communicator in self._communicators]
+        return [communicator.fresh() for communicator in self._communicators]
 
 
 class Executor(BaseExecutor):

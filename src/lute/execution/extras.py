@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lute.execution._bounded import call_beside, call_in_place
+from lute.execution._bounded import TookTooLong, call_beside, call_in_place
 from lute.execution.ipc import Message
 from lute.execution.plan import Tasklet
 from lute.io.models.base import AnalysisHeader
@@ -28,9 +29,8 @@ class Host(Protocol):
     def log_text(self, text: str) -> None:
         """Writes into the run's log."""
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether someone wants the run to end."""
+    def should_end(self) -> bool:
+        """Looks around; returns whether someone wants the run to end, or its Task is gone."""
 
     @property
     def log_descriptor(self) -> int:
@@ -63,7 +63,7 @@ class Extras:
             return
         try:
             call_in_place(lambda: hook(self._executor, message, proc), self._header.hook_timeout)
-        except Exception as error:
+        except (Exception, SystemExit, TookTooLong) as error:
             self._tell(f"the hook for {event}", error)
 
     def tasklets(self, when: str, result: TaskResult) -> None:
@@ -74,20 +74,23 @@ class Extras:
                     found = call_beside(
                         functools.partial(tasklet.function, *tasklet.args),
                         self._header.tasklet_timeout,
-                        give_up=lambda: self._host.cancelled,
+                        give_up=self._host.should_end,
                         look=self._executor.poll_interval,
                     )
-            except Exception as error:
+            except (Exception, SystemExit, TookTooLong) as error:
                 self._tell(f"tasklet {tasklet.name}", error)
             else:
                 _use(tasklet, found, result)
 
-    def _tell(self, what: str, error: Exception) -> None:
+    def _tell(self, what: str, error: BaseException) -> None:
         self._host.trouble(f"{what} failed: {type(error).__name__}: {error}")
         self._host.log_text("".join(traceback.format_exception(error)))
 
     @contextlib.contextmanager
     def _output_to_log(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # the streams are the whole process's: another thread's must not be turned
+            return
         with open(os.dup(self._host.log_descriptor), "a", buffering=1, errors="backslashreplace") as out:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
                 yield

@@ -9,6 +9,7 @@ libraries print never comes this way: that is the log.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import secrets
 import selectors
@@ -63,6 +64,10 @@ class Communicator(ABC):
         self._party = party
         self._use_pickle = use_pickle
 
+    def fresh(self) -> Communicator:
+        """Returns a communicator like this one for one run, on the Executor's side."""
+        return copy.copy(self)
+
     @abstractmethod
     def read(self, proc: Any) -> Message:
         """Returns the next message, or an empty one if none has come."""
@@ -115,6 +120,10 @@ class _ChannelCommunicator(Communicator):
         self.received = 0
         """Frames taken in so far."""
         self.controls: deque[Any] = deque()
+
+    def fresh(self) -> Communicator:
+        """Returns a communicator of this kind for one run, on the Executor's side."""
+        return type(self)(Party.EXECUTOR, self._use_pickle)
 
     def write(self, msg: Message) -> None:
         """Sends one message, whole and in order with all others of this process.

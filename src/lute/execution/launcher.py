@@ -4,7 +4,7 @@ It is forked from a `lute` process that has its imports done, before that has th
 threads it is started anew. It is a subreaper: a process that leaves its group, session or parent becomes its
 child and is ended with its run. When its owner dies, it ends all runs and goes.
 
-    owner -> launcher   {"do": "start", "run", "argv" or "job", "env", "cwd"}   with descriptors
+    owner -> launcher   {"do": "start", "run", "argv" or "job", "env", "cwd", "grace"}   with descriptors
                         {"do": "end", "run", "grace"}
     launcher -> owner   {"run", "started": pid} or {"run", "failed": errno, "why": text}
                         {"run", "exited": pid, "status", "user_s", "system_s", "max_rss_kib", "core"}
@@ -129,13 +129,14 @@ class Launcher:
         except OSError as error:
             raise LaunchError(f"the launcher (process {self.pid}) is gone: {error.strerror}") from error
 
-    def events(self) -> list[dict[str, Any]]:
-        """Returns what happened; waits for one event if none has come.
+    def event(self) -> dict[str, Any]:
+        """Returns the next thing that happened; waits for it.
 
         Raises:
             EOFError: The launcher is gone.
         """
-        return [_receive(self.sock)[0]]
+        event: dict[str, Any] = _receive(self.sock)[0]
+        return event
 
     def close(self) -> None:
         """Lets the launcher end what it still runs, and waits until it is gone."""
@@ -200,12 +201,12 @@ def _live(sock: socket.socket, owner: int) -> NoReturn:
 class _Started:
     """A run whose processes are the launcher's to end."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, grace: float) -> None:
         self.pid = pid
         self.exited = False
         self.kill_at: float | None = None
         """When SIGKILL is due; None while the run may go on."""
-        self.grace = ORPHAN_GRACE
+        self.grace = grace
 
 
 class _Launching:
@@ -265,8 +266,8 @@ class _Launching:
             for watched in (self.sock, getattr(self, "_owner", None)):
                 if watched is not None:
                     self.selector.unregister(watched)
-            for run in list(self.runs):
-                self._end(run, ORPHAN_GRACE)
+            for name, run in list(self.runs.items()):
+                self._end(name, run.grace)
 
     def _tell(self, event: dict[str, Any]) -> None:
         if not self.owner_gone:
@@ -277,10 +278,10 @@ class _Launching:
         run = request["run"]
         try:
             pid = self._fork(request, descriptors) if "job" in request else _spawn(request, descriptors)
-        except OSError as error:
-            self._tell({"run": run, "failed": error.errno, "why": str(error), "file": error.filename})
+        except (OSError, ValueError) as error:  # ValueError: a NUL byte where the system can have none
+            self._tell({"run": run, "failed": getattr(error, "errno", None), "why": str(error)})
             return
-        self.runs[run] = _Started(pid)
+        self.runs[run] = _Started(pid, request.get("grace", ORPHAN_GRACE))
         self._tell({"run": run, "started": pid})
 
     def _fork(self, request: dict[str, Any], descriptors: list[int]) -> int:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lute.errors import LuteError
 from lute.execution import _processes
 from lute.execution._values import RawArray, Unloadable, qualified_name, short_description
 from lute.execution.process import Ending
@@ -222,7 +221,7 @@ class Keeper:
     def _page(self, plots: ElogSummaryPlots) -> str:
         try:
             path = str(report.write_page(self._folder, plots))
-        except (OSError, LuteError) as error:
+        except Exception as error:  # whatever a figure is, it does not decide about the run
             self.troubles.append(f"the page {plots.display_name!r} could not be written: {error}")
             return ""
         if path not in self.pages:

@@ -123,7 +123,11 @@ def make_plan(params: TaskParameters, task: str, config_path: str, settings: Set
     direct = _is_direct(params, task)
     argv = None
     if direct:
+        if not getattr(params, "executable", None):
+            raise UsageError(f"{type(params).__name__} names no program: give `executable` a value")
         argv = [str(params.executable), *_arguments(params)]  # type: ignore[attr-defined]
+        if any("\0" in argument for argument in argv):
+            raise UsageError(f"{task}: a parameter holds a NUL byte, which no command line can: {argv!r}")
     elif settings.interpreter and not params.Config.task_module:
         raise UsageError(
             f"{task} is to run under {settings.interpreter}, but {type(params).__name__}.Config names no task_module:"

@@ -169,7 +169,7 @@ class Supervision:
         Raises:
             LaunchError: The launcher is gone.
         """
-        self.launcher.begin(self.run, request, descriptors)
+        self.launcher.begin(self.run, {**request, "grace": self.limits.terminate_grace}, descriptors)
 
     def cancel(self, by: str) -> None:
         """Stops the run; a second time, at once. May be called from a signal handler or another thread."""
@@ -277,24 +277,23 @@ class Supervision:
 
     def _hear_launcher(self) -> None:
         try:
-            events = self.launcher.events()
+            event = self.launcher.event()
         except EOFError:
             self._launcher_is_gone()
             return
-        for event in events:
-            if event["run"] != self.run:
-                continue
-            if "started" in event:
-                self.proc.pid = event["started"]
-                self.state = State.RUNNING
-                self._on_started()
-            elif "failed" in event:
-                self.ending.failed, self.ending.errno = event["why"], event["failed"]
-                self.state = State.ENDED
-            elif "exited" in event:
-                self._first_process_ended(event)
-            elif "empty" in event:
-                self.state = State.ENDED
+        if event["run"] != self.run:
+            return
+        if "started" in event:
+            self.proc.pid = event["started"]
+            self.state = State.RUNNING
+            self._on_started()
+        elif "failed" in event:
+            self.ending.failed, self.ending.errno = event["why"], event["failed"]
+            self.state = State.ENDED
+        elif "exited" in event:
+            self._first_process_ended(event)
+        elif "empty" in event:
+            self.state = State.ENDED
 
     def _first_process_ended(self, event: dict[str, Any]) -> None:
         status = event["status"]

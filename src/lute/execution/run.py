@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import lute
 from lute.errors import LaunchError, LuteError, RecordError
-from lute.execution import environment, outcome, requests
+from lute.execution import _secrets, environment, outcome, requests
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
@@ -29,7 +29,7 @@ from lute.io import elog, owner, report
 from lute.io.db import record_of
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
 from lute.tasks import templates
-from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
+from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
     from lute.execution.executor import BaseExecutor
@@ -44,6 +44,8 @@ STOP_SIGNALS = {
     signal.SIGXCPU: "SIGXCPU (the limit of CPU time)",
 }
 """The signals to `lute` that cancel a run, and how the record names them."""
+SAVE_WAIT = 2.0
+"""Longest time that a write waits for other writers while the run lives, in s; its last write waits longer."""
 BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
@@ -58,7 +60,6 @@ class Run:
         analysis: DescribedAnalysis,
         managed_task: str,
         on_start: Callable[[dict[str, Any]], None] | None,
-        on_log: Callable[[bytes], None] | None,
     ) -> None:
         self.executor, self.plan, self.analysis = executor, plan, analysis
         self.id = new_run_id()
@@ -67,15 +68,16 @@ class Run:
         self.files = RunFiles.of(self._header.work_dir, self.id, self._start)
         self._record = record_of(self._header)
         self._on_start = on_start
-        self._secrets = environment.secret_values(os.environ)
+        self._secrets = _secrets.secret_values(os.environ)
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
         self._cancelled_by: str | None = None
+        self._launcher_pid: int | None = None
         self._told: TaskResult | None = None
         self._env: dict[str, str] = {}
         self._changed: dict[str, str | None] = {}
         self._command = list(plan.command)
-        self._log = RunLog(self.files, on_log)
+        self._log = RunLog(self.files)
         self._extras = Extras(executor, plan.settings.tasklets, self._header, self)
         self._first_row(managed_task)
 
@@ -89,6 +91,7 @@ class Run:
         with self._log.open(), self._signals():
             if launcher is None:
                 launcher = Launcher.start()  # forked before the record is open and before there are threads
+            self._launcher_pid = launcher.pid
             try:
                 self._save()
                 if self._on_start:
@@ -107,13 +110,17 @@ class Run:
                 self.files.job.unlink(missing_ok=True)
                 if own_launcher:
                     launcher.close()
-            self._end(ending, time.monotonic() - begun)
+            try:
+                self._end(ending, time.monotonic() - begun)
+            except Exception as error:  # its results cannot be kept: the record must say so, not RUNNING
+                self._end_badly(error)
         self._record.close()
 
     def _start_and_watch(self, launcher: Launcher) -> Ending:
         plan = self.plan
         self._env = self._environment(launcher)
         self._changed = environment.difference(os.environ, self._env)
+        self._secrets = _secrets.secret_values(os.environ, self._env)
         self.analysis.task_env = self._env
         for text in plan.warnings:
             warnings.warn(text, UserWarning, stacklevel=4)
@@ -209,11 +216,11 @@ class Run:
         if status is TaskStatus.COMPLETED:
             outcome.result_from_parameters(result, self.plan.params)
             self._extras.tasklets("after", result)
-        elif not self.plan.program and result.summary in ("", "PENDING"):
+        elif not self.plan.program and is_unset(result.summary):
             result.summary = reason
         self._log.look()
         self.analysis.record |= {
-            "reason": environment.hide(reason, self._secrets),
+            "reason": _secrets.hide(reason, self._secrets),
             "exit_code": ending.exit_code,
             "signal": ending.signal,
             "ended": utc(time.time()),
@@ -223,6 +230,14 @@ class Run:
             "max_rss_kib": ending.max_rss_kib,
         }
         self.process_results()
+
+    def _end_badly(self, error: Exception) -> None:
+        logger.exception("lute failed at the end of %s", self.plan.task)
+        result = self.analysis.task_result
+        result.task_status, result.payload, result.summary = TaskStatus.FAILED, "", ""
+        reason = f"lute itself failed when the run had ended: {type(error).__name__}: {error}"
+        self.analysis.record |= {"reason": reason, "ended": utc(time.time()), "payload": ""}
+        self._save()
 
     # ---------------------------------------------------------------------------------- the record
 
@@ -248,18 +263,18 @@ class Run:
         }
 
     def _save(self) -> None:
-        changed = environment.hide_variables(self._changed, self._secrets)
+        changed = _secrets.hide_variables(self._changed, self._secrets)
         proc = self._proc
         self.analysis.record |= {
-            "command": environment.hide(self._command, self._secrets),
-            "parameters": environment.hide(plain_parameters(self.plan.params), self._secrets),
+            "command": _secrets.hide(self._command, self._secrets),
+            "parameters": _secrets.hide(plain_parameters(self.plan.params), self._secrets),
             "environment": changed,
             "pid": proc.pid if proc else None,
         }
         try:
             row = row_of(self.analysis)
-            row["summary"] = environment.hide(row["summary"], self._secrets)
-            if not self._record.save(row):
+            row["summary"] = _secrets.hide(row["summary"], self._secrets)
+            if not self._record.save(row, None if row["ended"] else SAVE_WAIT):
                 self.trouble(
                     f"the record {self._record.path} did not take this run; it is kept in {self._record.aside}"
                 )
@@ -278,9 +293,11 @@ class Run:
             failed = elog.post_elog_run_status(keeper.run_parameters)
             if failed:
                 self.trouble(failed)
-        tail = environment.hide(self._log.tail(), self._secrets)
+        tail = _secrets.hide(self._log.tail(), self._secrets)
+        kept = _secrets.hide(kept, self._secrets)
         self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": tail}
         self._save()
+        self._record.close()
 
     def explanation(self) -> str:
         """Returns what a person is told of a run that did not complete."""
@@ -301,7 +318,7 @@ class Run:
 
     def log_text(self, text: str) -> None:
         """Writes a line of ours into the run's log, without secrets."""
-        self._log.write(environment.hide(text, self._secrets))
+        self._log.write(_secrets.hide(text, self._secrets))
 
     # ------------------------------------------------------------------------------------- requests
 
@@ -309,11 +326,13 @@ class Run:
         """Looks at the log, and whether another process asks for something."""
         self._log.look()
         request = requests.take(self.files.request)
-        if request is None or self._supervision is None:
+        if request is None:
             return
         status = None
         if request.do == requests.CANCEL:
             self.cancel(str(request))
+        elif self._supervision is None:
+            return
         elif request.do == requests.PAUSE and self._supervision.pause():
             status = TaskStatus.STOPPED
         elif request.do == requests.RESUME and self._supervision.resume():
@@ -343,6 +362,10 @@ class Run:
 
     def _take_result(self, contents: Any) -> None:
         if isinstance(contents, TaskResult):
+            status: Any = contents.task_status
+            if not isinstance(status, TaskStatus):
+                self.trouble(f"the Task's status is {status!r}, which is no TaskStatus; its end decides")
+                contents.task_status = TaskStatus.RUNNING
             self._told = TaskResult(**vars(contents))
             self.analysis.task_result = contents
         else:
@@ -374,7 +397,8 @@ class Run:
                 self.log_text(f"TemplateParameters: { ({name: value}) }")
         rendered = self.plan.rendered_template()
         if rendered is not None:
-            templates.write(*rendered)
+            text, output_path = rendered
+            templates.write(text, os.path.join(self.plan.cwd, output_path))
         if __debug__:
             self.log_text("".join(f"{argument} " for argument in self.plan.command))
 
@@ -385,18 +409,20 @@ class Run:
 
         def source(script: str, env: dict[str, str]) -> dict[str, str]:
             left = self.files.folder / "environment"
-            sourcing = Sourcing(launcher, f"{self.id}-source", script, left, self._limits(), self._log)
+            sourcing = Sourcing(launcher, f"{self.id}-source", script, left, self._limits(), self._look)
             self._supervision = sourcing.supervision
-            return sourcing.environment(env, self.plan.cwd)
+            return sourcing.environment(env, self.plan.cwd, self._log.descriptor)
 
         return environment.changed(base, self.plan.settings.changes, source)
 
     # -------------------------------------------------------------------------------------- signals
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether someone wants it to end."""
-        return self._cancelled_by is not None
+    def should_end(self) -> bool:
+        """Looks around; returns whether someone wants it to end, or its Task or launcher is gone."""
+        self._look()
+        pid = self._proc.pid if self._proc else None
+        gone = any(known is not None and owner.start_time(known) is None for known in (pid, self._launcher_pid))
+        return self._cancelled_by is not None or gone
 
     @property
     def log_descriptor(self) -> int:

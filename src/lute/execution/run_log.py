@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from lute.execution._channel import log_line, write_fully
+from lute.execution.logging import get_logger
 from lute.io.files import make_folder, shared_mode
 from lute.io.rows import RunFiles
 
+logger = get_logger(__name__)
+
 TAIL_LINES, TAIL_BYTES = 20, 8192
 """How much of a log's end goes into the record."""
-_PIECE = 1 << 20
 _LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
 _TIMES_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
@@ -24,16 +26,15 @@ class RunLog:
 
     Args:
         files: The run's files.
-        on_growth: Called with what it has grown by, if that is to be shown.
 
     Attributes:
         descriptor: The open file, for the run's processes; -1 while it is closed.
     """
 
-    def __init__(self, files: RunFiles, on_growth: Callable[[bytes], None] | None) -> None:
-        self._files, self._on_growth = files, on_growth
+    def __init__(self, files: RunFiles) -> None:
+        self._files = files
         self.descriptor = self._times = -1
-        self._seen = self._shown = 0
+        self._seen = 0
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -56,25 +57,29 @@ class RunLog:
             self.descriptor = self._times = -1
 
     def write(self, contents: Any) -> None:
-        """Writes a line: a text, or what else a message had."""
+        """Writes a line: a text, or what else a message had. A disk that is full loses the line, not the run."""
         if self.descriptor >= 0:
-            write_fully(self.descriptor, log_line(contents))
+            self._try_to_write(self.descriptor, log_line(contents))
 
     def look(self) -> None:
-        """Notes when the log has grown, and shows what it has grown by."""
+        """Notes when the log has grown."""
+        if self.descriptor < 0:
+            return
         size = os.fstat(self.descriptor).st_size
         if size != self._seen:
             self._seen = size
-            write_fully(self._times, f"{time.time():.3f} {size}\n".encode())
-        while self._on_growth and self._shown < size:
-            piece = os.pread(self.descriptor, min(_PIECE, size - self._shown), self._shown)
-            if not piece:
-                break
-            self._shown += len(piece)
-            self._on_growth(piece)
+            self._try_to_write(self._times, f"{time.time():.3f} {size}\n".encode())
+
+    def _try_to_write(self, descriptor: int, data: bytes) -> None:
+        try:
+            write_fully(descriptor, data)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self._files.log, error)
 
     def tail(self) -> str:
         """Returns the last lines."""
-        size = os.fstat(self.descriptor).st_size
-        text = os.pread(self.descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "backslashreplace")
+        with open(self._files.log, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - TAIL_BYTES))
+            text = file.read(TAIL_BYTES).decode("utf-8", "backslashreplace")
         return "\n".join(text.splitlines()[-TAIL_LINES:])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment
 from lute.execution.launcher import Launcher
 from lute.execution.process import Limits, Supervision
-from lute.execution.run_log import RunLog
 
 _CODE = 'source "$1" >&2 && exec env -0 >"$2"'
 
@@ -33,17 +32,24 @@ class Sourcing:
         script: The script's path.
         left: File for the environment that it leaves; only this user can read it, and it is removed.
         limits: Times, as for the Task.
-        log: Gets what the script prints.
+        look: Called at least once every `poll_interval`.
     """
 
-    def __init__(self, launcher: Launcher, run: str, script: str, left: Path, limits: Limits, log: RunLog) -> None:
-        self._run, self._script, self._left, self._log = run, script, left, log
+    def __init__(
+        self, launcher: Launcher, run: str, script: str, left: Path, limits: Limits, look: Callable[[], None]
+    ) -> None:
+        self._run, self._script, self._left = run, script, left
         self.supervision = Supervision(
-            launcher, run, [], limits, lambda *_: None, log.look, lambda: None, can_clean_up=False
+            launcher, run, [], limits, lambda *_: None, look, lambda: None, can_clean_up=False
         )
 
-    def environment(self, env: dict[str, str], cwd: str) -> dict[str, str]:
+    def environment(self, env: dict[str, str], cwd: str, log: int) -> dict[str, str]:
         """Returns what the script leaves of `env`.
+
+        Args:
+            env: The environment to start from.
+            cwd: The folder to be in.
+            log: Descriptor that gets what the script prints.
 
         Raises:
             LaunchError: It does not exist or fails.
@@ -54,7 +60,7 @@ class Sourcing:
         argv = ["bash", "--noprofile", "--norc", "-c", _CODE, "lute", self._script, str(self._left)]
         with open(os.devnull, "rb") as nothing, _umask(0o077):
             request = {"argv": argv, "env": {**env, "LUTE_RUN_ID": self._run}, "cwd": cwd}
-            self.supervision.begin(request, [nothing.fileno(), self._log.descriptor, self._log.descriptor])
+            self.supervision.begin(request, [nothing.fileno(), log, log])
             ending = self.supervision.watch()
         if ending.stopped_by is not None:
             raise Stopped(ending.stopped_by)

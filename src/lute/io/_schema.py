@@ -110,7 +110,7 @@ def view_statements(task: str, columns: dict[str, str]) -> list[str]:
         parts.append(f"json_extract(parameters, {literal(path)}) AS {identifier(_unused(name, used))}")
     for name, column in RESULT_COLUMNS.items():
         parts.append(f"{column} AS {identifier(_unused(name, used))}")
-    view = identifier(task)
+    view = identifier(f"{task} (Task)" if task.lower().startswith(("lute_", "sqlite_")) else task)
     return [
         f"DROP VIEW IF EXISTS {view}",
         f"CREATE VIEW {view} AS SELECT {', '.join(parts)} FROM lute_runs WHERE task = {literal(task)}",

@@ -18,20 +18,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lute.errors import did_you_mean
+from lute.errors import UsageError, did_you_mean
 
 Path = tuple[str | int, ...]
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _EXPRESSION = re.compile(
     r"""^\s*(?P<name>\$?[^\s:|{}$]+)\s*
-        (?:\|\s*default\(\s*(?P<default>.*?)\s*\)\s*)?
+        (?:\|\s*default\(\s*(?P<default>"[^"]*"|'[^']*'|[^()"']*)\s*\)\s*)?
         (?::(?P<format>[^{}]*?))?\s*$""",
     re.VERBOSE | re.DOTALL,
 )
 
 
-class SubstitutionError(ValueError):
+class SubstitutionError(UsageError, ValueError):
     """A substitution that cannot be made; the message says why and what to do."""
 
 
@@ -158,6 +158,8 @@ class Substituter:
             if expression.has_default:
                 return expression.default
             raise SubstitutionError(self._missing(expression.name))
+        if expression.name.startswith("$"):
+            return value
         self._open.append(expression.name)
         try:
             return self.value(value)
@@ -171,7 +173,11 @@ class Substituter:
         for document in self._documents:
             if name in document:
                 return True, document[name]
-            found, value = self._walk(document, steps(name))
+            self._open.append(name)  # a path through a text may lead back here
+            try:
+                found, value = self._walk(document, steps(name))
+            finally:
+                self._open.pop()
             if found:
                 return True, value
         return False, None
@@ -182,7 +188,9 @@ class Substituter:
                 value = self._text(value)
             if isinstance(value, Mapping) and part in value:
                 value = value[part]
-            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            elif (isinstance(value, Mapping) and part.isdigit() and int(part) in value) or (
+                isinstance(value, list) and part.isdigit() and int(part) < len(value)
+            ):
                 value = value[int(part)]
             else:
                 return False, None

@@ -191,6 +191,10 @@ class ConfigFile:
             UsageError: A setting is for a Task that is not known even then.
         """
         named = self.header.value.get("plugins") or []
+        if not isinstance(named, (str, list)):
+            raise ConfigError(
+                [self._problem(self.header, ("plugins",), "plugins: expected a list of files or modules")]
+            )
         folder = os.path.dirname(os.path.abspath(self.path))
         for spec in [named] if isinstance(named, str) else named:
             text = str(self.substituter().value(spec))
@@ -207,12 +211,16 @@ class ConfigFile:
 
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""
-        header = with_header_defaults(self.header.value)
+        header = {name: value for name, value in with_header_defaults(self.header.value).items() if value != ""}
         return Substituter([self.tasks.value, header], os.environ, _yaml.read_scalar)
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         """Returns the validated header, or one with what could be read, and its problems."""
         values, problems = self._substituted(self.header, self.header.value, ())
+        values = {str(name): value for name, value in values.items()}
+        for name in set(values) & set(AnalysisHeader.model_fields):
+            annotation = AnalysisHeader.model_fields[name].annotation
+            values[name] = as_written(values[name], annotation, self.header.value[name], (name,), self.header.texts)
         try:
             return AnalysisHeader.model_validate(values), problems
         except ValidationError as error:
@@ -295,8 +303,12 @@ class ConfigFile:
         return problems
 
     def _unknown(self, model: type[TaskParameters], values: dict[str, Any]) -> list[str]:
-        known = set(model.model_fields) - {"lute_config"}
-        known |= {field.alias for field in model.model_fields.values() if field.alias}
+        by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")
+        known: set[str] = set()
+        for name, about in model.model_fields.items():
+            aliases = {alias for alias in (about.alias, about.validation_alias) if isinstance(alias, str)}
+            known |= aliases | ({name} if by_name or not aliases else set())
+        known.discard("lute_config")
         if not issubclass(model, ThirdPartyParameters) and model.model_config.get("extra") != "forbid":
             return []
         return [name for name in values if name not in known]

@@ -54,8 +54,12 @@ class Record:
 
     # ------------------------------------------------------------------------------------- writing
 
-    def save(self, row: Mapping[str, Any]) -> bool:
+    def save(self, row: Mapping[str, Any], wait: float | None = None) -> bool:
         """Writes a run's whole row.
+
+        Args:
+            row: The run, by the names in `_schema.COLUMNS`.
+            wait: Longest time to wait for other writers, in s; the record's own if not given.
 
         Returns:
             False if the database did not take it and it went to a file beside it.
@@ -64,9 +68,12 @@ class Record:
             RecordError: Not even the file beside it could be written.
         """
         try:
-            with self._transaction() as database:
+            with self._transaction(wait) as database:
                 self._upsert(database, row)
                 self._extend_view(database, str(row["task"]), row.get("parameters") or {})
+            self._aside_file(row).unlink(
+                missing_ok=True
+            )  # an older state of this run, from when nothing could be written
             return True
         except (sqlite3.Error, OSError, RecordError) as error:
             logger.warning("the record %s did not take run %s: %s", self.path, row["id"], error)
@@ -104,6 +111,9 @@ class Record:
         """The folder of rows that the database did not take."""
         return self.path.with_name(self.path.name + ".d")
 
+    def _aside_file(self, row: Mapping[str, Any]) -> Path:
+        return self.aside / f"{row['id']}.json"
+
     def _put_aside(self, row: Mapping[str, Any]) -> None:
         try:
             make_folder(self.aside)
@@ -111,7 +121,7 @@ class Record:
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 os.fchmod(file.fileno(), shared_mode(self.path.parent, 0o600))
                 json.dump(dict(row), file, default=str)
-            part.replace(self.aside / f"{row['id']}.json")
+            part.replace(self._aside_file(row))
         except OSError as error:
             raise RecordError(
                 f"run {row['id']} could not be recorded, neither in {self.path} nor in {self.aside}: {error}"
@@ -121,13 +131,24 @@ class Record:
         """Takes in the rows that were put aside. Returns the runs' ids; environment and files are untouched."""
         taken = []
         for file in sorted(self.aside.glob("*.json")) if self.aside.is_dir() else []:
-            row = json.loads(file.read_text())
+            try:
+                row = json.loads(file.read_text())
+                identity, task = str(row["id"]), str(row["task"])
+            except (ValueError, KeyError, TypeError) as error:
+                logger.warning("%s holds no run (%s); it is set aside as %s.bad", file, error, file.name)
+                file.replace(file.with_name(file.name + ".bad"))
+                continue
             with self._transaction() as database:
-                self._upsert(database, row)
-                self._extend_view(database, row["task"], row.get("parameters") or {})
+                if not self._has_ended(database, identity) or row.get("ended"):
+                    self._upsert(database, row)
+                    self._extend_view(database, task, row.get("parameters") or {})
             file.unlink(missing_ok=True)
-            taken.append(str(row["id"]))
+            taken.append(identity)
         return taken
+
+    def _has_ended(self, database: sqlite3.Connection, identity: str) -> bool:
+        found = database.execute("SELECT ended FROM lute_runs WHERE id = ?", (identity,)).fetchone()
+        return found is not None and found[0] is not None
 
     # ------------------------------------------------------------------------------------- reading
 
@@ -135,11 +156,11 @@ class Record:
         """Makes the record true before it is read: takes in what was put aside, marks lost runs."""
         if self.path.exists() and not self._is_writable():
             return  # who may only read, reads what is there
-        try:
-            self.recover()
-            self.mark_lost()
-        except (sqlite3.Error, OSError, RecordError) as error:
-            logger.warning("the record %s can be read, but not brought up to date: %s", self.path, error)
+        for step in (self.recover, self.mark_lost):
+            try:
+                step()
+            except (sqlite3.Error, OSError, RecordError) as error:
+                logger.warning("the record %s can be read, but not brought up to date: %s", self.path, error)
 
     def mark_lost(self) -> list[str]:
         """Marks the runs of this host FAILED whose `lute` process is gone. Returns their ids."""
@@ -295,11 +316,13 @@ class Record:
             raise
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, wait: float | None = None) -> Iterator[sqlite3.Connection]:
         if self._connection is None:
             create_file(self.path)
             self._connection = self._open()
         database = self._connection
+        if wait is not None:
+            database.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         database.execute("BEGIN IMMEDIATE")
         try:
             yield database
@@ -327,7 +350,13 @@ def _to_sql(name: str, value: Any) -> Any:
         return None if value is None else json.dumps(value)
     if isinstance(value, str):  # a lone surrogate stands for a byte that is no UTF-8
         return value.encode("utf-8", "backslashreplace").decode()
-    return int(value) if isinstance(value, bool) else value
+    return (
+        int(value)
+        if isinstance(value, bool)
+        else value
+        if isinstance(value, (int, float)) or value is None
+        else str(value)
+    )
 
 
 def _from_sql(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _request(method: str, url: str, **keywords: Any) -> tuple[str | None, Any]:
         answer = httpx.request(method, url, timeout=TIMEOUT, **_authorisation(), **keywords)
         answer.raise_for_status()
         content = answer.json() if answer.content else {}
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return f"eLog: {method} {url}: {error}", None
     if isinstance(content, dict) and content.get("success") is False:
         return f"eLog: {method} {url}: {content.get('error_msg') or 'refused'}", None

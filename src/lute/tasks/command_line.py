@@ -7,6 +7,7 @@ people's models know them, splitting of text at spaces included.
 
 from __future__ import annotations
 
+import enum
 import errno
 import os
 import warnings
@@ -105,9 +106,13 @@ def _typed_flag(value: Any, spelling: Attributes) -> list[str]:
 
 def _items(value: Any, join: Any) -> list[str]:
     if not isinstance(value, (list, tuple, set, frozenset)):
-        return [as_text(value)]
-    items = [as_text(item) for item in value if not left_out(item)]
+        return [_typed_text(value)]
+    items = [_typed_text(item) for item in value if not left_out(item)]
     return [join.join(items)] if join is not None and items else items
+
+
+def _typed_text(value: Any) -> str:
+    return as_text(value.value if isinstance(value, enum.Enum) else value)
 
 
 # --------------------------------------------------------------------------------- older spellings

@@ -51,6 +51,11 @@ class TaskResult:
     impl_schemas: Optional[str] = None
 
 
+def is_unset(value: Any) -> bool:
+    """Returns whether a summary or payload is as it was at the start."""
+    return isinstance(value, str) and value in ("", "PENDING")
+
+
 @dataclass
 class ElogSummaryPlots:
     """A page of figures for the eLog and the web page.

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from lute import registry
 from lute.errors import LaunchError, TaskTimedOut, UsageError
+from lute.execution import _secrets
 from lute.execution._channel import task_channel
 from lute.execution._framing import CONTROL
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.tasks import command_line, figures, templates
-from lute.tasks.dataclasses import TaskResult, TaskStatus
+from lute.tasks.dataclasses import TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
     from lute.io.models.base import TaskParameters, ThirdPartyParameters
@@ -115,7 +116,7 @@ class Task(ABC):
             self._post_run()
             if self._result.task_status is TaskStatus.RUNNING:
                 self._result.task_status = TaskStatus.COMPLETED
-            if self._result.summary == "PENDING":
+            if is_unset(self._result.summary):
                 self._result.summary = ""
         except TimeIsOver:
             self._end_timed_out()
@@ -124,7 +125,11 @@ class Task(ABC):
             raise
         finally:
             self._timer.undo()
-        self._signal_result()
+        try:
+            self._signal_result()
+        except Exception as error:
+            self._end_failed(error)
+            raise
         if self._result.task_status is TaskStatus.TIMEDOUT and not self._under_executor:
             raise TaskTimedOut(f"{self.name}: {self._result.summary}")
 
@@ -145,6 +150,9 @@ class Task(ABC):
         if self._backstop and not signal.getitimer(signal.ITIMER_REAL)[0] and os.getppid() == self._parent:
             signal.setitimer(signal.ITIMER_REAL, self._backstop)  # it was paused; its parent still owns its time
             return
+        channel = task_channel() if self._under_executor else None
+        if channel is not None and channel.postpone(signal.SIGALRM):
+            return  # in the middle of a message: its end comes first
         self._timer.undo()
         self._result.task_status = TaskStatus.TIMEDOUT
         try:
@@ -158,14 +166,14 @@ class Task(ABC):
 
     def _end_timed_out(self) -> None:
         self._result.task_status = TaskStatus.TIMEDOUT
-        if self._result.summary == "PENDING":
+        if is_unset(self._result.summary):
             self._result.summary = ""
-        if self._result.summary == "" and not self._under_executor:
+        if is_unset(self._result.summary) and not self._under_executor:
             self._result.summary = f"stopped after its {self._task_parameters.lute_config.task_timeout} s"
 
     def _end_failed(self, error: BaseException) -> None:
         self._timer.undo()
-        self._result.task_status = TaskStatus.FAILED
+        self._result = TaskResult(self.name, TaskStatus.FAILED, "", getattr(self._result, "payload", ""))
         self._result.summary = traceback.format_exception_only(type(error), error)[-1].strip()
         if isinstance(error, DebugExit):
             self._result.task_status = TaskStatus.CANCELLED
@@ -265,7 +273,7 @@ class ThirdPartyTask(Task):
         """
         added = {param_name: value}
         if __debug__:
-            self._report_to_executor(Message(contents=f"TemplateParameters: {added}"))
+            self._report_to_executor(Message(contents=_without_secrets(f"TemplateParameters: {added}")))
         self._template_context.update(added)
 
     def _template_to_config_file(self) -> None:
@@ -318,7 +326,7 @@ class ThirdPartyTask(Task):
             LaunchError: The program cannot be started.
         """
         if __debug__:
-            self._report_to_executor(Message(contents=self._formatted_command()))
+            self._report_to_executor(Message(contents=_without_secrets(self._formatted_command())))
         LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
         self._timer.undo()
         channel = task_channel()
@@ -334,6 +342,10 @@ class ThirdPartyTask(Task):
             path = os.environ.get("PATH", os.defpath)
             reason = command_line.why_not_started(self._cmd, error.errno, str(error), path)
             raise LaunchError(reason) from error
+
+
+def _without_secrets(text: str) -> str:
+    return str(_secrets.hide(text, _secrets.secret_values(os.environ)))
 
 
 def _reset_signals() -> None:

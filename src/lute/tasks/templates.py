@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,9 +25,10 @@ def template_folders(yaml_file: str | None, plugin_folders: Iterable[str]) -> li
 
 def _environment(folders: Sequence[str]) -> jinja2.Environment:
     import jinja2
+    from jinja2.sandbox import SandboxedEnvironment  # a template is data: it reaches no Python and no shell
 
     loader = jinja2.FileSystemLoader(folders, encoding="utf-8")
-    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return SandboxedEnvironment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 
 def render(name: str, folders: Sequence[str], context: dict[str, Any]) -> str:
@@ -80,7 +82,11 @@ def variables(name: str, folders: Sequence[str]) -> set[str]:
         try:
             tree = environment.parse(loader.get_source(environment, current)[0], current)
         except jinja2.TemplateNotFound as error:
+            if current != name:
+                continue  # it may be one of several to choose from; rendering tells
             raise _not_found(current, folders) from error
+        except UnicodeDecodeError as error:
+            raise TemplateError(f"template {current} is not UTF-8: {error}") from error
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"template {current}, line {error.lineno}: {error.message}") from error
         found |= meta.find_undeclared_variables(tree)
@@ -100,4 +106,6 @@ def write(text: str, output_path: str) -> None:
             file.write(text)
         os.replace(aside, output_path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
         raise TemplateError(f"the template's output {output_path} cannot be written: {error.strerror}") from error

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +93,17 @@ _PYDANTIC_NAMES = {
     "validate_all": "validate_default",
 }
 """pydantic's names of version 1 and what they are now."""
+_validating = threading.RLock()
+_PYDANTIC_ONLY = {
+    "json_encoders",
+    "alias_generator",
+    "schema_extra",
+    "json_loads",
+    "json_dumps",
+    "getter_dict",
+    "fields",
+}
+"""Settings of older models that only pydantic could use, and that cannot all travel to another process."""
 _PYDANTIC_SETTINGS = {
     *("allow_inf_nan", "arbitrary_types_allowed", "coerce_numbers_to_str", "extra", "frozen"),
     *("populate_by_name", "str_max_length", "str_min_length", "str_strip_whitespace", "str_to_lower"),
@@ -139,7 +152,10 @@ class _ModelType(_PydanticType):
 def _all_settings(settings: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in reversed(settings.__mro__):
-        found.update({key: value for key, value in vars(part).items() if not key.startswith("__")})
+        own = {
+            key: value for key, value in vars(part).items() if not key.startswith("__") and key not in _PYDANTIC_ONLY
+        }
+        found.update(own)
     return found
 
 
@@ -159,11 +175,15 @@ def with_header_defaults(given: dict[str, Any]) -> dict[str, Any]:
     if data.get("run") in (None, ""):
         number = os.environ.get("RUN_NUM", "").split("_")[0]
         data["run"] = int(number) if number.isdigit() else number
-    if not data.get("work_dir"):
+    if data.get("work_dir") in (None, ""):
         site = facility.current()
         place = os.environ.get("LUTE_WORK_DIR") or site.path(site.work_dir, str(data["experiment"]), data["run"])
         data["work_dir"] = os.path.abspath(place)
     return data
+
+
+LONGEST = 1e8
+"""The longest time that can be asked for, in s: three years."""
 
 
 class AnalysisHeader(BaseModel, extra="allow"):
@@ -174,7 +194,7 @@ class AnalysisHeader(BaseModel, extra="allow"):
     run: int | str = Field("", description="Number of the acquisition run; from `$RUN_NUM` if not given.")
     date: str = Field("1970/01/01", description="Start of the analysis.")
     lute_version: float | str = Field(0.1, description="Version of lute that this was written for.")
-    task_timeout: PositiveFloat | int = Field(600, description="Longest time for a Task, in s.", gt=0)
+    task_timeout: int | float = Field(600, description="Longest time for a Task, in s.", gt=0, le=LONGEST)
     work_dir: str = Field(
         "",
         description="Folder for the record, logs and figures. It must exist and be writable. If not given: what"
@@ -184,8 +204,8 @@ class AnalysisHeader(BaseModel, extra="allow"):
     database: str = Field("", description="URL of the record; `<work_dir>/lute.db` if not given.")
     plugins: list[str] | str = Field([], description="Python files, relative to this one, or modules to load.")
     task_timeouts: dict[str, PositiveFloat] = Field({}, description="Times for single Tasks, in s, by their name.")
-    tasklet_timeout: float = Field(600, description="Longest time for a tasklet, in s.", gt=0)
-    hook_timeout: float = Field(30, description="Longest time for a hook, in s.", gt=0)
+    tasklet_timeout: float = Field(600, description="Longest time for a tasklet, in s.", gt=0, le=LONGEST)
+    hook_timeout: float = Field(30, description="Longest time for a hook, in s.", gt=0, le=LONGEST)
     clean_up_grace: float = Field(5.0, description="Time for a Task's own clean-up when it is stopped, in s.", ge=0)
     terminate_grace: float = Field(3.0, description="Time between SIGTERM and SIGKILL, in s.", ge=0)
 
@@ -262,15 +282,16 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
     @model_validator(mode="wrap")
     @classmethod
     def _keep_own_config(cls, data: Any, handler: Any) -> Any:
-        settings = cls.Config
-        before = dict(vars(settings))
-        try:
-            model = handler(data)
-            if isinstance(model, TaskParameters) and model._lute_config_copy is None:
-                model._lute_config_copy = SimpleNamespace(**_all_settings(settings))
-            return model
-        finally:
-            _restore(settings, before)
+        with _validating:  # what a validator sets on the class belongs to the instance that is being made
+            settings = cls.Config
+            before = dict(vars(settings))
+            try:
+                model = handler(data)
+                if isinstance(model, TaskParameters) and model._lute_config_copy is None:
+                    model._lute_config_copy = SimpleNamespace(**_all_settings(settings))
+                return model
+            finally:
+                _restore(settings, before)
 
     def command_line_fields(self) -> Iterator[tuple[str, Any, dict[str, Any]]]:
         """Gives name, value and attributes of each parameter in the order of the model.
@@ -345,7 +366,8 @@ def values_from_environment(model: type[TaskParameters], given: dict[str, Any]) 
 
 def _value_of_text(text: str, annotation: Any) -> Any:
     """Reads a list or mapping as JSON, where the parameter does not take text."""
-    kinds = typing.get_args(annotation) or (annotation,)
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(annotation) if union else (annotation,)
     if text[:1] not in ("[", "{") or str in kinds or Path in kinds or typing.get_origin(annotation) is typing.Literal:
         return text
     try:

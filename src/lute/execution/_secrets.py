@@ -1,0 +1,57 @@
+"""What must not be written down: the values of variables whose names say that they are secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SECRET_NAMES = [
+    r"TOKEN",
+    r"PASSW",
+    r"PASSPHRASE",
+    r"SECRET",
+    r"CREDENTIAL",
+    r"PRIVATE",
+    r"API_?KEY",
+    r"ACCESS_?KEY",
+    r"AUTH(?!OR)",
+    r"COOKIE",
+    r"_KEY$",
+    r"_PWD$",
+    r"_PW$",
+]
+"""Patterns of names whose values are never written down. Add to it what a site has."""
+
+HIDDEN = "***"
+SHORTEST_SECRET = 4
+"""A secret shorter than this, in characters, is not looked for inside other texts."""
+
+
+def is_secret(name: str) -> bool:
+    """Returns whether a variable's value must not be written down, judged by its name."""
+    return any(re.search(pattern, name, re.IGNORECASE) for pattern in SECRET_NAMES)
+
+
+def secret_values(*environments: Mapping[str, str]) -> list[str]:
+    """Returns the values to hide, longest first."""
+    found = {value for env in environments for name, value in env.items() if is_secret(name)}
+    return sorted((value for value in found if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def hide(value: Any, secrets: Iterable[str]) -> Any:
+    """Returns a value of plain types with every secret in its texts replaced by `***`."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN)
+        return value
+    if isinstance(value, dict):
+        return {key: hide(item, secrets) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(hide(item, secrets) for item in value)
+    return value
+
+
+def hide_variables(changed: Mapping[str, str | None], secrets: Iterable[str]) -> dict[str, str | None]:
+    """Returns changed variables with the values of secret ones, and secrets inside others, hidden."""
+    return {name: HIDDEN if value and is_secret(name) else hide(value, secrets) for name, value in changed.items()}
