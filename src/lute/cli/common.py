@@ -87,14 +87,14 @@ def open_config(options: argparse.Namespace) -> ConfigFile | None:
     return file
 
 
-def open_record(options: argparse.Namespace) -> Record:
-    """Returns the record that the options mean, brought up to date."""
+def open_record(options: argparse.Namespace, up_to_date: bool = True) -> Record:
+    """Returns the record that the options mean, brought up to date unless the caller does that."""
     file = open_config(options)
     if file is not None:
         record = record_of(file.analysis_header()[0])
     else:
         record = record_at(options.db or os.environ.get("LUTE_DATABASE") or FILE_NAME)
-    if record.path.exists() or record.aside.is_dir():
+    if up_to_date and (record.path.exists() or record.aside.is_dir()):
         record.refresh()
     return record
 

@@ -34,10 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Runs the command. Returns its exit code."""
     common.set_up(options)
-    with common.open_record(options) as record:
+    with common.open_record(options, up_to_date=not options.recover) as record:
         if options.recover:
-            for identity in record.recover():
-                print(f"recovered run {identity}", file=sys.stderr)
+            recovered = record.recover()
+            print(
+                "\n".join(f"recovered run {identity}" for identity in recovered) or "nothing to recover",
+                file=sys.stderr,
+            )
+            record.refresh()
         limit = options.limit
         if limit is None and not options.json and sys.stdout.isatty():
             limit = max(shutil.get_terminal_size().lines - 3, 5)

@@ -69,6 +69,10 @@ def judge(
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^\s:]+)")
 
 
+SHELL_SAYS_KILLED = 128 + signal.SIGKILL
+"""The exit status of a shell whose program was ended by SIGKILL."""
+
+
 def hint(ending: Ending, tail: str) -> str:
     """Returns what an exit status and the end of a log tell besides, as an addition to the reason."""
     missing = _MISSING_LIBRARY.search(tail)

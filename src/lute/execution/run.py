@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import lute
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import _secrets, environment, outcome, requests
+from lute.execution._bounded import TookTooLong, call_beside
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
@@ -161,7 +163,8 @@ class Run:
                 child_end.close()
         killed_before = outcome.memory_kills()
         ending = supervision.watch()
-        ending.out_of_memory = ending.signal == "SIGKILL" and outcome.memory_kills() > killed_before
+        killed = ending.signal == "SIGKILL" or ending.exit_code == outcome.SHELL_SAYS_KILLED
+        ending.out_of_memory = killed and outcome.memory_kills() > killed_before
         return ending
 
     def _request(self, launcher: Launcher, inherits: bool) -> dict[str, Any]:
@@ -279,7 +282,8 @@ class Run:
                     f"the record {self._record.path} did not take this run; it is kept in {self._record.aside}"
                 )
         except RecordError as error:
-            self.trouble(str(error))
+            logger.error("%s", error)
+            self.log_text(f"[lute] {error}")
 
     def process_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
@@ -290,14 +294,21 @@ class Run:
         for text in keeper.troubles:
             self.trouble(text)
         if keeper.run_parameters:
-            failed = elog.post_elog_run_status(keeper.run_parameters)
-            if failed:
-                self.trouble(failed)
+            self._post(keeper.run_parameters)
         tail = _secrets.hide(self._log.tail(), self._secrets)
         kept = _secrets.hide(kept, self._secrets)
         self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": tail}
         self._save()
         self._record.close()
+
+    def _post(self, parameters: dict[str, Any]) -> None:
+        post = functools.partial(elog.post_elog_run_status, parameters)
+        try:
+            failed = call_beside(post, elog.LONGEST, give_up=lambda: False, look=elog.LONGEST)
+        except TookTooLong as error:
+            failed = f"the eLog was left: {error}"
+        if failed:
+            self.trouble(failed)
 
     def explanation(self) -> str:
         """Returns what a person is told of a run that did not complete."""

@@ -32,7 +32,10 @@ __all__ = [
 logger = get_logger(__name__)
 
 TIMEOUT = 5.0
-"""Longest time for one request, in s."""
+"""Longest time for each step of a request, in s."""
+
+LONGEST = 15.0
+"""Longest time that a run waits for the eLog, in s, also for one that answers a byte now and then."""
 
 TRIGGERS = {
     "manual": "MANUAL",

@@ -164,8 +164,9 @@ def why_not_started(program: str, number: Optional[int], text: str, path: str) -
     if number == errno.ENOENT and os.sep not in program:
         return f"program {program!r} not found. PATH searched: {path}"
     if number == errno.ENOENT:
-        there = os.path.exists(program)
-        return f"program {program} {'names an interpreter that does not exist' if there else 'not found'}"
+        if not os.path.exists(program):
+            return f"program {program} not found"
+        return f"program {program} names an interpreter that does not exist: {_first_line(program)}"
     if number == errno.EACCES and os.path.isdir(program):
         return f"program {program} is a folder"
     if number == errno.EACCES:
@@ -173,3 +174,8 @@ def why_not_started(program: str, number: Optional[int], text: str, path: str) -
     if number == errno.ENOEXEC:
         return f"program {program} is of no format that can be run here; a script needs a first line #!..."
     return f"program {program} could not be started: {text}"
+
+
+def _first_line(program: str) -> str:
+    with open(program, "rb") as file:
+        return file.readline(200).decode("utf-8", "backslashreplace").strip()
