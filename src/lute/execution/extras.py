@@ -83,6 +83,9 @@ class Extras:
                 _use(tasklet, found, result)
 
     def _tell(self, what: str, error: BaseException) -> None:
+        if isinstance(error, TookTooLong):
+            self._host.trouble(f"{what} was left: {error}")
+            return
         self._host.trouble(f"{what} failed: {type(error).__name__}: {error}")
         self._host.log_text("".join(traceback.format_exception(error)))
 
