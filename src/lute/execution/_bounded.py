@@ -70,7 +70,7 @@ def call_beside(function: Callable[[], Any], seconds: float, give_up: Callable[[
     while not done.wait(min(look, left)):
         left -= look
         if give_up():
-            raise TookTooLong("the run is to end, or its Task is gone")
+            raise TookTooLong("the run was cancelled, or its Task is gone")
         if left <= 0:
             raise TookTooLong(f"it took longer than {seconds:g} s")
     thread.join()

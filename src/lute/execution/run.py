@@ -110,6 +110,7 @@ class Run:
                 for communicator in self._communicators:
                     communicator.clear_communicator()
                 self.files.job.unlink(missing_ok=True)
+                self._launcher_pid = None
                 if own_launcher:
                     launcher.close()
             try:
@@ -431,7 +432,7 @@ class Run:
     def should_end(self) -> bool:
         """Looks around; returns whether someone wants it to end, or its Task or launcher is gone."""
         self._look()
-        pid = self._proc.pid if self._proc else None
+        pid = self._proc.pid if self._proc and self._proc.returncode is None else None
         gone = any(known is not None and owner.start_time(known) is None for known in (pid, self._launcher_pid))
         return self._cancelled_by is not None or gone
 

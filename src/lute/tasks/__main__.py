@@ -67,7 +67,7 @@ def be_forked(job: str, env: dict[str, str], cwd: str, descriptors: list[int]) -
         for number, descriptor in enumerate(descriptors[:3]):
             os.dup2(descriptor, number)
         _forget_the_parent(env, cwd)
-        _show_run_id(env.get("LUTE_RUN_ID", ""))
+        _show_environment(env)
         _open_streams()
         _channel.adopt(_channel.Channel(socket.socket(fileno=os.dup(descriptors[3])), log=os.dup(1)))
         for descriptor in descriptors:
@@ -101,19 +101,24 @@ def _forget_the_parent(env: dict[str, str], cwd: str) -> None:
         sys.modules["numpy.random"].seed()
 
 
-def _show_run_id(run_id: str) -> None:
-    """Writes `LUTE_RUN_ID` to where `/proc/PID/environ` shows it, so that what this process forks is found by it.
+def _show_environment(env: dict[str, str]) -> None:
+    """Writes the environment to where `/proc/PID/environ` shows it, `LUTE_RUN_ID` first, as much as has room.
 
-    That memory held the parent's variables. Nothing points to it any more: every variable was set anew.
+    What this process forks is found by it. That memory held the parent's variables, and nothing points to it any
+    more: every variable was set anew.
     """
     import ctypes
 
     with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
-    start, end = int(fields[47]), int(fields[48])
-    text = b"LUTE_RUN_ID=" + os.fsencode(run_id) + b"\0"
-    if 0 < len(text) < end - start:
-        ctypes.memmove(start, text + bytes(end - start - len(text)), end - start)
+    start, size = int(fields[47]), int(fields[48]) - int(fields[47])
+    shown = b""
+    for name in sorted(env, key=lambda name: (name != "LUTE_RUN_ID", len(env[name]))):
+        entry = os.fsencode(f"{name}={env[name]}") + b"\0"
+        if len(shown) + len(entry) <= size:
+            shown += entry
+    if start and size > 0:
+        ctypes.memmove(start, shown.ljust(size, b"\0"), size)
 
 
 def _show_warning(
