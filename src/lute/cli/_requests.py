@@ -17,6 +17,7 @@ from lute.io.rows import RunFiles
 LOOK = 0.05
 """Time between two looks at the record, in s."""
 NOT_LIVE = 1
+LIVE = ("PENDING", "RUNNING", "STOPPED")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +46,15 @@ def ask(options: argparse.Namespace, do: str, met: Callable[[str], bool], sensib
         if row["status"] not in sensible:
             return _tell(options, row, f"run {row['id']} is {row['status']}: there is nothing to {do}", NOT_LIVE)
         request = requests.Request(do, requests.this_user(), options.reason)
-        requests.post(RunFiles(Path(row["log"]).parent).request, request)
+        place = RunFiles(Path(row["log"]).parent).request
+        requests.post(place, request)
         deadline = time.monotonic() + options.wait
         while not met(row["status"]) and time.monotonic() < deadline:
             time.sleep(LOOK)
             record.mark_lost()
             row = record.get(row["id"])
+        if row["status"] not in LIVE:  # it ended by itself, and nobody takes requests any more
+            place.unlink(missing_ok=True)
     if not met(row["status"]):
         text = f"run {row['id']} on {row['host']} did not answer within {options.wait:g} s; it is {row['status']}"
         return _tell(options, row, text, NOT_LIVE)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lute.cli import common
+from lute.cli._requests import LIVE
 from lute.errors import RecordError
 from lute.io.db import Record
 
-LIVE = ("PENDING", "RUNNING", "STOPPED")
 LOOK = 0.1
 """Time between two looks at a log that is followed, in s."""
 PIECE = 1 << 20

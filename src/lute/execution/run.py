@@ -118,6 +118,7 @@ class Run:
             except Exception as error:  # its results cannot be kept: the record must say so, not RUNNING
                 self._end_badly(error)
         self._record.close()
+        self.files.request.unlink(missing_ok=True)  # it came when there was nothing left to ask for
 
     def _start_and_watch(self, launcher: Launcher) -> Ending:
         plan = self.plan
