@@ -37,7 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         here = Path(__file__).parent
         for item in items:
             if here in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason="fault tests mount, make cgroups and change users: run as root"))
+                item.add_marker(
+                    pytest.mark.skip(reason="fault tests mount, make cgroups and change users: run as root")
+                )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -896,7 +896,9 @@ def test_a_program_starts_clean_though_lute_does_not(lab: Project, name: str) ->
     assert outcome.code == 0, outcome
     last = Path(outcome.json["log"]).read_text().splitlines()[-1]
     blocked, ignored, descriptors = last.split(" ", 2)
-    python_ignores = (1 << 12) | (1 << 24) | C_LIBRARY_OWN  # SIGPIPE and SIGXFSZ, by this program itself, which is a Python
+    python_ignores = (
+        (1 << 12) | (1 << 24) | C_LIBRARY_OWN
+    )  # SIGPIPE and SIGXFSZ, by this program itself, which is a Python
     assert int(blocked, 16) == 0
     assert int(ignored, 16) & ~python_ignores == 0
     assert len(eval(descriptors)) == 1, "only the one that listdir itself opens"
