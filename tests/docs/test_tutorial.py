@@ -156,7 +156,8 @@ def missing(page: str) -> str:
 @pytest.mark.parametrize("page", pages())
 def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
     if lacking := missing(page):
-        pytest.skip(f"needs {lacking}")
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(f"needs {lacking}")
     for _, outcomes in runs_of(ROOT / page, Shell(tmp_path)):
         for command, shown, real in outcomes:
             assert agrees(shown, real), f"$ {command}\n--- the page shows\n{shown}\n--- it printed\n{real}"

@@ -1,4 +1,7 @@
-"""One run of one Task, from its first row in the record to its last."""
+"""One run of one Task, from its first row in the record to its last.
+
+This file is longer than others: it is the one place where the life of a run can be read from start to end.
+"""
 
 from __future__ import annotations
 

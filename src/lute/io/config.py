@@ -3,6 +3,8 @@
 The file has two documents: the header, then a mapping of Task name to parameters. Reading goes in steps, and
 each adds its problems to one list that is raised whole: YAML, what `--set` and friends change, substitutions,
 names, defaults from earlier results, types.
+
+This file is longer than others: the steps share the file, its places and its list of problems.
 """
 
 from __future__ import annotations
