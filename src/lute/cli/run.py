@@ -16,6 +16,7 @@ from lute import managed_tasks, plugins, registry
 from lute.cli import common
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import _secrets, environment
+from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command, with_mpi
 from lute.io._schema import PUBLIC
@@ -144,8 +145,7 @@ class LogCopier:
                 while True:
                     ended = self._ended.wait(LOOK)
                     while piece := log.read(PIECE):
-                        sys.stderr.buffer.write(piece)
-                        sys.stderr.buffer.flush()
+                        write_fully(sys.stderr.fileno(), piece)  # with no buffer, which other threads could meddle with
                     if ended:
                         return
         except (OSError, ValueError):  # nobody reads any more; the log itself has it all
