@@ -125,9 +125,7 @@ def test_memory_stays_flat(running: Running, megabytes: int, arguments: tuple[st
     assert (little["code"], much["code"]) == (0, 0)
     assert much["rss_kib"] - little["rss_kib"] < 8 * 1024
     sizes = [path.stat().st_size for path in running.home.glob("lute.runs/*/*/log")]
-    # Nothing may be missing. Known and open: while the log is copied it has now and then ended 1 MiB too long.
-    excess = max(sizes) - (megabytes << 20) - len(f"bash -c head -c {megabytes << 20} /dev/zero \n")
-    assert excess in ((0,) if arguments else (0, 1 << 20))
+    assert max(sizes) == (megabytes << 20) + len(f"bash -c head -c {megabytes << 20} /dev/zero \n")
 
 
 def test_memory_stays_flat_for_a_task(running: Running) -> None:
