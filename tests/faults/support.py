@@ -170,6 +170,16 @@ TASKS = """
     Shell = executor("Sh")
     OwnShell = executor("OwnSh")
     Python = executor("Py")
+
+    def talk():
+        print("said by a tasklet", flush=True)
+        deadline = time.monotonic() + 10
+        while "said by a tasklet" not in (HOME / "stderr").read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    Talker = Executor("Sh")
+    Talker.add_tasklet(talk, when="before")
+    Talker.add_tasklet(talk, when="after")
 """
 
 PROGRAM = """

@@ -107,6 +107,16 @@ PEAK = """
 """
 
 
+def test_a_tasklet_that_prints(running: Running) -> None:
+    """B1: the log is copied to standard error, and never to itself, also while tasklets print into it."""
+    running.config('{"Sh": {"code": "echo said by the program"}}')
+    running.start("Talker")
+    assert running.wait() == 0
+    said = ["said by a tasklet", "said by the program", "said by a tasklet"]
+    assert [line for line in log_of(running).decode().splitlines() if "bash -c" not in line] == said
+    assert [line for line in running.stderr.splitlines() if "bash -c" not in line] == said
+
+
 def peak(running: Running, code: str, *arguments: str) -> dict[str, int]:
     """Runs a program under `lute`. Returns its exit code and the peak memory of `lute`, as the kernel counts it."""
     config(running, "Shell", code)

@@ -125,6 +125,7 @@ class LogCopier:
     """Copies a run's log to standard error as it grows, in a thread: a slow reader holds up nothing but itself."""
 
     def __init__(self) -> None:
+        self._out = sys.stderr.fileno()  # now: while tasklets run, `sys.stderr` is the log itself
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -145,7 +146,7 @@ class LogCopier:
                 while True:
                     ended = self._ended.wait(LOOK)
                     while piece := log.read(PIECE):
-                        write_fully(sys.stderr.fileno(), piece)  # with no buffer, which other threads could meddle with
+                        write_fully(self._out, piece)  # with no buffer, which other threads could meddle with
                     if ended:
                         return
         except (OSError, ValueError):  # nobody reads any more; the log itself has it all
