@@ -1102,6 +1102,10 @@ RANKS = """
         def __init__(self, *, params, use_mpi=True):
             super().__init__(params=params, use_mpi=use_mpi)
 
+        def clean_up_timeout(self):
+            from mpi4py import MPI
+            Path(f"cleaned{MPI.COMM_WORLD.Get_rank()}").touch()
+
         def _run(self):
             from mpi4py import MPI
             world = MPI.COMM_WORLD
@@ -1148,19 +1152,22 @@ def test_one_failing_rank_ends_all(lab: Project, rank: int) -> None:
     found = lab.run_task("Both", env={"MARK": mark}, timeout=40)
     assert (found["returncode"], found["status"]) == (1, "FAILED"), found
     assert "one rank is broken" in Path(found["log"]).read_text()
+    assert "ValueError: one rank is broken" in found["reason"]
+    assert found["reason"].startswith("rank 1: ") == (rank == 1)
     assert found["wall_s"] < 20
     assert pids_with(mark) == []
 
 
 @pytest.mark.mpi
 def test_a_timeout_ends_all_ranks(lab: Project) -> None:
-    """A2, B1: a timeout ends every rank: TIMEDOUT, and no process is left."""
+    """A2, B1: a timeout lets every rank clean up and ends it: TIMEDOUT, and no process is left."""
     add(lab, RANKS)
     config = lab.config("Ranks: {wait: true}", "clean_up_grace: 1\nterminate_grace: 1")
     config.write_text(config.read_text().replace("task_timeout: 60", "task_timeout: 3"))
     mark = f"MPIT_{os.getpid()}"
     found = lab.run_task("Both", env={"MARK": mark}, timeout=40)
     assert (found["returncode"], found["status"]) == (124, "TIMEDOUT"), found
+    assert sorted(path.name for path in lab.folder.glob("cleaned*")) == ["cleaned0", "cleaned1"]
     assert pids_with(mark) == []
 
 

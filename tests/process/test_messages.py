@@ -463,9 +463,15 @@ def test_an_overridden_report_is_used(project: Project) -> None:
     assert Path(found["log"]).read_text() == "QUIET\n"
 
 
-@pytest.mark.parametrize("tcp", ["", "1"])
-def test_explicit_communicators_over_unix_and_tcp(says: Project, tcp: str) -> None:
-    """A4: `communicators=`: a pipe and a socket one together are one channel; `LUTE_USE_TCP=1` asks for TCP."""
+@pytest.mark.parametrize("way", ["unix", "tcp", "long"])
+def test_explicit_communicators_over_unix_and_tcp(says: Project, way: str) -> None:
+    """A4: `communicators=`: a pipe and a socket one together are one channel; `LUTE_USE_TCP=1` asks for TCP.
+
+    A temporary folder with a path too long for a Unix socket is no hindrance.
+    """
+    deep = says.folder / ("deep" * 30)
+    deep.mkdir()
+    env = {"unix": {}, "tcp": {"LUTE_USE_TCP": "1"}, "long": {"TMPDIR": str(deep)}}[way]
     config = says.config(
         "Say: {code: \"tell('text', 'TASK_LOG'); tell({'a': 1}); tell('more', 'TASK_LOG'); tell([2]); print(1)\"}"
     )
@@ -487,7 +493,7 @@ def test_explicit_communicators_over_unix_and_tcp(says: Project, tcp: str) -> No
                 analysis = one.execute_task()
             print(json.dumps([seen, len(analysis.communicator_desc), analysis.task_result.task_status.name]))
         """,
-        env={"LUTE_CONFIGPATH": str(config), **({"LUTE_USE_TCP": tcp} if tcp else {})},
+        env={"LUTE_CONFIGPATH": str(config), **env},
     )
     assert outcome.code == 0, outcome
     wanted = ["text", {"a": 1}, "more", [2]] * 2

@@ -86,6 +86,16 @@ def processes_of(run: str, root: int | None, others: Iterable[int] = (), adopter
     return descendants(roots, tree) - foreign - {os.getpid()}
 
 
+def with_command(pids: Iterable[int], argv: list[str]) -> set[int]:
+    """Returns those processes that were started with a command line."""
+    found, wanted = set(), b"".join(os.fsencode(argument) + b"\0" for argument in argv)
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes() == wanted:
+                found.add(pid)
+    return found
+
+
 def send(pids: Iterable[int], number: int) -> None:
     """Sends a signal to processes; those that are gone, or that became another user's, are passed over."""
     for pid in pids:

@@ -43,6 +43,10 @@ LUTE_SIGNALS = frozenset(SIGNALS)
 """The signals a message may carry; also the events of an Executor's hooks."""
 
 
+LONGEST_SOCKET_PATH = 107
+"""Most bytes in the path of a Unix socket (unix(7))."""
+
+
 class Party(Enum):
     """Which side a communicator is used on."""
 
@@ -207,6 +211,15 @@ class PipeCommunicator(_ChannelCommunicator):
         self.channel = self.child_end = None
 
 
+def _short_folder() -> Path:
+    """Makes a folder that only this user can enter, with a path short enough for a socket in it."""
+    folder = tempfile.mkdtemp(prefix="lute-")
+    if len(os.fsencode(folder)) + len("/socket.key") > LONGEST_SOCKET_PATH:
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="lute-", dir="/tmp")
+    return Path(folder)
+
+
 class SocketCommunicator(_ChannelCommunicator):
     """Carries objects. The Executor's side listens on a Unix socket, or on TCP with `LUTE_USE_TCP=1`."""
 
@@ -222,7 +235,7 @@ class SocketCommunicator(_ChannelCommunicator):
         """Listens, in a folder that only this user can enter, with a key of this run's own."""
         if self._party is not Party.EXECUTOR or self._selector is not None:
             return
-        self._folder = Path(tempfile.mkdtemp(prefix="lute-"))
+        self._folder = _short_folder()
         key = secrets.token_bytes(KEY_BYTES)
         listener = self._listen(self._folder)
         listener.setblocking(False)

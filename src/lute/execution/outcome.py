@@ -62,7 +62,8 @@ def judge(
     if result is not None and (not program or result.task_status is not TaskStatus.RUNNING):
         return _judge_result(ending, result, params, cwd)
     if not program:
-        return TaskStatus.FAILED, ending.unprepared or f"{_exited(ending)} before it gave a result"
+        said = ending.rank or ending.unprepared
+        return TaskStatus.FAILED, said or f"{_exited(ending)} before it gave a result"
     return _judge_program(ending, params, cwd)
 
 

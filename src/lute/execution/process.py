@@ -64,6 +64,7 @@ class Ending:
         errno: The error's number, if it could not be started.
         stopped_by: `timeout`, or who cancelled it; None if it ended by itself.
         unprepared: Why the child could make no Task.
+        rank: What an MPI rank other than the one that speaks failed with.
         out_of_memory: Whether the kernel's memory killer ended it.
         lost: Why it could not be run, or its end not be seen.
     """
@@ -78,6 +79,7 @@ class Ending:
     errno: int | None = None
     stopped_by: str | None = None
     unprepared: str | None = None
+    rank: str | None = None
     lost: str | None = None
     out_of_memory: bool = False
 
@@ -135,7 +137,8 @@ class Supervision:
         on_message: Called with each message, and whether its text already is in the log.
         on_started: Called when the first process lives.
         on_look: Called at least once every `poll_interval` while the run lives.
-        can_clean_up: Whether the first process is a Task that has a clean-up of its own.
+        can_clean_up: Whether there is a Task that has a clean-up of its own.
+        ranks: The command line by which the ranks of an MPI Task are known; None if the first process is the Task.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Supervision:
         on_look: Callable[[], None],
         on_started: Callable[[], None],
         can_clean_up: bool,
+        ranks: list[str] | None = None,
     ) -> None:
         self.launcher, self.run, self.limits = launcher, run, limits
         self.state = State.STARTING
@@ -155,7 +159,7 @@ class Supervision:
         self.proc = TaskProcess()
         self._communicators = communicators
         self._on_message, self._on_look, self._on_started = on_message, on_look, on_started
-        self._can_clean_up = can_clean_up
+        self._can_clean_up, self._ranks = can_clean_up, ranks
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
         self._selector: selectors.BaseSelector
@@ -267,6 +271,8 @@ class Supervision:
             self._can_clean_up = False
         elif isinstance(contents, dict) and "unprepared" in contents:
             self.ending.unprepared = str(contents["unprepared"])
+        elif isinstance(contents, dict) and "rank" in contents and self.ending.rank is None:
+            self.ending.rank = f"rank {contents['rank']}: {contents['failed']}"
 
     def _drain(self) -> None:
         """Takes in what is still in the channels now that no one can write to them any more."""
@@ -351,9 +357,17 @@ class Supervision:
         if self._can_clean_up and self.proc.pid is not None and self.limits.clean_up_grace > 0:
             self.state = State.CLEANING
             self._deadline = time.monotonic() + self.limits.clean_up_grace
-            self.proc.send_signal(signal.SIGALRM)  # the Task's own handler calls clean_up_timeout()
+            self._ask_to_clean_up()
         else:
             self._stop_processes()
+
+    def _ask_to_clean_up(self) -> None:
+        """Sends SIGALRM, on which the Task's own handler calls `clean_up_timeout()`."""
+        if self._ranks is None:
+            self.proc.send_signal(signal.SIGALRM)
+        else:
+            processes = _processes.processes_of(self.run, self.proc.pid)
+            _processes.send(_processes.with_command(processes, self._ranks), signal.SIGALRM)
 
     def _stop_processes(self, grace: float | None = None) -> None:
         self.state = State.STOPPING

@@ -154,7 +154,8 @@ class Run:
             self._on_message,
             self._look,
             self._set_running if self.plan.argv is not None else lambda: None,
-            can_clean_up=self.plan.argv is None and self.plan.settings.ranks is None,
+            can_clean_up=self.plan.argv is None,
+            ranks=None if self.plan.settings.ranks is None else child_command(self.plan, str(self.files.job)),
         )
         if self._cancelled_by:  # between the last look and now
             supervision.cancel(self._cancelled_by)

@@ -183,7 +183,17 @@ class Task(ABC):
         if self._under_executor and not isinstance(error, DebugExit):
             traceback.print_exception(type(error), error, error.__traceback__)
             sys.stderr.flush()
-        self._signal_result(meet=False)
+        if self._is_speaker(meet=False):
+            self._signal_result(meet=False)
+        else:
+            self._tell_failed_rank()
+
+    def _tell_failed_rank(self) -> None:
+        from mpi4py import MPI
+
+        channel = task_channel() if self._under_executor else None
+        if channel is not None:
+            channel.control({"rank": MPI.COMM_WORLD.Get_rank(), "failed": self._result.summary})
 
     # ---------------------------------------------------------------------------------- messages
 
