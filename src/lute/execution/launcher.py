@@ -6,9 +6,12 @@ child and is ended with its run. When its owner dies, it ends all runs and goes.
 
     owner -> launcher   {"do": "start", "run", "argv" or "job", "env", "cwd", "grace"}   with descriptors
                         {"do": "end", "run", "grace"}
-    launcher -> owner   {"run", "started": pid} or {"run", "failed": errno, "why": text}
-                        {"run", "exited": pid, "status", "user_s", "system_s", "max_rss_kib", "core"}
-                        {"run", "empty": True}
+
+What happens to a run comes back through a socket of its own, whose other end is the first of the descriptors:
+
+    launcher -> run     {"started": pid} or {"failed": errno, "why": text}
+                        {"exited": pid, "status", "user_s", "system_s", "max_rss_kib", "core"}
+                        {"empty": True}
 """
 
 from __future__ import annotations
@@ -75,8 +78,32 @@ def _receive(sock: socket.socket) -> tuple[Any, list[int]]:
 # -------------------------------------------------------------------------------- the owner's handle
 
 
+class Events:
+    """What happens to one run, as the launcher tells it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def fileno(self) -> int:
+        """Returns a descriptor that is readable when there is a next one."""
+        return self._sock.fileno()
+
+    def next(self) -> dict[str, Any]:
+        """Returns the next thing that happened; waits for it.
+
+        Raises:
+            EOFError: The launcher is gone.
+        """
+        event: dict[str, Any] = _receive(self._sock)[0]
+        return event
+
+    def close(self) -> None:
+        """Hears no more."""
+        self._sock.close()
+
+
 class Launcher:
-    """The owner's handle of a launcher.
+    """The owner's handle of a launcher. Several threads may use it.
 
     Attributes:
         forked: Whether the launcher has this process's imports, so that it can fork Tasks.
@@ -86,6 +113,7 @@ class Launcher:
     def __init__(self, sock: socket.socket, pid: int, forked: bool) -> None:
         self.sock, self.pid, self.forked = sock, pid, forked
         self.pidfd = os.pidfd_open(pid)
+        self._asking = threading.Lock()
         self._was_subreaper = _processes.become_subreaper()
 
     @classmethod
@@ -106,8 +134,8 @@ class Launcher:
             theirs.close()
         return cls(ours, pid, how == "fork")
 
-    def begin(self, run: str, request: dict[str, Any], descriptors: list[int]) -> None:
-        """Asks for the first process of a run; `started` or `failed` is the answer.
+    def begin(self, run: str, request: dict[str, Any], descriptors: list[int]) -> Events:
+        """Asks for the first process of a run. Returns where it is told what happens; first `started` or `failed`.
 
         Args:
             run: The run's id.
@@ -117,7 +145,14 @@ class Launcher:
         Raises:
             LaunchError: The launcher is gone.
         """
-        self._ask({"do": "start", "run": run, **request}, descriptors)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._ask({"do": "start", "run": run, **request}, [theirs.fileno(), *descriptors])
+            except LaunchError:
+                ours.close()
+                raise
+        return Events(ours)
 
     def end(self, run: str, grace: float) -> None:
         """Asks to end all processes of a run: SIGTERM, and SIGKILL after `grace` s."""
@@ -125,18 +160,10 @@ class Launcher:
 
     def _ask(self, request: dict[str, Any], descriptors: list[int] | None = None) -> None:
         try:
-            _send(self.sock, request, descriptors)
+            with self._asking:
+                _send(self.sock, request, descriptors)
         except OSError as error:
             raise LaunchError(f"the launcher (process {self.pid}) is gone: {error.strerror}") from error
-
-    def event(self) -> dict[str, Any]:
-        """Returns the next thing that happened; waits for it.
-
-        Raises:
-            EOFError: The launcher is gone.
-        """
-        event: dict[str, Any] = _receive(self.sock)[0]
-        return event
 
     def close(self) -> None:
         """Lets the launcher end what it still runs, and waits until it is gone."""
@@ -201,8 +228,9 @@ def _live(sock: socket.socket, owner: int) -> NoReturn:
 class _Started:
     """A run whose processes are the launcher's to end."""
 
-    def __init__(self, pid: int, grace: float) -> None:
+    def __init__(self, pid: int, grace: float, events: socket.socket) -> None:
         self.pid = pid
+        self.events = events
         self.exited = False
         self.kill_at: float | None = None
         """When SIGKILL is due; None while the run may go on."""
@@ -253,10 +281,11 @@ class _Launching:
         if request["do"] == "end":
             self._end(request["run"], request["grace"])
             return
+        events, *others = descriptors
         try:
-            self._start(request, descriptors)
+            self._start(request, socket.socket(fileno=events), others)
         finally:
-            for descriptor in descriptors:
+            for descriptor in others:
                 os.close(descriptor)
 
     def _abandon(self) -> None:
@@ -269,29 +298,24 @@ class _Launching:
             for name, run in list(self.runs.items()):
                 self._end(name, run.grace)
 
-    def _tell(self, event: dict[str, Any]) -> None:
-        if not self.owner_gone:
-            with contextlib.suppress(OSError):  # its end shows as EOF
-                _send(self.sock, event)
-
-    def _start(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        run = request["run"]
+    def _start(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> None:
         try:
-            pid = self._fork(request, descriptors) if "job" in request else _spawn(request, descriptors)
+            pid = self._fork(request, events, descriptors) if "job" in request else _spawn(request, descriptors)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte where the system can have none
-            self._tell({"run": run, "failed": getattr(error, "errno", None), "why": str(error)})
+            _tell(events, {"failed": getattr(error, "errno", None), "why": str(error)})
+            events.close()
             return
-        self.runs[run] = _Started(pid, request.get("grace", ORPHAN_GRACE))
-        self._tell({"run": run, "started": pid})
+        self.runs[request["run"]] = _Started(pid, request.get("grace", ORPHAN_GRACE), events)
+        _tell(events, {"started": pid})
 
-    def _fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
+    def _fork(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> int:
         pid = os.fork()
         if pid == 0:
             from lute.tasks.__main__ import be_forked
 
             signal.set_wakeup_fd(-1)
             self.selector.close()
-            for own in self._own:
+            for own in [*self._own, events, *(run.events for run in self.runs.values())]:
                 own.close()
             be_forked(request["job"], request["env"], request["cwd"], descriptors)
         return pid
@@ -309,19 +333,20 @@ class _Launching:
             for name, run in self.runs.items():
                 if run.pid == pid and not run.exited:
                     self._first_process_ended(name, run, status, usage)
+                    break
 
     def _first_process_ended(self, name: str, run: _Started, status: int, usage: Any) -> None:
         run.exited = True
-        self._tell(
+        _tell(
+            run.events,
             {
-                "run": name,
                 "exited": run.pid,
                 "status": status,
                 "user_s": usage.ru_utime,
                 "system_s": usage.ru_stime,
                 "max_rss_kib": usage.ru_maxrss,
                 "core": os.WCOREDUMP(status),
-            }
+            },
         )
         if run.kill_at is None:
             self._end(name, run.grace)
@@ -341,8 +366,8 @@ class _Launching:
 
     def _left(self, name: str, run: _Started) -> set[int]:
         """Returns the run's processes that live; the costly look only where there may be any."""
-        if run.exited and len(self.runs) == 1 and not _has_children():
-            return set()
+        if run.exited and _only_children({other.pid for other in self.runs.values() if not other.exited}):
+            return set()  # what it left would be our child, or below one
         others = [other.pid for key, other in self.runs.items() if key != name and not other.exited]
         return _processes.processes_of(name, None if run.exited else run.pid, others, os.getpid())
 
@@ -355,15 +380,25 @@ class _Launching:
                 _processes.send(left, signal.SIGKILL)
             if not left and run.exited:
                 del self.runs[name]
-                self._tell({"run": name, "empty": True})
+                _tell(run.events, {"empty": True})
+                run.events.close()
 
 
-def _has_children() -> bool:
+def _tell(events: socket.socket, event: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # its owner is gone
+        _send(events, event)
+
+
+def _only_children(known: set[int]) -> bool:
+    """Returns whether each child of this process is a known one; False if that cannot be told.
+
+    The kernel's list can only miss a child while another is waited for, which nobody but the asking thread does.
+    """
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return known.issuperset(int(pid) for pid in file.read().split())
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
         return False
-    return True
 
 
 def _spawn(request: dict[str, Any], descriptors: list[int]) -> int:

@@ -28,7 +28,7 @@ from typing import Any
 from lute.errors import LaunchError
 from lute.execution import _processes
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
-from lute.execution.launcher import Launcher
+from lute.execution.launcher import Events, Launcher
 from lute.execution.logging import get_logger
 
 logger = get_logger(__name__)
@@ -163,6 +163,7 @@ class Supervision:
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
         self._selector: selectors.BaseSelector
+        self._events: Events
         self._wake_read = self._wake_write = -1
         self._cancelled_by: str | None = None
         self._at_once = False
@@ -173,7 +174,7 @@ class Supervision:
         Raises:
             LaunchError: The launcher is gone.
         """
-        self.launcher.begin(self.run, {**request, "grace": self.limits.terminate_grace}, descriptors)
+        self._events = self.launcher.begin(self.run, {**request, "grace": self.limits.terminate_grace}, descriptors)
 
     def cancel(self, by: str) -> None:
         """Stops the run; a second time, at once. May be called from a signal handler or another thread."""
@@ -215,7 +216,7 @@ class Supervision:
         """Watches until nothing of the run lives and everything it said was taken in."""
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(self.launcher.sock, selectors.EVENT_READ)
+        self._selector.register(self._events, selectors.EVENT_READ)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         for communicator in self._communicators:
             descriptor = _descriptor_of(communicator)
@@ -228,6 +229,7 @@ class Supervision:
             self._drain()
         finally:
             self._selector.close()
+            self._events.close()
             write, self._wake_write = self._wake_write, -1  # a late cancel() must not write to another's file
             os.close(self._wake_read)
             os.close(write)
@@ -238,7 +240,7 @@ class Supervision:
         if self._deadline is not None:
             left = min(left, max(0.0, self._deadline - time.monotonic()))
         for ready, _ in self._selector.select(left):
-            if ready.fileobj is self.launcher.sock:
+            if ready.fileobj is self._events:
                 self._hear_launcher()
             elif ready.fd == self._wake_read:
                 os.read(self._wake_read, 4096)
@@ -283,11 +285,9 @@ class Supervision:
 
     def _hear_launcher(self) -> None:
         try:
-            event = self.launcher.event()
+            event = self._events.next()
         except EOFError:
             self._launcher_is_gone()
-            return
-        if event["run"] != self.run:
             return
         if "started" in event:
             self.proc.pid = event["started"]
