@@ -12,12 +12,12 @@ from typing import Any
 from lute.cli import common
 from lute.cli.run import public
 from lute.execution import requests
+from lute.io._schema import LIVE
 from lute.io.rows import RunFiles
 
 LOOK = 0.05
 """Time between two looks at the record, in s."""
 NOT_LIVE = 1
-LIVE = ("PENDING", "RUNNING", "STOPPED")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

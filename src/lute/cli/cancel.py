@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from lute.cli import _requests
-from lute.cli._requests import LIVE
 from lute.execution import requests
+from lute.io._schema import LIVE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -94,7 +94,7 @@ def open_record(options: argparse.Namespace, up_to_date: bool = True) -> Record:
         record = record_of(file.analysis_header()[0])
     else:
         record = record_at(options.db or os.environ.get("LUTE_DATABASE") or FILE_NAME)
-    if up_to_date and (record.path.exists() or record.aside.is_dir()):
+    if up_to_date and (record.exists() or record.aside.is_dir()):
         record.refresh()
     return record
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lute.cli import common
-from lute.cli._requests import LIVE
 from lute.errors import RecordError
+from lute.io._schema import LIVE
 from lute.io.db import Record
 
 LOOK = 0.1

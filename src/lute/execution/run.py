@@ -284,9 +284,7 @@ class Run:
             row = row_of(self.analysis)
             row["summary"] = _secrets.hide(row["summary"], self._secrets)
             if not self._record.save(row, None if row["ended"] else SAVE_WAIT):
-                self.trouble(
-                    f"the record {self._record.path} did not take this run; it is kept in {self._record.aside}"
-                )
+                self.trouble(f"the record {self._record} did not take this run; it is kept in {self._record.aside}")
         except RecordError as error:
             logger.error("%s", error)
             self.log_text(f"[lute] {error}")

@@ -1,12 +1,17 @@
-"""The tables of the record, as numbered steps. A step is never changed once it was released."""
+"""The tables of the record, as numbered steps, the same for SQLite and PostgreSQL.
+
+A step is never changed once it was released. In a step, `{TEXT}`, `{INTEGER}` and `{REAL}` stand for the
+database's own names of these types; JSON is kept as text.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 TEXT, INTEGER, REAL, JSON = "TEXT", "INTEGER", "REAL", "JSON"
 
-COLUMNS: dict[str, str] = {
+_FIRST: dict[str, str] = {
     "id": TEXT,
     "task": TEXT,
     "managed_task": TEXT,
@@ -41,35 +46,81 @@ COLUMNS: dict[str, str] = {
     "log_tail": TEXT,
     "owner": JSON,
 }
+_SECOND: dict[str, str] = {
+    "progress": JSON,
+    "invalid_reason": TEXT,
+    "sources": JSON,
+    "inputs": JSON,
+    "outputs": JSON,
+    "code": JSON,
+    "fingerprint": TEXT,
+}
+
+COLUMNS: dict[str, str] = {**_FIRST, **_SECOND}
 """The columns of a run, in order. `owner` says which process keeps the row true while the run lives."""
 
-PUBLIC = [name for name in COLUMNS if name not in ("log_tail", "owner")]
+PUBLIC = [name for name in _FIRST if name not in ("log_tail", "owner")]
 """The keys of `lute show --json`."""
+
+BESIDES = ["progress", "invalid_reason", "sources", "inputs", "outputs", "code"]
+"""What `lute show` tells besides those, where there is something to tell."""
+
+LIVE = ("PENDING", "RUNNING", "STOPPED")
+"""The statuses of a run that has not ended."""
 
 LONGEST_LIST = 20
 """A longer list is one column of a Task's view instead of a column an item."""
 MOST_COLUMNS = 500
 
-_DECLARED = ", ".join(
-    f"{name} {'TEXT' if kind == JSON else kind}{' PRIMARY KEY' if name == 'id' else ''}"
-    for name, kind in COLUMNS.items()
-)
+
+def _declared(columns: dict[str, str]) -> list[str]:
+    return [f"{name} {{{TEXT if kind == JSON else kind}}}" for name, kind in columns.items()]
+
+
+_TABLE = ", ".join(_declared(_FIRST)).replace("{TEXT}", "{TEXT} PRIMARY KEY", 1)
 
 MIGRATIONS: list[list[str]] = [
     [
-        f"CREATE TABLE lute_runs ({_DECLARED})",
+        f"CREATE TABLE lute_runs ({_TABLE})",
         "CREATE INDEX lute_runs_by_start ON lute_runs (started, id)",
         "CREATE INDEX lute_runs_by_task ON lute_runs (task, valid, started)",
         "CREATE INDEX lute_runs_by_status ON lute_runs (status) WHERE status IN ('PENDING', 'RUNNING', 'STOPPED')",
-        "CREATE TABLE lute_view_columns (task TEXT, name TEXT, path TEXT, position INTEGER, PRIMARY KEY (task, path))",
+        "CREATE TABLE lute_view_columns"
+        " (task {TEXT}, name {TEXT}, path {TEXT}, position {INTEGER}, PRIMARY KEY (task, path))",
+    ],
+    [
+        *(f"ALTER TABLE lute_runs ADD COLUMN {column}" for column in _declared(_SECOND)),
+        "DROP INDEX lute_runs_by_task",
+        "DROP INDEX lute_runs_by_status",
+        # each gives a page of runs, newest first, without sorting; `status` at the end is there to be filtered by
+        "CREATE INDEX lute_runs_by_task ON lute_runs (task, started, id, status)",
+        "CREATE INDEX lute_runs_by_managed_task ON lute_runs (managed_task, started, id, status)",
+        "CREATE INDEX lute_runs_by_status ON lute_runs (status, started, id)",
+        "CREATE INDEX lute_runs_by_experiment ON lute_runs (experiment, started, id)",
+        "CREATE INDEX lute_runs_by_run ON lute_runs (run, started, id)",
+        "CREATE INDEX lute_runs_by_source ON lute_runs (task, experiment, run, started, id)",
+        "CREATE INDEX lute_runs_by_workflow ON lute_runs (workflow, started, id) WHERE workflow IS NOT NULL",
+        "CREATE INDEX lute_runs_by_fingerprint ON lute_runs (fingerprint, started) WHERE fingerprint IS NOT NULL",
+        "ALTER TABLE lute_view_columns ADD COLUMN kind {TEXT}",
+        "UPDATE lute_view_columns SET kind = 'other'",
+        "CREATE TABLE lute_views (task {TEXT} PRIMARY KEY, name {TEXT})",
+        "INSERT INTO lute_views SELECT min(task), CASE WHEN substr(lower(min(task)), 1, 5) = 'lute_'"
+        " OR substr(lower(min(task)), 1, 7) = 'sqlite_' THEN min(task) || ' (Task)' ELSE min(task) END"
+        " FROM lute_view_columns GROUP BY lower(task)",
     ],
 ]
 """The statements of each step; the number of steps done is the schema's version."""
 
+
+def columns_of(version: int) -> list[str]:
+    """Returns the columns that a run has in a database with so many steps done."""
+    return [name for columns in (_FIRST, _SECOND)[:version] for name in columns]
+
+
 RESULT_COLUMNS = {
     "result.task_status": "status",
     "result.summary": "summary",
-    "result.payload": "json_extract(payload, '$')",
+    "result.payload": "payload",
     "result.impl_schemas": "impl_schemas",
     "valid_flag": "valid",
     "id": "id",
@@ -79,19 +130,23 @@ RESULT_COLUMNS = {
 }
 """The last columns of a Task's view, and where they come from."""
 
+NUMBER, OTHER = "number", "other"
+"""Kinds of a view's column: all its values were numbers, true, false or null; or not."""
+LARGEST_NUMBER = 1e300
 
-def flat_names(parameters: dict[str, Any]) -> dict[str, str]:
-    """Returns the columns of a Task's view, with the JSON path of each.
 
-    >>> flat_names({"a": {"b": [1, 2]}, "c": "x"})
-    {'a.b[0]': '$."a"."b"[0]', 'a.b[1]': '$."a"."b"[1]', 'c': '$."c"'}
+def flat_names(parameters: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """Returns the columns of a Task's view, each with its JSON path and its kind; None for a null.
+
+    >>> flat_names({"a": {"b": [1, None]}, "c": "x"})
+    {'a.b[0]': ('$."a"."b"[0]', 'number'), 'a.b[1]': ('$."a"."b"[1]', None), 'c': ('$."c"', 'other')}
     """
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str | None]] = {}
     _flatten(parameters, "", "$", found)
     return dict(list(found.items())[:MOST_COLUMNS])
 
 
-def _flatten(value: Any, name: str, path: str, found: dict[str, str]) -> None:
+def _flatten(value: Any, name: str, path: str, found: dict[str, tuple[str, str | None]]) -> None:
     if isinstance(value, dict) and value and not any('"' in str(key) for key in value):
         for key, item in value.items():
             _flatten(item, f"{name}.{key}" if name else str(key), f'{path}."{key}"', found)
@@ -99,31 +154,52 @@ def _flatten(value: Any, name: str, path: str, found: dict[str, str]) -> None:
         for number, item in enumerate(value):
             _flatten(item, f"{name}[{number}]", f"{path}[{number}]", found)
     elif name:
-        found[name] = path
+        found[name] = path, _kind(value)
 
 
-def view_statements(task: str, columns: dict[str, str]) -> list[str]:
-    """Returns the SQL that makes a Task's view anew; columns that differ only in case get a number."""
+def _kind(value: Any) -> str | None:
+    if value is None:
+        return None
+    return NUMBER if isinstance(value, (bool, int, float)) and abs(value) < LARGEST_NUMBER else OTHER
+
+
+def view_name(task: str, taken: set[str], longest: int) -> str:
+    """Returns the name of a new Task's view.
+
+    Args:
+        task: Name of the Task.
+        taken: The names of other Tasks' views, in small letters.
+        longest: Longest name that the database keeps whole, in bytes.
+    """
+    name = fitting(f"{task} (Task)" if task.lower().startswith(("lute_", "sqlite_")) else task, longest)
+    return fitting(task, longest, always=True) if name.lower() in taken else name
+
+
+def column_names(names: list[str], longest: int) -> list[str]:
+    """Returns names as the columns of one view: those that differ only in case get a number.
+
+    >>> column_names(["n", "N", "a" * 70], 63)
+    ['n', 'N (2)', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa~ed6c69d9']
+    """
     used: set[str] = set()
-    parts = []
-    for name, path in columns.items():
-        parts.append(f"json_extract(parameters, {literal(path)}) AS {identifier(_unused(name, used))}")
-    for name, column in RESULT_COLUMNS.items():
-        parts.append(f"{column} AS {identifier(_unused(name, used))}")
-    view = identifier(f"{task} (Task)" if task.lower().startswith(("lute_", "sqlite_")) else task)
-    return [
-        f"DROP VIEW IF EXISTS {view}",
-        f"CREATE VIEW {view} AS SELECT {', '.join(parts)} FROM lute_runs WHERE task = {literal(task)}",
-    ]
+    found = []
+    for name in names:
+        candidate, number = fitting(name, longest), 1
+        while candidate.lower() in used:
+            number += 1
+            candidate = fitting(f"{name} ({number})", longest)
+        used.add(candidate.lower())
+        found.append(candidate)
+    return found
 
 
-def _unused(name: str, used: set[str]) -> str:
-    candidate, number = name, 1
-    while candidate.lower() in used:
-        number += 1
-        candidate = f"{name} ({number})"
-    used.add(candidate.lower())
-    return candidate
+def fitting(name: str, longest: int, always: bool = False) -> str:
+    """Returns a name of at most so many bytes: a longer one, or every one, ends in `~` and a hash of the whole."""
+    data = name.encode("utf-8", "replace")
+    if len(data) <= longest and not always:
+        return name
+    suffix = "~" + hashlib.sha1(data, usedforsecurity=False).hexdigest()[:8]
+    return data[: longest - len(suffix)].decode("utf-8", "ignore") + suffix
 
 
 def identifier(name: str) -> str:

@@ -41,7 +41,7 @@ def record_at(place: str | os.PathLike[str]) -> Record:
 def read_for(header: AnalysisHeader, task: str, param: str) -> Any:
     """Returns the latest valid value of a Task's parameter or result in the header's experiment and run."""
     with record_of(header) as record:
-        if not record.path.exists():
+        if not record.exists():
             return None
         record.refresh()
         return record.latest_value(task, param, run=str(header.run), experiment=header.experiment)
@@ -84,7 +84,7 @@ def read_latest_db_entry(
     """
     run = os.environ.get("RUN") if for_run == "$RUN" else for_run
     with Record(Path(db_dir) / FILE_NAME) as record:
-        if not record.path.exists():
+        if not record.exists():
             return None
         record.refresh()
         return record.latest_value(task_name, param, valid_only=valid_only, run=None if run is None else str(run))

@@ -1,4 +1,4 @@
-"""The record: what ran, kept in SQLite.
+"""The record: what ran, kept in SQLite or PostgreSQL.
 
 Every change of a run writes its whole row, so that a row is true at any moment and a write can be repeated. A
 write that the database does not take goes to a file of its own under `lute.db.d/`, and whoever reads next
@@ -10,18 +10,24 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lute.errors import RecordError
+from lute.errors import RecordError, UsageError, did_you_mean
 from lute.execution.logging import get_logger
 from lute.io import _schema
-from lute.io.files import create_file, make_folder, on_network, shared_mode
+from lute.io._database import Database
+from lute.io._schema import LIVE
+from lute.io._sqlite import Sqlite
+from lute.io.files import make_folder, shared_mode
 from lute.io.owner import is_gone
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from lute.io._query import Clause, Condition, Wanted
 
 __all__ = ["Record"]
 
@@ -29,22 +35,29 @@ logger = get_logger(__name__)
 
 BUSY_TIMEOUT = 30.0
 """Longest time a write waits for other writers, in s."""
-_LIVE = ("PENDING", "RUNNING", "STOPPED")
+_LIVE = ", ".join(_schema.literal(status) for status in LIVE)  # not bound: the index on `status` is for these
 
 
 class Record:
     """One record. Constructing opens nothing.
 
     Args:
-        path: The SQLite file.
+        place: The SQLite file.
         busy_timeout: Longest time a write waits for other writers, in s.
     """
 
-    def __init__(self, path: str | os.PathLike[str], busy_timeout: float = BUSY_TIMEOUT) -> None:
-        self.path = Path(path).absolute()
+    def __init__(self, place: str | os.PathLike[str], busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.busy_timeout = busy_timeout
-        self._connection: sqlite3.Connection | None = None
-        self._views: dict[str, dict[str, str]] = {}
+        self._database: Database = Sqlite(Path(place).absolute(), busy_timeout)
+        self._there: list[str] = []
+        self._views: dict[str, dict[str, str | None]] = {}
+
+    def __str__(self) -> str:
+        return self._database.name
+
+    def exists(self) -> bool:
+        """Returns whether there is a record to read; a database that cannot be reached may be one."""
+        return self._database.exists()
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -62,48 +75,89 @@ class Record:
             RecordError: Not even the file beside it could be written.
         """
         try:
-            with self._transaction(wait) as database:
-                self._upsert(database, row)
-                self._extend_view(database, str(row["task"]), row.get("parameters") or {})
-            self._aside_file(row).unlink(
-                missing_ok=True
-            )  # an older state of this run, from when nothing could be written
+            with self._transaction(wait):
+                self._upsert(row)
+                self._extend_view(str(row["task"]), row.get("parameters") or {})
+            # an older state of this run, from when nothing could be written
+            self._aside_file(row).unlink(missing_ok=True)
             return True
-        except (sqlite3.Error, OSError, RecordError) as error:
-            logger.warning("the record %s did not take run %s: %s", self.path, row["id"], error)
+        except (OSError, RecordError) as error:
+            logger.warning("run %s was not recorded: %s", row["id"], error)
             self.close()
             self._put_aside(row)
             return False
 
-    def _upsert(self, database: sqlite3.Connection, row: Mapping[str, Any]) -> None:
+    def _upsert(self, row: Mapping[str, Any], only_newer: bool = False) -> None:
         names = [name for name in _schema.COLUMNS if name in row]
-        values = [_to_sql(name, row[name]) for name in names]
-        database.execute(
+        newer = " WHERE lute_runs.ended IS NULL OR excluded.ended IS NOT NULL" if only_newer else ""
+        self._database.execute(
             f"INSERT INTO lute_runs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) ON CONFLICT (id) DO"
-            f" UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names if name != 'id')}",
-            values,
+            f" UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names if name != 'id')}{newer}",
+            [_to_sql(name, row[name]) for name in names],
         )
 
-    def _extend_view(self, database: sqlite3.Connection, task: str, parameters: dict[str, Any]) -> None:
+    def _extend_view(self, task: str, parameters: dict[str, Any]) -> None:
+        """A view that cannot be made (someone else's hangs on it, say) costs no row."""
         names = _schema.flat_names(parameters)
-        if task in self._views and names.items() <= self._views[task].items():
+        if task in self._views and not _missing(self._views[task], names):
             return
-        query = "SELECT name, path FROM lute_view_columns WHERE task = ? ORDER BY position"
-        known = dict(database.execute(query, (task,)).fetchall())
-        paths = set(known.values())
-        added = {name: path for name, path in names.items() if path not in paths}
-        columns = {**known, **added}
-        if added or not known:
-            rows = [(task, name, path, len(known) + number) for number, (name, path) in enumerate(added.items())]
-            database.executemany("INSERT OR IGNORE INTO lute_view_columns VALUES (?, ?, ?, ?)", rows)
-            for statement in _schema.view_statements(task, dict(list(columns.items())[: _schema.MOST_COLUMNS])):
-                database.execute(statement)
-        self._views[task] = columns
+        try:
+            with self._database.part():
+                self._views[task] = self._made_view(task, names)
+        except RecordError as error:
+            logger.warning("the view of Task %s was left as it is: %s", task, error)
+
+    def _made_view(self, task: str, names: dict[str, tuple[str, str | None]]) -> dict[str, str | None]:
+        """Adds what a Task's view has not. Returns its paths and their kinds."""
+        database = self._database
+        if not (known := self._view_columns(task)) or _missing(_kinds(known), names):
+            database.lock()
+            known = self._view_columns(task)
+            missing = _missing(_kinds(known), names)
+            for path, (name, kind) in missing.items():
+                database.execute(
+                    "INSERT INTO lute_view_columns (task, name, path, position, kind) VALUES (?, ?, ?, ?, ?)"
+                    " ON CONFLICT (task, path) DO UPDATE SET kind = excluded.kind",
+                    (task, name, path, len(known), kind),
+                )
+                known[path] = known[path]._replace(kind=kind) if path in known else _Column(path, name, kind)
+            self._make_view(task, list(known.values())[: _schema.MOST_COLUMNS])
+        return _kinds(known)
+
+    def _view_columns(self, task: str) -> dict[str, _Column]:
+        query = "SELECT path, name, kind FROM lute_view_columns WHERE task = ? ORDER BY position, path"
+        return {row[0]: _Column(*row) for row in self._database.execute(query, (task,))}
+
+    def _make_view(self, task: str, columns: list[_Column]) -> None:
+        database = self._database
+        names = _schema.column_names(
+            [*(column.name for column in columns), *_schema.RESULT_COLUMNS], database.longest_name
+        )
+        parameters = [(name, column.path, column.kind) for name, column in zip(names, columns, strict=False)]
+        results = dict(zip(names[len(columns) :], _schema.RESULT_COLUMNS.values(), strict=True))
+        view = _schema.identifier(self._view_name(task))
+        database.execute(f"DROP VIEW IF EXISTS {view}")
+        database.execute(f"CREATE VIEW {view} AS {database.view(task, parameters, results)}")
+
+    def _view_name(self, task: str) -> str:
+        names = dict(self._database.execute("SELECT task, name FROM lute_views"))
+        if task not in names:
+            taken = {str(name).lower() for name in names.values()}
+            names[task] = _schema.view_name(task, taken, self._database.longest_name)
+            self._database.execute("INSERT INTO lute_views VALUES (?, ?)", (task, names[task]))
+        return str(names[task])
+
+    def set_valid(self, identity: str, valid: bool, reason: str | None = None) -> None:
+        """Says whether the result of a run may be used by others, and why not."""
+        with self._transaction():
+            self._database.execute(
+                "UPDATE lute_runs SET valid = ?, invalid_reason = ? WHERE id = ?", (int(valid), reason, identity)
+            )
 
     @property
     def aside(self) -> Path:
         """The folder of rows that the database did not take."""
-        return self.path.with_name(self.path.name + ".d")
+        return self._database.aside
 
     def _aside_file(self, row: Mapping[str, Any]) -> Path:
         return self.aside / f"{row['id']}.json"
@@ -113,12 +167,12 @@ class Record:
             make_folder(self.aside)
             part = self.aside / f"{row['id']}.{os.getpid()}.part"
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                os.fchmod(file.fileno(), shared_mode(self.path.parent, 0o600))
-                json.dump(dict(row), file, default=str)
+                os.fchmod(file.fileno(), shared_mode(self.aside.parent, 0o600))
+                json.dump({**row, "record": self._database.mark}, file, default=str)
             part.replace(self._aside_file(row))
         except OSError as error:
             raise RecordError(
-                f"run {row['id']} could not be recorded, neither in {self.path} nor in {self.aside}: {error}"
+                f"run {row['id']} could not be recorded, neither in {self} nor in {self.aside}: {error}"
             ) from error
 
     def recover(self) -> list[str]:
@@ -132,73 +186,110 @@ class Record:
                 logger.warning("%s holds no run (%s); it is set aside as %s.bad", file, error, file.name)
                 file.replace(file.with_name(file.name + ".bad"))
                 continue
-            with self._transaction() as database:
-                if not self._has_ended(database, identity) or row.get("ended"):
-                    self._upsert(database, row)
-                    self._extend_view(database, task, row.get("parameters") or {})
+            if row.get("record") != self._database.mark:
+                continue  # it is for another record that has this folder too
+            with self._transaction():
+                self._upsert(row, only_newer=True)
+                self._extend_view(task, row.get("parameters") or {})
             file.unlink(missing_ok=True)
             taken.append(identity)
         return taken
 
-    def _has_ended(self, database: sqlite3.Connection, identity: str) -> bool:
-        found = database.execute("SELECT ended FROM lute_runs WHERE id = ?", (identity,)).fetchone()
-        return found is not None and found[0] is not None
-
     # ------------------------------------------------------------------------------------- reading
 
     def refresh(self) -> None:
-        """Makes the record true before it is read: takes in what was put aside, marks lost runs."""
-        if self.path.exists() and not self._is_writable():
-            return  # who may only read, reads what is there
+        """Makes the record true before it is read: takes in what was put aside, marks lost runs.
+
+        Raises:
+            RecordError: The database cannot be reached.
+        """
+        if self.exists():
+            self._open()
+            if self._database.read_only():
+                return  # who may only read, reads what is there
         for step in (self.recover, self.mark_lost):
             try:
                 step()
-            except (sqlite3.Error, OSError, RecordError) as error:
-                logger.warning("the record %s can be read, but not brought up to date: %s", self.path, error)
+            except (OSError, RecordError) as error:
+                logger.warning("the record %s can be read, but not brought up to date: %s", self, error)
 
     def mark_lost(self) -> list[str]:
-        """Marks the runs of this host FAILED whose `lute` process is gone. Returns their ids."""
-        marks = ", ".join("?" * len(_LIVE))
-        query = f"SELECT id, host, owner FROM lute_runs WHERE status IN ({marks})"
+        """Marks the runs of this host FAILED whose `lute` process is gone. Returns their ids.
+
+        When they ended is not known, so `ended` stays empty; the reason says when it was noticed.
+        """
         lost = []
-        for identity, host, owner in self.connection.execute(query, _LIVE).fetchall():
+        for identity, host, owner in self._read(f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE})"):
             if host == socket.gethostname() and is_gone(json.loads(owner or "{}")):
                 lost.append(identity)
         reason = "the lute process that owned this run is gone (killed, or its machine was restarted)"
         for identity in lost:
-            with self._transaction() as database:
-                database.execute(
+            with self._transaction():
+                self._database.execute(
                     "UPDATE lute_runs SET status = 'FAILED', valid = 0, reason = ?"
-                    f" WHERE id = ? AND status IN ({marks})",
-                    (reason, identity, *_LIVE),
+                    f" WHERE id = ? AND status IN ({_LIVE})",
+                    (reason, identity),
                 )
         return lost
 
     def find(
         self,
         *,
-        tasks: list[str] | None = None,
-        statuses: list[str] | None = None,
-        experiment: str | None = None,
-        run: str | None = None,
+        columns: Sequence[str] = (),
+        sort: str = "started",
+        descending: bool = True,
         limit: int | None = None,
         offset: int = 0,
+        before: tuple[str, str] | None = None,
+        **wanted: Unpack[Wanted],
     ) -> list[dict[str, Any]]:
-        """Returns runs as dicts by the names in `_schema.COLUMNS`, newest first."""
-        wanted: list[tuple[str, Any]] = []
-        if tasks:
-            marks = ", ".join("?" * len(tasks))
-            wanted.append((f"(task IN ({marks}) OR managed_task IN ({marks}))", [*tasks, *tasks]))
-        if statuses:
-            wanted.append((f"status IN ({', '.join('?' * len(statuses))})", statuses))
-        for column, one in (("experiment", experiment), ("run", run)):
-            if one is not None:
-                wanted.append((f"{column} = ?", [str(one)]))
-        where = " AND ".join(clause for clause, _ in wanted) or "1"
-        values = [value for _, part in wanted for value in part]
-        query = f"SELECT {', '.join(_schema.COLUMNS)} FROM lute_runs WHERE {where} ORDER BY started DESC, id DESC"
-        rows = self.connection.execute(f"{query} LIMIT ? OFFSET ?", [*values, -1 if limit is None else limit, offset])
-        return [_from_sql(row) for row in rows]
+        """Returns runs as dicts by the names in `_schema.COLUMNS`, newest first.
+
+        Args:
+            columns: What is read of each run; all if not given.
+            sort: The column to sort by.
+            descending: Whether the largest comes first.
+            limit: At most so many.
+            offset: So many are left out first. With a large record `before` is faster.
+            before: `started` and `id` of the last run of the page before this one.
+            **wanted: Which runs; see `lute.io._query.Wanted`.
+
+        Raises:
+            UsageError: There is no such column or parameter, or a comparison or time is none.
+        """
+        from lute.io import _query  # not needed to run a Task
+
+        page = _query.Page(columns, sort, descending, limit, offset, before)
+        _query.check(page)
+        found = _query.branches(wanted, before, self._database, self._locate)
+        names, (query, values) = _query.select(page, self._open(), found)
+        return [_from_sql(names, row, columns or _schema.COLUMNS) for row in self._read(query, values)]
+
+    def count(self, at_most: int | None = None, **wanted: Unpack[Wanted]) -> int:
+        """Returns how many runs there are; stops counting at `at_most`. `wanted` is as for `find`."""
+        from lute.io import _query
+
+        query, values = _query.count(_query.branches(wanted, None, self._database, self._locate), at_most)
+        return int(self._read(query, values)[0][0])
+
+    def _locate(self, condition: Condition) -> Clause:
+        """Returns the clause of a comparison: the paths that its name stands for are those of the Tasks' views."""
+        task, _, rest = condition.name.partition(".")
+        query = "SELECT DISTINCT path FROM lute_view_columns WHERE name = ?"
+        paths = self._read(f"{query} AND task = ?", (rest, task)) if rest else []
+        clause, values = ("task = ? AND ", [task]) if paths else ("", [])
+        paths = paths or self._read(query, (condition.name,))
+        if not paths:
+            known = [str(row[0]) for row in self._read("SELECT DISTINCT name FROM lute_view_columns")]
+            close = did_you_mean(rest if rest in known else condition.name, known)
+            raise UsageError(f"no run in {self} has a parameter {condition.name!r}.{close}")
+        parts = []
+        for (path,) in paths:
+            operator = "=" if condition.operator == "!=" else condition.operator
+            part, bound = self._database.condition(path, operator, condition.value)
+            parts.append(f"NOT {part}" if condition.operator == "!=" else part)
+            values += bound
+        return f"({clause}({' OR '.join(parts)}))", values
 
     def get(self, identity: str) -> dict[str, Any]:
         """Returns one run by its id, the unique start of one, or `last`.
@@ -209,19 +300,26 @@ class Record:
         if identity == "last":
             found = self.find(limit=1)
         else:
-            query = f"SELECT {', '.join(_schema.COLUMNS)} FROM lute_runs WHERE id >= ? AND id < ? LIMIT 2"
-            rows = self.connection.execute(query, (identity, identity + "\U0010ffff"))
-            found = [_from_sql(row) for row in rows]
+            there, names = self._open(), list(_schema.COLUMNS)
+            columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
+            query = f"SELECT {columns} FROM lute_runs WHERE id >= ? AND id < ? LIMIT 2"
+            found = [_from_sql(names, row, names) for row in self._read(query, (identity, identity + "\U0010ffff"))]
         if len(found) == 1 or (found and found[0]["id"] == identity):
             return found[0]
         if found:
             raise RecordError(f"{identity!r} is the start of several runs' ids: give more of it")
-        raise RecordError(f"there is no run {identity!r} in {self.path}. See: lute history --db {self.path}")
+        raise RecordError(f"there is no run {identity!r} in {self}. See: lute history --db {self}")
 
     def latest_value(
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None
     ) -> Any:
         """Returns a parameter's or result's value in the latest run of a Task; None if there is none."""
+        return self.latest(task, param, valid_only=valid_only, run=run, experiment=experiment)[1]
+
+    def latest(
+        self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None
+    ) -> tuple[str | None, Any]:
+        """Returns the id of the latest run of a Task, and a parameter's or result's value in it; or None twice."""
         clauses, values = ["task = ?"], [task]
         if valid_only:
             clauses.append("valid = 1")
@@ -230,107 +328,68 @@ class Record:
                 clauses.append(f"{column} = ?")
                 values.append(str(value))
         query = (
-            "SELECT parameters, status, summary, payload, impl_schemas, valid FROM lute_runs"
+            "SELECT id, parameters, status, summary, payload, impl_schemas, valid FROM lute_runs"
             f" WHERE {' AND '.join(clauses)} ORDER BY started DESC, id DESC LIMIT 1"
         )
-        found = self.connection.execute(query, values).fetchone()
-        if found is None:
-            return None
-        names = ("result.task_status", "result.summary", "result.payload", "result.impl_schemas", "valid_flag")
-        results = dict(zip(names, found[1:], strict=True))
-        if param in ("result", "payload", "result.payload"):
-            return _path_of_kept(json.loads(results["result.payload"] or "null"))
-        if param in results:
-            return results[param]
-        return _walk(json.loads(found[0] or "{}"), param)
+        for identity, parameters, *others in self._read(query, values):
+            names = ("result.task_status", "result.summary", "result.payload", "result.impl_schemas", "valid_flag")
+            results = dict(zip(names, others, strict=True))
+            if param in ("result", "payload", "result.payload"):
+                return identity, _path_of_kept(json.loads(results["result.payload"] or "null"))
+            return identity, results[param] if param in results else _walk(json.loads(parameters or "{}"), param)
+        return None, None
 
-    # ---------------------------------------------------------------------------------- connection
+    # -------------------------------------------------------------------------------- the database
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The open connection, with the schema brought up to date.
+    def _read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        self._open()
+        return self._database.execute(query, values)
+
+    def _open(self, create: bool = False, wait: float | None = None) -> list[str]:
+        """Opens the database with the schema brought up to date. Returns the columns that a run has there.
 
         Raises:
-            RecordError: The file is no record, or a newer `lute` wrote it.
+            RecordError: It is no record, or a newer `lute` wrote it.
         """
-        if self._connection is None:
-            if not self.path.exists():
-                raise RecordError(f"there is no record at {self.path}. Run a Task first, or give -c FILE or --db PATH")
-            self._connection = self._open()
-        return self._connection
-
-    def _open(self) -> sqlite3.Connection:
-        writable = self._is_writable()
-        place = str(self.path) if writable else f"file:{quote(str(self.path))}?mode=ro{self._immutable()}"
-        database = sqlite3.connect(place, timeout=self.busy_timeout, isolation_level=None, uri=not writable)
-        try:
-            if writable:
-                database.execute("PRAGMA synchronous = NORMAL")
-                self._migrate(database)
-            elif not database.execute("PRAGMA user_version").fetchone()[0]:
-                raise RecordError(f"{self.path} is no record of lute, and it cannot be written")
-        except sqlite3.DatabaseError as error:
-            database.close()
-            if isinstance(error, sqlite3.OperationalError):
+        if self._database.open(create, wait):
+            try:
+                self._there = _schema.columns_of(self._migrated(wait))
+            except BaseException:
+                self.close()
                 raise
-            raise RecordError(f"{self.path} is no record of lute: {error}") from error
-        except RecordError:
-            database.close()
-            raise
-        return database
+        return self._there
 
-    def _is_writable(self) -> bool:
-        return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
-
-    def _immutable(self) -> str:
-        """A reader that may not make the files of the write-ahead log reads the database as it stands."""
-        return "" if self.path.with_name(self.path.name + "-shm").exists() else "&immutable=1"
-
-    def _migrate(self, database: sqlite3.Connection) -> None:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        newest = len(_schema.MIGRATIONS)
+    def _migrated(self, wait: float | None) -> int:
+        """Brings the schema up to date where it can be written. Returns its version."""
+        database, newest = self._database, len(_schema.MIGRATIONS)
+        version = database.version()
         if version > newest:
-            raise RecordError(
-                f"{self.path} was written by a newer lute (schema {version}, known {newest}): update lute"
-            )
-        if version == newest:
-            return
-        if version == 0:
-            database.execute(f"PRAGMA journal_mode = {'DELETE' if on_network(self.path) else 'WAL'}")
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
+            raise RecordError(f"{self} was written by a newer lute (schema {version}, known {newest}): update lute")
+        if version == newest or (database.read_only() and version > 0):
+            return version
+        if database.read_only():
+            raise RecordError(f"{self} is no record of lute, and it cannot be written")
+        with database.transaction(wait):
+            database.lock()
+            version = database.version()
             for statements in _schema.MIGRATIONS[version:]:
                 for statement in statements:
-                    database.execute(statement)
-            database.execute(f"PRAGMA user_version = {newest}")
-            database.execute("COMMIT")
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
+                    database.execute(statement.format(**database.types))
+            if version < newest:
+                database.set_version(newest)
+        if 0 < version < newest:
+            logger.info("the record %s was brought from schema %d to schema %d", self, version, newest)
+        return newest
 
     @contextmanager
-    def _transaction(self, wait: float | None = None) -> Iterator[sqlite3.Connection]:
-        if self._connection is None:
-            create_file(self.path)
-            self._connection = self._open()
-        database = self._connection
-        if wait is not None:
-            database.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield database
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
+    def _transaction(self, wait: float | None = None) -> Iterator[None]:
+        self._open(create=True, wait=wait)
+        with self._database.transaction(wait):
+            yield
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._database.close()
 
     def __enter__(self) -> Record:
         return self
@@ -339,27 +398,49 @@ class Record:
         self.close()
 
 
+class _Column(NamedTuple):
+    """A parameter's column of a view."""
+
+    path: str
+    name: str
+    kind: str | None
+
+
+def _kinds(columns: dict[str, _Column]) -> dict[str, str | None]:
+    return {path: column.kind for path, column in columns.items()}
+
+
+def _missing(
+    known: Mapping[str, str | None], names: Mapping[str, tuple[str, str | None]]
+) -> dict[str, tuple[str, str | None]]:
+    """Returns the paths that a view has not, or not of a kind that holds the value, with their names and kinds."""
+    found = {}
+    for name, (path, kind) in names.items():
+        if path not in known:
+            found[path] = name, kind
+        elif kind is not None and known[path] not in (kind, _schema.OTHER):
+            found[path] = name, kind if known[path] is None else _schema.OTHER
+    return found
+
+
 def _to_sql(name: str, value: Any) -> Any:
     if _schema.COLUMNS[name] == _schema.JSON:
-        return None if value is None else json.dumps(value)
-    if isinstance(value, str):  # a lone surrogate stands for a byte that is no UTF-8
-        return value.encode("utf-8", "backslashreplace").decode()
-    return (
-        int(value)
-        if isinstance(value, bool)
-        else value
-        if isinstance(value, (int, float)) or value is None
-        else str(value)
-    )
+        value = None if value is None else json.dumps(value, ensure_ascii=False)
+    if value is None or isinstance(value, (int, float)):
+        return int(value) if isinstance(value, bool) else value
+    # a lone surrogate stands for a byte that is no UTF-8; not every database keeps a NUL
+    return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _from_sql(row: tuple[Any, ...]) -> dict[str, Any]:
-    found = dict(zip(_schema.COLUMNS, row, strict=True))
-    for name, kind in _schema.COLUMNS.items():
-        if kind == _schema.JSON and found[name] is not None:
-            found[name] = json.loads(found[name])
-    found["valid"] = bool(found["valid"])
-    return found
+def _from_sql(names: Sequence[str], row: tuple[Any, ...], wanted: Iterable[str]) -> dict[str, Any]:
+    found = dict(zip(names, row, strict=True))
+    return {name: _value(name, found[name]) for name in wanted}
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "valid":
+        return bool(value)
+    return json.loads(value) if _schema.COLUMNS[name] == _schema.JSON and value is not None else value
 
 
 def _path_of_kept(value: Any) -> Any:
