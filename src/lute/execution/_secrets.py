@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 SECRET_NAMES = [
@@ -30,12 +31,20 @@ SHORTEST_SECRET = 4
 
 def is_secret(name: str) -> bool:
     """Returns whether a variable's value must not be written down, judged by its name."""
-    return any(re.search(pattern, name, re.IGNORECASE) for pattern in SECRET_NAMES)
+    return _judge(tuple(SECRET_NAMES))(name)
+
+
+@functools.lru_cache(maxsize=8)
+def _judge(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Returns `is_secret` for certain patterns; it remembers names, of which each run has the same again."""
+    any_of_them = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)
+    return functools.lru_cache(maxsize=4096)(lambda name: any_of_them.search(name) is not None)
 
 
 def secret_values(*environments: Mapping[str, str]) -> list[str]:
     """Returns the values to hide, longest first."""
-    found = {value for env in environments for name, value in env.items() if is_secret(name)}
+    judge = _judge(tuple(SECRET_NAMES))
+    found = {value for env in environments for name, value in env.items() if judge(name)}
     return sorted((value for value in found if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
 
 

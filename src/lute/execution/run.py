@@ -28,10 +28,12 @@ from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory, with_mpi
 from lute.execution.process import Ending, Limits, Supervision, TaskProcess
+from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
 from lute.io import elog, owner, report
 from lute.io.db import record_of
+from lute.io.models.patterns import patterns_of
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
 from lute.tasks import templates
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus, is_unset
@@ -51,6 +53,10 @@ STOP_SIGNALS = {
 """The signals to `lute` that cancel a run, and how the record names them."""
 SAVE_WAIT = 2.0
 """Longest time that a write waits for other writers while the run lives, in s; its last write waits longer."""
+LATER = 0.02
+"""Time after which a change that may soon be followed by the next is written into the record, in s."""
+BETWEEN_PROGRESS = 1.0
+"""Least time between two writes that only tell of progress, in s."""
 BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
@@ -79,10 +85,12 @@ class Run:
         self._cancelled_by: str | None = None
         self._launcher_pid: int | None = None
         self._told: TaskResult | None = None
+        self._save_at: float | None = None
         self._env: dict[str, str] = {}
         self._changed: dict[str, str | None] = {}
         self._command = list(plan.command)
         self._log = RunLog(self.files)
+        self._so_far, self._next_progress = Told(patterns_of(plan.task, plan.params.Config)), 0.0
         self._extras = Extras(executor, plan.settings.tasklets, self._header, self)
         self._first_row(managed_task)
 
@@ -156,7 +164,9 @@ class Run:
             self._set_running if self.plan.argv is not None else lambda: None,
             can_clean_up=self.plan.argv is None,
             ranks=None if self.plan.settings.ranks is None else child_command(self.plan, str(self.files.job)),
+            on_told=self._so_far.take,
         )
+        self._so_far.follow(self._log.descriptor)
         if self._cancelled_by:  # between the last look and now
             supervision.cancel(self._cancelled_by)
         with open(os.devnull, "rb") as nothing:
@@ -169,6 +179,7 @@ class Run:
                 child_end.close()
         killed_before = outcome.memory_kills()
         ending = supervision.watch()
+        self._look_at_log(ended=True)
         killed = ending.signal == "SIGKILL" or ending.exit_code == outcome.SHELL_SAYS_KILLED
         ending.out_of_memory = killed and outcome.memory_kills() > killed_before
         return ending
@@ -264,6 +275,7 @@ class Run:
             "log": str(self.files.log),
             "plots": [],
             "metrics": {},
+            "progress": None,
             "versions": {"lute": lute.__version__, "python": python},
             "workflow": os.environ.get("LUTE_WORKFLOW") or None,
             "step": None,
@@ -272,6 +284,7 @@ class Run:
         }
 
     def _save(self) -> None:
+        self._save_at = None
         changed = _secrets.hide_variables(self._changed, self._secrets)
         proc = self._proc
         self.analysis.record |= {
@@ -339,7 +352,9 @@ class Run:
 
     def _look(self) -> None:
         """Looks at the log, and whether another process asks for something."""
-        self._log.look()
+        self._look_at_log()
+        if self._save_at is not None and time.monotonic() >= self._save_at:
+            self._save()
         request = requests.take(self.files.request)
         if request is None:
             return
@@ -356,6 +371,21 @@ class Run:
             self.analysis.task_result.task_status = status
             self.analysis.record["reason"] = f"{request.do}d by {request}" if status is TaskStatus.STOPPED else ""
             self._save()
+
+    def _look_at_log(self, ended: bool = False) -> None:
+        """Takes in what the log and the Task have told: at once here, once a second in the record."""
+        told = self._so_far
+        told.look(self._log.look(), ended)
+        while told.troubles:
+            self.trouble(told.troubles.pop())
+        if told.changed:
+            found = {"progress": told.progress, "metrics": told.metrics}
+            self.analysis.record |= _secrets.hide(found, self._secrets)
+            if not ended and time.monotonic() >= self._next_progress:
+                told.changed = False
+                begun = time.monotonic()
+                self._save()
+                self._next_progress = begun + BETWEEN_PROGRESS
 
     # ------------------------------------------------------------------------------------- messages
 
@@ -388,8 +418,11 @@ class Run:
             self.trouble(f"a TASK_RESULT came with {kind}, which is no TaskResult")
 
     def _set_running(self) -> None:
+        """Is RUNNING; the record says so at once if code of others may look, else unless the run ends right away."""
         self.analysis.task_result.task_status = TaskStatus.RUNNING
-        self._save()
+        self._save_at = time.monotonic() + LATER
+        if self.executor.hooks or self.executor.tasklets["before"]:
+            self._save()
 
     def _announce_start(self) -> None:
         self._extras.hook("TASK_STARTED", Message(self.plan.params, "TASK_STARTED"), self._proc)
