@@ -58,7 +58,13 @@ class Sqlite:
         read_only = self.read_only()
         place = f"file:{quote(self.name)}?mode=ro{self._immutable()}" if read_only else self.name
         with self._telling():
-            self._connection = sqlite3.connect(place, timeout=self._busy_timeout, isolation_level=None, uri=read_only)
+            self._connection = sqlite3.connect(
+                place,
+                timeout=self._busy_timeout,
+                isolation_level=None,
+                uri=read_only,
+                check_same_thread=False,  # one at a time: `Record` sees to it
+            )
             if not read_only:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
                 if self.version() == 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ _LIVE = ", ".join(_schema.literal(status) for status in LIVE)  # not bound: the 
 
 
 class Record:
-    """One record. Constructing opens nothing.
+    """One record. Constructing opens nothing. Several threads may use it.
 
     Args:
         place: The SQLite file.
@@ -50,6 +51,7 @@ class Record:
         self.busy_timeout = busy_timeout
         self._database: Database = Sqlite(Path(place).absolute(), busy_timeout)
         self._there: list[str] = []
+        self._lock = threading.RLock()
         self._views: dict[str, dict[str, str | None]] = {}
 
     def __str__(self) -> str:
@@ -342,8 +344,9 @@ class Record:
     # -------------------------------------------------------------------------------- the database
 
     def _read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        self._open()
-        return self._database.execute(query, values)
+        with self._lock:
+            self._open()
+            return self._database.execute(query, values)
 
     def _open(self, create: bool = False, wait: float | None = None) -> list[str]:
         """Opens the database with the schema brought up to date. Returns the columns that a run has there.
@@ -383,13 +386,15 @@ class Record:
 
     @contextmanager
     def _transaction(self, wait: float | None = None) -> Iterator[None]:
-        self._open(create=True, wait=wait)
-        with self._database.transaction(wait):
-            yield
+        with self._lock:
+            self._open(create=True, wait=wait)
+            with self._database.transaction(wait):
+                yield
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
-        self._database.close()
+        with self._lock:
+            self._database.close()
 
     def __enter__(self) -> Record:
         return self
