@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import BaseModel
 
 from conftest import Project
 from lute import (
@@ -294,6 +295,102 @@ def test_a_text_parameter_is_what_was_written(text: str, tmp_path: Path) -> None
     assert (params.text, params.maybe) == (text, text)
 
 
+class InnerText(BaseModel):
+    """A nested model."""
+
+    tag: str = ""
+
+
+class TextsParameters(TaskParameters):
+    """Takes text in many places."""
+
+    tag: str = ""
+    tags: list[str] | None = None
+    pair: tuple[int, str] = (0, "")
+    named: dict[str, str | None] = {}
+    inner: InnerText = InnerText()
+    choice: Literal["1.10", "2.0"] | None = None
+    value: Any = None
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("tag: 1.10", "1.10"),
+        ("tags: [1.10, 0x1f]", ["1.10", "0x1f"]),
+        ("pair: [1, 1.10]", (1, "1.10")),
+        ("named: {a: 1.10, b: null}", {"a": "1.10", "b": None}),
+        ("inner: {tag: 1.10}", InnerText(tag="1.10")),
+        ("choice: 1.10", "1.10"),
+        ("tag: '{{ version }}'", "1.10"),
+        ("tag: '{{ chain }}'", "1.10"),
+        ("tag: '{{ alias.version }}'", "1.10"),
+        ("tags: '{{ list }}'", ["1.10", "2.0"]),
+        ("tag: '{{ list[0] }}'", "1.10"),
+        ("tag: '{{ nowhere | default(1.10) }}'", "1.10"),
+        ("tag: '{{ of_the_header }}'", "1.10"),
+        ("<<: *base", "1.10"),
+        ("<<: [*base, {tag: 2.00}]", "1.10"),
+        ("<<: {tag: 2.00}\n  tag: 1.10", "1.10"),
+        ("<<: {tag: 2.00}\n  <<: *base", "1.10"),
+        ("inner:\n    <<: *base", InnerText(tag="1.10")),
+        ("value: '{{ version }}'", 1.1),
+        ("value: {a: [1.10]}", {"a": [1.1]}),
+    ],
+)
+def test_a_number_for_a_text_is_as_written_wherever_it_comes_from(value: str, wanted: Any, tmp_path: Path) -> None:
+    """A5: lists, nested models, substitutions through others, anchors and `<<` keep the text of a number."""
+    own = "base: &base {tag: 1.10}\nlist: [1.10, 2.0]\nversion: 1.10\nchain: '{{ other }}'\nother: '{{ version }}'\n"
+    tasks = f"{own}alias: '{{{{ deep }}}}'\ndeep: {{version: 1.10}}\nTexts:\n  {value}\n"
+    params = read(tmp_path, tasks, "of_the_header: 1.10\n", "Texts")
+    name = "tag" if "<<" in value and "inner" not in value else value.partition(":")[0]
+    found = getattr(params, name)
+    assert (type(found), found) == (type(wanted), wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("v{{ version }}", "v1.10"),
+        ("{{ version }}-{{ hex }}", "1.10-0x1f"),
+        ("v{{ alias }}", "v1.10"),
+        ("{{ run }}/{{ exponent }}", "7/1e-3"),
+        ("v{{ list }}", "v[1.10, +2]"),
+        ("{{ flag }}x{{ nothing }}", "TruexNone"),
+        ("v{{ version:.3f }}", "v1.100"),
+        ("v{{ nowhere | default(2.50) }}", "v2.50"),
+        ("v{{ merged.version }}", "v1.10"),
+    ],
+)
+def test_a_number_within_text_is_as_written(text: str, wanted: str, tmp_path: Path) -> None:
+    """A5: a substitution within other text writes a number as the file does."""
+    own = "version: 1.10\nhex: 0x1f\nexponent: 1e-3\nlist: [1.10, +2]\nflag: true\nnothing:\nalias: '{{ version }}'\n"
+    own += "base: &base {version: 1.10}\nmerged: {<<: *base}\n"
+    assert read(tmp_path, f"{own}Reading: {{value: {json.dumps(text)}}}").value == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("Texts.tag", "1.10", ("1.10", ["3.30", "x"], "")),
+        ("Texts.tags.0", "1.10", ("", ["1.10", "x"], "")),
+        ("Texts.tags[1]", "1.10", ("", ["3.30", "1.10"], "")),
+        ("Texts.tags", "[4, 1.10]", ("", ["4", "1.10"], "")),
+        ("Texts.inner.tag", "1.10", ("", ["3.30", "x"], "1.10")),
+        ("Texts.inner", "{tag: 1.10}", ("", ["3.30", "x"], "1.10")),
+    ],
+)
+def test_a_number_that_is_set_is_as_written(name: str, text: str, wanted: Any, tmp_path: Path) -> None:
+    """B: `--set` keeps a number's text too, and nothing of what stood there before."""
+    params = read(tmp_path, "Texts: {tags: [3.30, x], inner: {}}", task="Texts", **{name: text})
+    assert (params.tag, params.tags, params.inner.tag) == wanted
+
+
+def test_a_header_that_is_set_is_as_written(tmp_path: Path) -> None:
+    """B: what `--set` puts into the header is written within text as it was given."""
+    assert read(tmp_path, "Reading: {text: 'r{{ run }}'}", **{"run": "1e1"}).text == "r1e1"
+
+
 def test_numbers_are_not_taken_for_other_types(tmp_path: Path) -> None:
     """A5: a number that is text by the core schema is not a number; text for a number is judged by the model."""
     assert read(tmp_path, "Reading: {number: 1e-3, count: 0x10}").number == 0.001
@@ -407,6 +504,49 @@ def test_a_format_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     problem = only_problem(tmp_path, "Reading:\n  value: '{{ title:04d }}'")
     assert problem.line == FIRST + 1
     assert "title" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("tasks", "line", "column", "where"),
+    [
+        ("Reading:\n  text: 'a {{ run'", FIRST + 1, 3, "Reading.text"),
+        ("Reading:\n  text: '{{ run }} {{'", FIRST + 1, 3, "Reading.text"),
+        ("Reading:\n  text: '{{ run } }'", FIRST + 1, 3, "Reading.text"),
+        ("Reading:\n  value:\n    - x\n    - b: ['{{']", FIRST + 3, 11, "Reading.value.1.b.0"),
+        ("Reading:\n  value:\n    a: 1\n    '{{ b': 1", FIRST + 1, 3, "Reading.value"),
+    ],
+)
+def test_a_substitution_that_is_not_closed_is_an_error(
+    tasks: str, line: int, column: int, where: str, tmp_path: Path
+) -> None:
+    """A5: a `{{` with no `}}` is an error with its place, also deep in a value."""
+    problem = only_problem(tmp_path, tasks)
+    assert (problem.line, problem.column) == (line, column), problem
+    assert problem.message.startswith(f"{where}: ")
+    assert "{{" in problem.message
+
+
+def test_braces_that_are_no_substitution(tmp_path: Path) -> None:
+    """A5: `}}` alone and single braces are text; `{{` itself is written as a substitution of its own."""
+    params = read(tmp_path, """Reading: {text: '{"a": {"b": 1}}', value: 'x {{ "{{" }} y', other: "{{ '{{' }}"}""")
+    assert (params.text, params.value, params.other) == ('{"a": {"b": 1}}', "x {{ y", "{{")
+
+
+@pytest.mark.parametrize("keys", ["'{{ run }}': 1, 7: 2", "'{{ list }}': 1", "'{{ map }}': 1"])
+def test_keys_that_cannot_be(keys: str, tmp_path: Path) -> None:
+    """A5: a key that is there already, or that is no key, is an error with its place."""
+    problem = only_problem(tmp_path, f"list: [1]\nmap: {{a: 1}}\nReading:\n  value: {{{keys}}}")
+    assert problem.line == FIRST + 3
+    assert "key" in problem.message
+
+
+def test_nesting_has_an_end(tmp_path: Path) -> None:
+    """A5: what is nested too deeply is an error with its place."""
+    assert read(tmp_path, f"Reading: {{value: {'[' * 90}{']' * 90}}}").value is not None
+    for depth in (101, 330, 490):
+        found = problems(tmp_path, f"Reading: {{value: {'[' * depth}{']' * depth}}}")
+        assert "nested" in found[0].message
+        assert found[0].line == FIRST
 
 
 def test_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

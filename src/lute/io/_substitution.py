@@ -5,9 +5,10 @@
     {{ $VAR }}                    an environment variable
     {{ run:04d }}                 with a format, as Python's `format` takes it
     {{ $VAR | default("x") }}     a value for what is missing
+    {{ "{{" }}                    the two characters themselves
 
-A value that is one substitution alone keeps its type. A substituted value may hold substitutions itself, in
-any order; a cycle is an error that shows it.
+A value that is one substitution alone keeps its type; within other text a number is written as it was in the
+file. A substituted value may hold substitutions itself, in any order; a cycle is an error that shows it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,32 @@ _EXPRESSION = re.compile(
         (?::(?P<format>[^{}]*?))?\s*$""",
     re.VERBOSE | re.DOTALL,
 )
+_TWO_BRACES = ('"{{"', "'{{'")
 
 
 class SubstitutionError(UsageError, ValueError):
-    """A substitution that cannot be made; the message says why and what to do."""
+    """A substitution that cannot be made; the message says why and what to do.
+
+    Attributes:
+        path: Where in the value it is.
+    """
+
+    path: Path = ()
+
+
+class Written:
+    """A number, and how it was written in the file.
+
+    Args:
+        value: The number.
+        text: How it was written.
+    """
+
+    def __init__(self, value: Any, text: str) -> None:
+        self.value, self.text = value, text
+
+    def __repr__(self) -> str:
+        return str(self.value) if isinstance(self.value, bool) else self.text
 
 
 @dataclass(frozen=True)
@@ -51,13 +74,17 @@ def _read_expression(inner: str) -> _Expression:
             f"{{{{{inner}}}}} is no substitution: write {{{{ name }}}}, {{{{ Task.param }}}}, {{{{ $VAR }}}},"
             ' {{ run:04d }} or {{ $VAR | default("x") }}'
         )
-    default, text = None, found["default"]
-    if text is not None:
-        try:
-            default = ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(text, text))
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise SubstitutionError(f'default({text}) is no value: put text into quotes, default("{text}")') from None
-    return _Expression(inner.strip(), found["name"], (found["format"] or "").strip(), default, text is not None)
+    default = None if found["default"] is None else _read_default(found["default"].strip())
+    has_default = found["default"] is not None
+    return _Expression(inner.strip(), found["name"], (found["format"] or "").strip(), default, has_default)
+
+
+def _read_default(text: str) -> Any:
+    try:
+        default = ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(text, text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise SubstitutionError(f'default({text}) is no value: put text into quotes, default("{text}")') from None
+    return Written(default, text) if type(default) in (int, float) else default
 
 
 def has_substitution(text: str) -> bool:
@@ -74,24 +101,11 @@ def steps(name: str) -> list[str]:
     return [part for part in re.split(r"[.\[\]]", name) if part]
 
 
-def source_of(text: str) -> str | None:
-    """Returns the name that a text is a substitution of, if it is one and nothing else.
-
-    >>> source_of("{{ Task.a }}")
-    'Task.a'
-    """
-    whole = _BRACES.fullmatch(text.strip())
-    try:
-        return _read_expression(whole[1]).name if whole and "{{" not in whole[1] else None
-    except SubstitutionError:
-        return None
-
-
 class Substituter:
     """Substitutes in a pair of documents, each value when it is first asked for.
 
     Args:
-        documents: What names are looked up in, first to last.
+        documents: What names are looked up in, first to last. Their numbers may be `Written`.
         environ: What `$VAR` is looked up in.
         read_scalar: Reads a text as YAML would, so that `{{ $RUN:04d }}` formats a number.
     """
@@ -116,13 +130,29 @@ class Substituter:
         if isinstance(raw, str):
             return self._text(raw)
         if isinstance(raw, list):
-            return [self.value(item) for item in raw]
+            return [self._inside(number, item) for number, item in enumerate(raw)]
         if isinstance(raw, dict):
-            return {self._key(key): self.value(item) for key, item in raw.items()}
+            return self._mapping(raw)
         return raw
 
-    def _key(self, key: Any) -> Any:
-        return self._text(key) if isinstance(key, str) else key
+    def _inside(self, step: Any, raw: Any) -> Any:
+        try:
+            return self.value(raw)
+        except SubstitutionError as error:
+            error.path = (step, *error.path)
+            raise
+
+    def _mapping(self, raw: dict[Any, Any]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        for key, item in raw.items():
+            made = self._text(key) if isinstance(key, str) else key
+            made = made.value if isinstance(made, Written) else made
+            if isinstance(made, (list, dict)):
+                raise SubstitutionError(f"{key} is {made!r}, which cannot be a key")
+            if made in found:
+                raise SubstitutionError(f"{key} is the key {made!r}, which stands here already")
+            found[made] = self._inside(key, item)
+        return found
 
     def _text(self, text: str) -> Any:
         if "{{" not in text:
@@ -130,13 +160,20 @@ class Substituter:
         whole = _BRACES.fullmatch(text.strip())
         if whole and "{{" not in whole[1]:
             return self._one(whole[1])
+        if "{{" in _BRACES.sub("", text):
+            raise SubstitutionError(
+                f'a {{{{ has no }}}} in {text!r}: close it, or write {{{{ "{{{{" }}}} for the two characters themselves'
+            )
         return _BRACES.sub(lambda found: str(self._one(found[1])), text)
 
     def _one(self, inner: str) -> Any:
+        if inner.strip() in _TWO_BRACES:
+            return "{{"
         expression = _read_expression(inner)
         value = self._look_up(expression)
         if not expression.format:
             return value
+        value = value.value if isinstance(value, Written) else value
         for candidate in (value, self._read_scalar(value) if isinstance(value, str) else value):
             try:
                 return format(candidate, expression.format)
@@ -163,6 +200,9 @@ class Substituter:
         self._open.append(expression.name)
         try:
             return self.value(value)
+        except SubstitutionError as error:
+            error.path = ()  # it is not in the value that asks for this one
+            raise
         finally:
             self._open.pop()
 

@@ -2,46 +2,91 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lute.io._substitution import source_of, steps
+from pydantic import BaseModel
+
+from lute.io._substitution import Written
 
 Location = tuple[str | int, ...]
 
 
-def as_written(value: Any, annotation: Any, raw: Any, at: Location, texts: Mapping[Location, str]) -> Any:
-    """Returns a value with the numbers in it that a parameter takes only as text as they were written.
+def with_texts(value: Any, texts: Mapping[Location, str], at: Location = ()) -> Any:
+    """Returns a value with each number in it `Written`.
+
+    Args:
+        value: A value of the file.
+        texts: How the numbers of the file were written, by their place.
+        at: Where the value is in the file.
+    """
+    if isinstance(value, list):
+        return [with_texts(item, texts, (*at, number)) for number, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {key: with_texts(item, texts, (*at, key)) for key, item in value.items()}
+    return Written(value, texts[at]) if type(value) in (int, float, bool) and at in texts else value
+
+
+def as_written(value: Any, annotation: Any = None) -> Any:
+    """Returns a value without `Written`: as it was written where a parameter takes only text, else as it is.
 
     Args:
         value: The value, after substitutions.
         annotation: The parameter's type.
-        raw: The value before substitutions.
-        at: Where it is in the file.
-        texts: How each number of the file was written, by its place.
     """
-    inner = typing.get_args(annotation)
-    if isinstance(value, list) and isinstance(raw, list) and typing.get_origin(annotation) in (list, set, tuple):
-        pairs = enumerate(zip(value, raw, strict=True))
-        return [as_written(item, inner[0], source, (*at, number), texts) for number, (item, source) in pairs]
-    if isinstance(value, dict) and isinstance(raw, dict) and typing.get_origin(annotation) is dict:
-        return {key: as_written(item, inner[1], raw.get(key), (*at, key), texts) for key, item in value.items()}
-    if type(value) not in (int, float, bool) or not _takes_text_instead(value, annotation):
-        return value
-    if isinstance(value, bool):  # `--set X.executable=false` means the text; `false` in a file does not
-        return texts.get(at, value)
-    source = source_of(raw) if isinstance(raw, str) else None
-    if source is not None:
-        at = tuple(int(part) if part.isdigit() else part for part in steps(source))
-    return texts.get(at, str(value))
+    kinds = _members(annotation)
+    if isinstance(value, list):
+        return [as_written(item, kind) for item, kind in zip(value, _kinds_of_items(kinds, len(value)), strict=True)]
+    if isinstance(value, dict):
+        return {key: as_written(item, _kind_of_entry(kinds, key)) for key, item in value.items()}
+    number, text = (value.value, value.text) if isinstance(value, Written) else (value, str(value))
+    if isinstance(value, Written) or type(value) in (int, float):
+        return text if _takes_text_instead(number, kinds) else number
+    return value
 
 
-def _takes_text_instead(value: Any, annotation: Any) -> bool:
+def _members(annotation: Any) -> list[Any]:
+    """Returns the types that a type is a union of."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return [kind for member in inner for kind in _members(member)]
+    return _members(inner[0]) if origin is typing.Annotated else [annotation]
+
+
+def _kinds_of_items(kinds: list[Any], count: int) -> list[Any]:
+    for kind in kinds:
+        inner = typing.get_args(kind)
+        if typing.get_origin(kind) is tuple and len(inner) == count and inner[-1] is not ...:
+            return list(inner)
+        if inner and not _is_mapping(kind) and typing.get_origin(kind) is not typing.Literal:
+            return [inner[0]] * count
+    return [None] * count
+
+
+def _kind_of_entry(kinds: list[Any], name: Any) -> Any:
+    for kind in kinds:
+        if _is_mapping(kind) and len(typing.get_args(kind)) == 2:
+            return typing.get_args(kind)[1]
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields = kind.model_fields
+            found = fields.get(name) or next((field for field in fields.values() if field.alias == name), None)
+            return found.annotation if found is not None else None
+    return None
+
+
+def _is_mapping(kind: Any) -> bool:
+    origin = typing.get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _takes_text_instead(value: Any, kinds: list[Any]) -> bool:
     """Returns whether a parameter takes text but not this number."""
-    kinds = typing.get_args(annotation) or (annotation,)
-    if typing.get_origin(annotation) is typing.Literal:
-        return value not in kinds and all(isinstance(kind, str) for kind in kinds)
+    literals = [kind for kind in kinds if typing.get_origin(kind) is typing.Literal]
+    choices = [choice for kind in literals for choice in typing.get_args(kind)]
     numbers = (float, int, bool, Any) if isinstance(value, int) else (float, Any)
-    return any(kind in (str, Path) for kind in kinds) and not any(kind in numbers for kind in kinds)
+    if value in choices or any(kind in numbers for kind in kinds):
+        return False
+    return any(kind in (str, Path) for kind in kinds) or any(isinstance(choice, str) for choice in choices)

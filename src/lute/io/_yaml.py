@@ -35,7 +35,11 @@ _INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z")
 _NAN = {".nan", ".NaN", ".NAN"}
 _VERSION = re.compile(r"^%YAML[ \t]+1\.[0-9]+", re.MULTILINE)
 _LONGEST_NUMBER = 4000
+DEEPEST = 100
+"""How many lists and mappings may stand within each other."""
 
+WORKFLOW_TAG = "!LUTE_DAG"
+"""Marks a document that is a workflow."""
 _STR, _MAP, _SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -71,12 +75,23 @@ class Document:
         places: Line and column (from 1) of each value, by its path; of a mapping's entry, of its key.
         texts: How each number was written, by its path.
         plain: The plain scalars, with their text and place, to compare with YAML 1.1.
+        is_workflow: Whether it is marked as a workflow, with `!LUTE_DAG`.
     """
 
     value: Any = None
     places: dict[Path, Place] = field(default_factory=dict)
     texts: dict[Path, str] = field(default_factory=dict)
     plain: list[tuple[str, Place]] = field(default_factory=list)
+    is_workflow: bool = False
+
+    def take(self, other: Document, path: Path) -> None:
+        """Takes texts and places of another document's value at a path and below."""
+        self.texts |= {at: text for at, text in other.texts.items() if at[: len(path)] == path}
+        self.places |= {at: place for at, place in other.places.items() if at[: len(path)] == path}
+
+    def forget(self, path: Path) -> None:
+        """Forgets how the numbers at a path and below were written."""
+        self.texts = {at: text for at, text in self.texts.items() if at[: len(path)] != path}
 
 
 class _Resolver(yaml.resolver.BaseResolver):
@@ -127,6 +142,9 @@ def read_documents(text: str, file: str) -> list[Document]:
             document = Document()
             node = composer.get_node()
             assert node is not None
+            if node.tag == WORKFLOW_TAG:
+                document.is_workflow = True
+                node.tag = _MAP if isinstance(node, yaml.MappingNode) else _SEQ
             document.value = builder.build(node, (), document)
             documents.append(document)
             problems += builder.problems
@@ -161,6 +179,8 @@ class _Builder:
             return self._scalar(node, path, place, into)
         if id(node) in self._open:
             return self._wrong(place, "an anchor that contains itself")
+        if len(path) > DEEPEST:
+            return self._wrong(place, f"nested deeper than {DEEPEST} lists and mappings")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -198,10 +218,11 @@ class _Builder:
         found: dict[Any, Any] = {}
         merged: dict[Any, Any] = {}
         seen: dict[Any, int] = {}
+        sources: dict[Any, Document] = {}
         for key_node, value_node in node.value:
             place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key_node.tag == "plain" and key_node.value == "<<":
-                merged.update(self._merge(value_node, path, place))
+                self._merge(value_node, path, place, merged, sources)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 self._wrong(place, 'a key that is no text; a substitution needs quotes: "{{ name }}"')
@@ -214,18 +235,22 @@ class _Builder:
             seen[key] = place[0]
             into.places[(*path, key)] = place
             found[key] = self.build(value_node, (*path, key), into)
+        for key in merged.keys() - found.keys():
+            into.take(sources[key], (*path, key))
         return {**merged, **found}
 
-    def _merge(self, node: yaml.Node, path: Path, place: Place) -> dict[Any, Any]:
-        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        merged: dict[Any, Any] = {}
-        for part in reversed(parts):
-            value = self.build(part, path, Document())
+    def _merge(
+        self, node: yaml.Node, path: Path, place: Place, merged: dict[Any, Any], sources: dict[Any, Document]
+    ) -> None:
+        """Adds the entries that `<<` names to `merged`, and to `sources` where their texts and places are."""
+        for part in reversed(node.value if isinstance(node, yaml.SequenceNode) else [node]):
+            source = Document()
+            value = self.build(part, path, source)
             if not isinstance(value, dict):
                 self._wrong(place, "<< takes a mapping, or a list of mappings")
                 continue
             merged.update(value)
-        return merged
+            sources.update(dict.fromkeys(value, source))
 
     def _check_tag(self, tag: str, expected: str, place: Place) -> None:
         if tag != expected:

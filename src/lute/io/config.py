@@ -24,7 +24,7 @@ from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
 from lute.io._in_words import in_words, real_location, short
 from lute.io._substitution import Substituter, SubstitutionError, steps
-from lute.io._written import as_written
+from lute.io._written import as_written, with_texts
 from lute.io.models.base import (
     AnalysisHeader,
     TaskParameters,
@@ -103,7 +103,7 @@ def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_W
         raise ConfigError([Problem(path, None, None, f"cannot be read: {error.strerror}.{_beside(path)}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(path, None, None, f"is not UTF-8: {error}")]) from error
-    documents = _yaml.read_documents(text, path)
+    documents = [document for document in _yaml.read_documents(text, path) if not document.is_workflow]
     if len(documents) != 2:
         raise ConfigError([Problem(path, 1, 1, _two_documents(len(documents)))])
     for document in documents:
@@ -153,17 +153,17 @@ class ConfigFile:
             UsageError: A setting names nothing that there is.
         """
         self._entries = tuple(str(name) for name in self.tasks.value)
-        given = {"experiment": overrides.experiment, "run": overrides.run}
-        for name, text in given.items():
-            if text is not None:
-                self.header.value[name] = _yaml.read_scalar(text) if name == "run" else text
+        if overrides.experiment is not None:
+            _put(self.header, self.header.value, (), "experiment", _yaml.Document(overrides.experiment))
+        if overrides.run is not None:
+            _put(self.header, self.header.value, (), "run", _scalar(overrides.run))
         for name, text in overrides.settings:
-            self._set(name, _read_setting(name, text), text)
+            self._set(name, _read_setting(name, text))
 
-    def _set(self, name: str, value: Any, text: str) -> None:
+    def _set(self, name: str, setting: _yaml.Document) -> None:
         parts = steps(name)
         if len(parts) == 1 and (parts[0] in AnalysisHeader.model_fields or parts[0] in self.header.value):
-            self.header.value[parts[0]] = value
+            _put(self.header, self.header.value, (), parts[0], setting)
             self._set_by[(parts[0],)] = name
             return
         if len(parts) < 2 and name not in self.tasks.value:
@@ -174,16 +174,16 @@ class ConfigFile:
         target: Any = self.tasks.value
         at: _yaml.Path = ()
         for part in parts[:-1]:
+            step = int(part) if isinstance(target, list) and part.isdigit() else part
             target = _step_into(target, part, name)
-            at = (*at, part)
-        self.tasks.texts[(*at, parts[-1])] = text
-        self._set_by[(*at, parts[-1])] = name
-        if isinstance(target, list) and parts[-1].isdigit() and int(parts[-1]) < len(target):
-            target[int(parts[-1])] = value
-        elif isinstance(target, dict):
-            target[parts[-1]] = value
-        else:
-            raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} is {target!r}, which has no {parts[-1]!r}")
+            at = (*at, step)
+        last: str | int = parts[-1]
+        if isinstance(target, list) and parts[-1].isdigit() and int(last) < len(target):
+            last = int(last)
+        elif not isinstance(target, dict):
+            raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} is {target!r}, which has no {last!r}")
+        self._set_by[(*at, last)] = name
+        _put(self.tasks, target, at, last, setting)
 
     def load_plugins(self) -> None:
         """Loads the plug-ins that the header names, relative to this file.
@@ -214,15 +214,13 @@ class ConfigFile:
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""
         header = {name: value for name, value in with_header_defaults(self.header.value).items() if value != ""}
-        return Substituter([self.tasks.value, header], os.environ, _yaml.read_scalar)
+        documents = [with_texts(self.tasks.value, self.tasks.texts), with_texts(header, self.header.texts)]
+        return Substituter(documents, os.environ, _yaml.read_scalar)
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         """Returns the validated header, or one with what could be read, and its problems."""
-        values, problems = self._substituted(self.header, self.header.value, ())
+        values, problems = self._substituted(self.header, self.header.value, (), AnalysisHeader)
         values = {str(name): value for name, value in values.items()}
-        for name in set(values) & set(AnalysisHeader.model_fields):
-            annotation = AnalysisHeader.model_fields[name].annotation
-            values[name] = as_written(values[name], annotation, self.header.value[name], (name,), self.header.texts)
         try:
             return AnalysisHeader.model_validate(values), problems
         except ValidationError as error:
@@ -243,10 +241,10 @@ class ConfigFile:
         if not isinstance(raw, dict):
             wrong = self._problem(self.tasks, (task_name,), f"{task_name}: expected a mapping of parameters")
             return None, [*problems, wrong]
-        values, found = self._substituted(self.tasks, raw, (task_name,))
+        values, found = self._substituted(self.tasks, raw, (task_name,), model)
         problems += found
-        values = self._numbers_as_written(model, task_name, values)
-        LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
+        if os.environ.get("LUTE_DEBUG_EXIT_AT_YAML"):
+            LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
         problems += self._fill_from_results(model, task_name, values, header, reader)
         unknown = self._unknown(model, values)
         parameters, found = self._validated(model, task_name, values, header, unknown)
@@ -259,26 +257,21 @@ class ConfigFile:
         return (None if problems else parameters), problems
 
     def _substituted(
-        self, document: _yaml.Document, raw: Mapping[str, Any], at: _yaml.Path
+        self, document: _yaml.Document, raw: Mapping[str, Any], at: _yaml.Path, model: type[BaseModel]
     ) -> tuple[dict[str, Any], list[Problem]]:
-        substituter, values, problems = self.substituter(), {}, []
+        substituter, problems = self.substituter(), []
+        values: dict[str, Any] = {}
         for name, value in raw.items():
             try:
-                values[name] = substituter.value(value)
+                made = substituter.value(with_texts(value, document.texts, (*at, name)))
+                values |= as_written({name: made}, model)
             except SubstitutionError as error:
-                where = ".".join(str(part) for part in (*at, name))
-                problems.append(self._problem(document, (*at, name), f"{where}: {error}"))
+                path = (*at, name, *error.path)
+                where = ".".join(str(part) for part in path)
+                problems.append(self._problem(document, path, f"{where}: {error}"))
             except RecursionError:
                 problems.append(self._problem(document, (*at, name), f"{name}: substitutions are nested too deeply"))
         return values, problems
-
-    def _numbers_as_written(self, model: type[TaskParameters], task: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A number given for a text parameter is the text that was written: `1.10` stays `1.10`."""
-        raw, texts = self.tasks.value.get(task) or {}, {**self.header.texts, **self.tasks.texts}
-        for name in set(values) & set(model.model_fields):
-            annotation = model.model_fields[name].annotation
-            values[name] = as_written(values[name], annotation, raw.get(name), (task, name), texts)
-        return values
 
     def _fill_from_results(
         self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, reader: Reader
@@ -415,11 +408,22 @@ def _step_into(target: Any, part: str, name: str) -> Any:
     return target[part]
 
 
-def _read_setting(name: str, text: str) -> Any:
+def _put(document: _yaml.Document, target: Any, at: _yaml.Path, name: str | int, setting: _yaml.Document) -> None:
+    """Replaces one value of a document, and how the numbers in it were written."""
+    document.forget((*at, name))
+    target[name] = setting.value
+    document.texts |= {(*at, name, *path): text for path, text in setting.texts.items()}
+
+
+def _read_setting(name: str, text: str) -> _yaml.Document:
     """Reads the value of `--set name=value` as YAML: a list or mapping in brackets, else a scalar as it stands."""
     if text[:1] not in ("[", "{", '"', "'") or text.startswith("{{"):
-        return _yaml.read_scalar(text)
+        return _scalar(text)
     try:
-        return _yaml.read_documents(text, f"--set {name}")[0].value
+        return _yaml.read_documents(text, f"--set {name}")[0]
     except ConfigError as error:
         raise UsageError(str(error)) from error
+
+
+def _scalar(text: str) -> _yaml.Document:
+    return _yaml.Document(_yaml.read_scalar(text), texts={(): text})
