@@ -628,6 +628,76 @@ def test_schema_tells_good_from_bad(shop: Project) -> None:
     assert [document for document in BAD if is_valid(schema, schema, document)] == []
 
 
+ODD_TYPES = """
+    import uuid
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    from lute import Field, Task, TaskParameters
+
+    class Detector:
+        pass
+
+    class OddParameters(TaskParameters):
+        '''Has parameters of all kinds.'''
+
+        class Config:
+            arbitrary_types_allowed = True
+
+        detector: Detector | None = None
+        several: list[Detector] = []
+        must: Detector
+        function: Callable[[int], int] = abs
+        key: Any = Detector
+        kind: type = int
+        limit: float = float("inf")
+        words: list[str] = Field(default_factory=list, description="Words.")
+        named: dict[str, int] = Field(default_factory=dict)
+        identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
+        folder: Path = Field(default_factory=Path.cwd)
+        twice: int = Field(default_factory=lambda data: 2)
+        count: int = 3
+
+    class Odd(Task):
+        def _run(self):
+            pass
+"""
+
+
+def test_schema_of_any_type(project: Project) -> None:
+    """B: a parameter of a type that JSON Schema does not have takes any value; the others are as they were."""
+    project.write("odd.py", ODD_TYPES)
+    outcome = project.lute("schema", "-p", "odd.py")
+    assert (outcome.code, outcome.err) == (0, ""), outcome
+    schema = outcome.json
+    assert "Infinity" not in outcome.out
+    for good in ({"must": 1}, {"must": {"a": 1}, "detector": "x", "several": [1, "y"], "function": 1, "count": 4}):
+        assert is_valid(schema, schema, {"Odd": good})
+    for bad in ({}, {"must": 1, "count": "four"}, {"must": 1, "wrods": []}, {"must": 1, "several": 5}):
+        assert not is_valid(schema, schema, {"Odd": bad}), bad
+
+
+def test_tasks_shows_defaults_that_are_made(project: Project) -> None:
+    """B: a default that a function makes: an empty list is shown, another function is named and not called."""
+    project.write("odd.py", ODD_TYPES)
+    outcome = project.lute("tasks", "Odd", "-p", "odd.py")
+    assert (outcome.code, outcome.err) == (0, ""), outcome
+    assert "Undefined" not in outcome.out
+    lines = {line.split()[0]: line for line in outcome.out.splitlines() if line.strip()}
+    wanted = {"words": "[]", "named": "{}", "identity": "(from <lambda>)", "folder": "(from cwd)", "count": "3"}
+    assert {name: text for name, text in wanted.items() if text not in lines[name]} == {}, outcome
+    about = {row["name"]: row for row in project.lute("tasks", "Odd", "-p", "odd.py", "--json").json["parameters"]}
+    assert (about["words"]["default"], about["words"]["default_factory"], about["words"]["required"]) == (
+        [],
+        None,
+        False,
+    )
+    assert (about["folder"]["default"], about["folder"]["default_factory"]) == (None, "cwd")
+    assert (about["count"]["default"], about["count"]["default_factory"]) == (3, None)
+    assert about["must"]["required"]
+
+
 def test_schema_has_help_for_editors(shop: Project) -> None:
     """B: the schema holds the Tasks' parameters with their descriptions, and the header's."""
     text = shop.lute("schema", "-p", "tasks.py").out

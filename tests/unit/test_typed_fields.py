@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from conftest import Project
 from lute import (
@@ -25,8 +31,10 @@ from lute import (
     ThirdPartyParameters,
     ThirdPartyTask,
 )
+from lute.errors import ModelError
 from lute.io.config import parse_config
 from lute.io.models.base import fields_marked, result_field
+from lute.io.rows import plain
 
 ODD_TEXTS = [
     *(
@@ -171,10 +179,104 @@ def test_bool_is_judged_on_the_value(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_a_bool_without_a_flag_is_its_value(value: bool, tmp_path: Path) -> None:
-    """A3: False is a value: positional or after a key, a bool is written."""
-    assert arguments(Annotated[bool, Positional()], value, tmp_path) == [str(value)]
+def test_a_bool_after_a_key_is_its_value(value: bool, tmp_path: Path) -> None:
+    """A3: False is a value: after a key or in a list, a bool is written."""
     assert arguments(Annotated[bool, KeyValue("merge")], value, tmp_path) == [f"merge={value}"]
+    assert arguments(Annotated[list[bool], Flag("--periodic")], [value], tmp_path) == ["--periodic", str(value)]
+    assert arguments(Annotated[Any, Positional()], value, tmp_path) == [str(value)]
+
+
+# ------------------------------------------------------------------------------------- what cannot be written
+
+
+class Inner(BaseModel):
+    """A nested model."""
+
+    a: int = 1
+
+
+@dataclass
+class Plain:
+    """A dataclass."""
+
+    a: int = 1
+
+
+class Named(TypedDict):
+    """A dict with known names."""
+
+    a: int
+
+
+@pytest.mark.parametrize("kind", [bool, bool | None, bool | str, Annotated[bool | None, "note"], Literal["auto", True]])
+@pytest.mark.parametrize("spelling", [Positional(), Positional(join=",")])
+def test_a_bool_has_no_place_without_a_flag(kind: Any, spelling: Any) -> None:
+    """A3: a bool is a switch; under Positional there is none to write, which is an error of the class."""
+    with pytest.raises(ModelError, match=r"OneFieldParameters\.value: a bool is a switch[\s\S]*Flag"):
+        model(Annotated[kind, spelling])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(dict, dict[str, int], dict[str, int] | None, Mapping[str, str], Named, Inner, Inner | str, Plain, bytes),
+        *(
+            list[dict[str, int]],
+            list[Inner | None],
+            tuple[Plain, ...],
+            list[list[int]],
+            list[tuple[int, int]],
+            list[list],
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "spelling", [Flag("-n"), Flag("-n", repeat=True), Positional(), KeyValue("n", join=",")], ids=repr
+)
+def test_what_has_no_one_way_to_be_written_is_an_error(kind: Any, spelling: Any) -> None:
+    """A3: no surprises: what is no value, switch or list is an error when the class is made, which names the type."""
+    with pytest.raises(ModelError, match=r"OneFieldParameters\.value: there is no one way to write \w"):
+        model(Annotated[kind, spelling])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(
+            int | str | None,
+            list[int | float],
+            set[str],
+            tuple[int, ...],
+            tuple[int, str],
+            Sequence[str],
+            Literal["a", 1],
+        ),
+        *(Path, datetime, Decimal, Enum("Letters", ["a", "b"]), list[Literal["a"]], list[str] | str),
+    ],
+    ids=str,
+)
+def test_what_can_be_written_is_no_error(kind: Any) -> None:
+    """A3: values, lists of values, choices."""
+    assert model(Annotated[kind, Positional()]).model_fields["value"].is_required()
+
+
+def test_what_is_not_written_may_be_of_any_type() -> None:
+    """A3: the older spelling writes a nested model as its dict; a parameter with no spelling may be anything."""
+    assert model(Annotated[dict[str, Inner], IsResult()])
+    assert model(bytes)
+
+
+@pytest.mark.parametrize(("value", "wanted"), [({"b", "a c", "Z"}, ["Z", "a c", "b"]), ({10, 9}, ["9", "10"])])
+def test_a_set_is_in_order(value: Any, wanted: list[str], tmp_path: Path) -> None:
+    """A3: no surprises: a set is written in sorted order, the same in every process."""
+    assert arguments(Annotated[set[Any], Positional()], value, tmp_path) == wanted
+    assert arguments(Annotated[frozenset[Any], Flag("-n", join=",")], frozenset(value), tmp_path) == [
+        "-n",
+        ",".join(wanted),
+    ]
+    assert plain(value) == sorted(value)
+    assert arguments(Annotated[set[Any], Positional()], {1, "1 a"}, tmp_path) == ["1", "1 a"]
 
 
 # ------------------------------------------------------------------------------------- lists

@@ -6,16 +6,31 @@ import argparse
 import importlib
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from lute import plugins, registry
 from lute.cli import common
 from lute.cli.tasks import runnable
 from lute.io.models.base import AnalysisHeader, fields_marked
 from lute.io.models.fields import FromResult
+from lute.io.rows import plain
 
 SUBSTITUTION = {"type": "string", "pattern": "\\{\\{.*\\}\\}"}
 """In the YAML any value may be a substitution instead."""
+
+
+class _Schema(GenerateJsonSchema):
+    """A schema for every type: where JSON Schema has none, any value may stand, and the model decides."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as pydantic has it
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        """Returns the schema of a type that has none."""
+        return {}
+
+    def encode_default(self, dft: Any) -> Any:
+        """Returns a default as JSON has it: infinity is text."""
+        return plain(super().encode_default(dft))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +55,7 @@ def execute(options: argparse.Namespace) -> int:
 def schema() -> dict[str, Any]:
     """Returns the schema of both documents: one that has a Task's name is that of the Tasks."""
     models: list[Any] = [AnalysisHeader, *(registry.model_of(name) for name in runnable())]
-    names, content = models_json_schema([(model, "validation") for model in models])
+    names, content = models_json_schema([(model, "validation") for model in models], schema_generator=_Schema)
     definitions = content.get("$defs", {})
     for model in models:
         name = names[(model, "validation")]["$ref"].rsplit("/", 1)[-1]

@@ -14,6 +14,9 @@ from lute.cli import common
 from lute.io.models.base import ThirdPartyParameters
 from lute.io.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
 
+_EMPTY = (list, dict, set, frozenset, tuple, str)
+"""The factories of a default whose value is shown; another is only named, since it may do anything."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -94,18 +97,22 @@ def _one(options: argparse.Namespace) -> int:
 def _default(row: dict[str, Any]) -> str:
     if row["from_result"]:
         return f"from {row['from_result']}"
+    if row["default_factory"]:
+        return f"(from {row['default_factory']})"
     return "(must be given)" if row["required"] else repr(row["default"])
 
 
 def describe(name: str, field: FieldInfo) -> dict[str, Any]:
     """Returns what is known of a parameter: name, type, default, unit, how it is written, help."""
     source = metadata_of(field, FromResult)
-    default = None if field.is_required() else field.get_default(call_default_factory=False)
+    factory: Any = field.default_factory
+    default = factory() if factory in _EMPTY else None if factory or field.is_required() else field.default
     return {
         "name": name,
         "type": type_name(field.annotation),
         "required": field.is_required() and source is None,
         "default": _plain_default(default),
+        "default_factory": getattr(factory, "__name__", repr(factory)) if factory and factory not in _EMPTY else None,
         "unit": attributes_of(field).get("unit"),
         "from_result": f"{source.task}.{source.param}" if source else None,
         "is_result": metadata_of(field, IsResult) is not None or bool(attributes_of(field).get("is_result")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lute.io._substitution import Written
+from lute.io.models.fields import members
 
 Location = tuple[str | int, ...]
 
@@ -37,7 +37,7 @@ def as_written(value: Any, annotation: Any = None) -> Any:
         value: The value, after substitutions.
         annotation: The parameter's type.
     """
-    kinds = _members(annotation)
+    kinds = members(annotation)
     if isinstance(value, list):
         return [as_written(item, kind) for item, kind in zip(value, _kinds_of_items(kinds, len(value)), strict=True)]
     if isinstance(value, dict):
@@ -46,14 +46,6 @@ def as_written(value: Any, annotation: Any = None) -> Any:
     if isinstance(value, Written) or type(value) in (int, float):
         return text if _takes_text_instead(number, kinds) else number
     return value
-
-
-def _members(annotation: Any) -> list[Any]:
-    """Returns the types that a type is a union of."""
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return [kind for member in inner for kind in _members(member)]
-    return _members(inner[0]) if origin is typing.Annotated else [annotation]
 
 
 def _kinds_of_items(kinds: list[Any], count: int) -> list[Any]:

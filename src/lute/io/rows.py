@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lute.tasks.command_line import in_order
 from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus
 
 LARGEST_ARRAY = 1000
@@ -106,7 +107,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        return [plain(item) for item in in_order(value)]
     if hasattr(value, "model_dump"):
         return plain(value.model_dump())
     if hasattr(value, "tolist") and getattr(value, "size", 1) <= LARGEST_ARRAY:

@@ -1,7 +1,7 @@
 """How one parameter is written on a command line, and what else is known of it.
 
 The taught spelling is typed metadata, which has no surprises: one value is one argument, a bool is a switch,
-a list is several arguments:
+a list is several arguments, and what is none of these is an error of the model:
 
     threads: Annotated[int, Flag("-j")] = 4                          -j 4
     level: Annotated[int, Flag("--level", sep="=")] = 2              --level=2
@@ -15,10 +15,11 @@ Models in the older spelling, `Field(..., flag_type="--", rename_param="n")`, ar
 from __future__ import annotations
 
 import functools
+import types
 import typing
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeVar
 
 import pydantic
@@ -36,6 +37,7 @@ __all__ = [
     "Positional",
     "attributes_of",
     "check_spelling",
+    "members",
     "metadata_of",
     "root_validator",
     "spelling_of",
@@ -165,14 +167,61 @@ def check_spelling(where: str, field: FieldInfo) -> None:
     """Checks how a parameter is to be written.
 
     Raises:
-        ModelError: Its `flag_type` is not one there is.
+        ModelError: Its `flag_type` is not one there is, or its type cannot be written as its metadata says.
     """
+    _check_typed(where, field)
     flag_type = attributes_of(field).get("flag_type")
     if flag_type not in (None, "-", "--", ""):
         raise ModelError(
             f'{where}: flag_type is {flag_type!r}, but can be "-", "--" or "" (positional). '
             f'For any other flag use Annotated[..., Flag("{flag_type}name")].'
         )
+
+
+def _check_typed(where: str, field: FieldInfo) -> None:
+    spelling = next((item for item in field.metadata if isinstance(item, (Flag, Positional, KeyValue))), None)
+    if spelling is None:
+        return
+    for kind in members(field.annotation):
+        items = () if typing.get_origin(kind) is typing.Literal else typing.get_args(kind)
+        if isinstance(spelling, Positional) and _is_bool(kind):
+            raise ModelError(
+                f"{where}: a bool is a switch, and Positional() has no flag to write. Use Flag(...) or KeyValue(), or"
+                ' Literal["True", "False"] for these words'
+            )
+        for inner in [kind, *(member for item in items for member in members(item))]:
+            if _is_compound(inner) or (inner is not kind and _is_collection(inner)):
+                raise ModelError(
+                    f"{where}: there is no one way to write {type_name(inner)} on a command line. Give each of its"
+                    " values a parameter of its own, or take str"
+                )
+
+
+def _is_bool(kind: Any) -> bool:
+    literal = typing.get_origin(kind) is typing.Literal
+    return kind is bool or (literal and any(isinstance(choice, bool) for choice in typing.get_args(kind)))
+
+
+def _is_compound(kind: Any) -> bool:
+    plain = typing.get_origin(kind) or kind
+    no_text = isinstance(plain, type) and issubclass(plain, (Mapping, pydantic.BaseModel, bytes, bytearray))
+    return no_text or is_dataclass(plain)
+
+
+def _is_collection(kind: Any) -> bool:
+    return (typing.get_origin(kind) or kind) in (list, tuple, set, frozenset)
+
+
+def members(annotation: Any) -> list[Any]:
+    """Returns the types that a type is a union of.
+
+    >>> members(int | list[str] | None)
+    [<class 'int'>, list[str], <class 'NoneType'>]
+    """
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return [kind for member in inner for kind in members(member)]
+    return members(inner[0]) if origin is typing.Annotated else [annotation]
 
 
 def spelling_of(field: FieldInfo) -> dict[str, Any]:
