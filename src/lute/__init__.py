@@ -36,6 +36,7 @@ _HOMES = {
     ),
     "lute.tasks.dataclasses": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
     "lute.tasks.functions": ("task",),
+    "lute.tasks.progress": ("log_metric", "report_progress"),
     "lute.tasks.task": ("Task", "ThirdPartyTask"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -85,5 +86,7 @@ if TYPE_CHECKING:
     from lute.tasks.dataclasses import TaskResult as TaskResult
     from lute.tasks.dataclasses import TaskStatus as TaskStatus
     from lute.tasks.functions import task as task
+    from lute.tasks.progress import log_metric as log_metric
+    from lute.tasks.progress import report_progress as report_progress
     from lute.tasks.task import Task as Task
     from lute.tasks.task import ThirdPartyTask as ThirdPartyTask

@@ -14,6 +14,7 @@ from typing import Any
 
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
+from lute.cli._screen import Screen
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import _secrets, environment
 from lute.execution._channel import write_fully
@@ -59,8 +60,10 @@ def execute(options: argparse.Namespace) -> int:
     executor, managed_task = find(options.name)
     if options.dry_run:
         return _dry_run(executor, str(path), options)
-    copier = None if options.quiet else LogCopier()
-    with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
+    screen = Screen(sys.stderr.fileno(), options.name) if sys.stderr.isatty() and not options.quiet else None
+    copier = None if options.quiet else LogCopier(screen)
+    above = screen.instead_of_stderr() if screen else contextlib.nullcontext()
+    with above, contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
         try:
             analysis = executor.execute_task(
                 path,
@@ -71,8 +74,8 @@ def execute(options: argparse.Namespace) -> int:
             failure = None
         except TaskFailed as error:
             analysis, failure = error.analysis, error
-    if copier is not None:
-        copier.finish()
+        if copier is not None:
+            copier.finish()
     row = analysis.record | {"task": executor.task_name, "status": analysis.task_result.task_status.name}
     row |= {"summary": analysis.task_result.summary, "impl_schemas": analysis.task_result.impl_schemas}
     row["valid"] = failure is None
@@ -122,16 +125,21 @@ def exit_code(row: Mapping[str, Any]) -> int:
 
 
 class LogCopier:
-    """Copies a run's log to standard error as it grows, in a thread: a slow reader holds up nothing but itself."""
+    """Copies a run's log to standard error as it grows, in a thread: a slow reader holds up nothing but itself.
 
-    def __init__(self) -> None:
+    Args:
+        screen: Where standard error is a terminal; it also shows how far the run is.
+    """
+
+    def __init__(self, screen: Screen | None = None) -> None:
+        self._screen = screen
         self._out = sys.stderr.fileno()  # now: while tasklets run, `sys.stderr` is the log itself
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, row: Mapping[str, Any]) -> None:
         """Begins to copy the log of a run."""
-        self._thread = threading.Thread(target=self._copy, args=(row["log"],), daemon=True, name="lute-log")
+        self._thread = threading.Thread(target=self._copy, args=(row,), daemon=True, name="lute-log")
         self._thread.start()
 
     def finish(self) -> None:
@@ -140,17 +148,25 @@ class LogCopier:
         if self._thread is not None:
             self._thread.join()
 
-    def _copy(self, path: str) -> None:
+    def _copy(self, row: Mapping[str, Any]) -> None:
         try:
-            with open(path, "rb", buffering=0) as log:
+            with open(row["log"], "rb", buffering=0) as log:
                 while True:
                     ended = self._ended.wait(LOOK)
                     while piece := log.read(PIECE):
-                        write_fully(self._out, piece)  # with no buffer, which other threads could meddle with
+                        self._write(piece)
                     if ended:
                         return
+                    if self._screen is not None:
+                        self._screen.show(row)
         except (OSError, ValueError):  # nobody reads any more; the log itself has it all
             return
+
+    def _write(self, piece: bytes) -> None:
+        if self._screen is not None:
+            self._screen.write_bytes(piece)
+        else:
+            write_fully(self._out, piece)  # with no buffer, which other threads could meddle with
 
 
 def public(row: Mapping[str, Any]) -> dict[str, Any]:

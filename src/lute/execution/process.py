@@ -38,6 +38,10 @@ LOST_LOOKS = 0.02
 MessageHandler = Callable[[Message, bool], None]
 
 
+def unheard(contents: dict[str, Any]) -> None:
+    """Is the listener where nobody listens."""
+
+
 class State(Enum):
     """Where the processes of a run are."""
 
@@ -139,6 +143,7 @@ class Supervision:
         on_look: Called at least once every `poll_interval` while the run lives.
         can_clean_up: Whether there is a Task that has a clean-up of its own.
         ranks: The command line by which the ranks of an MPI Task are known; None if the first process is the Task.
+        on_told: Called with progress and metrics that the Task tells.
     """
 
     def __init__(
@@ -152,6 +157,7 @@ class Supervision:
         on_started: Callable[[], None],
         can_clean_up: bool,
         ranks: list[str] | None = None,
+        on_told: Callable[[dict[str, Any]], None] = unheard,
     ) -> None:
         self.launcher, self.run, self.limits = launcher, run, limits
         self.state = State.STARTING
@@ -159,7 +165,7 @@ class Supervision:
         self.proc = TaskProcess()
         self._communicators = communicators
         self._on_message, self._on_look, self._on_started = on_message, on_look, on_started
-        self._can_clean_up, self._ranks = can_clean_up, ranks
+        self._can_clean_up, self._ranks, self._on_told = can_clean_up, ranks, on_told
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
         self._selector: selectors.BaseSelector
@@ -275,6 +281,8 @@ class Supervision:
             self.ending.unprepared = str(contents["unprepared"])
         elif isinstance(contents, dict) and "rank" in contents and self.ending.rank is None:
             self.ending.rank = f"rank {contents['rank']}: {contents['failed']}"
+        elif isinstance(contents, dict) and ("progress" in contents or "metric" in contents):
+            self._on_told(contents)
 
     def _drain(self) -> None:
         """Takes in what is still in the channels now that no one can write to them any more."""

@@ -90,7 +90,8 @@ class Run:
         self._changed: dict[str, str | None] = {}
         self._command = list(plan.command)
         self._log = RunLog(self.files)
-        self._so_far, self._next_progress = Told(patterns_of(plan.task, plan.params.Config)), 0.0
+        self._so_far = Told(patterns_of(plan.task, plan.params.Config))
+        self._next_progress = time.monotonic() + BETWEEN_PROGRESS
         self._extras = Extras(executor, plan.settings.tasklets, self._header, self)
         self._first_row(managed_task)
 
@@ -353,8 +354,10 @@ class Run:
     def _look(self) -> None:
         """Looks at the log, and whether another process asks for something."""
         self._look_at_log()
-        if self._save_at is not None and time.monotonic() >= self._save_at:
-            self._save()
+        begun = time.monotonic()
+        if self._save_at is not None and begun >= self._save_at:
+            self._save()  # while others hold the record this takes long: then progress is told less often
+            self._next_progress = begun + max(BETWEEN_PROGRESS, 10 * (time.monotonic() - begun))
         request = requests.take(self.files.request)
         if request is None:
             return
@@ -381,11 +384,8 @@ class Run:
         if told.changed:
             found = {"progress": told.progress, "metrics": told.metrics}
             self.analysis.record |= _secrets.hide(found, self._secrets)
-            if not ended and time.monotonic() >= self._next_progress:
-                told.changed = False
-                begun = time.monotonic()
-                self._save()
-                self._next_progress = begun + BETWEEN_PROGRESS
+            if self._save_at is None and not ended:
+                self._save_at = self._next_progress
 
     # ------------------------------------------------------------------------------------- messages
 
@@ -407,6 +407,7 @@ class Run:
 
     def _take_result(self, contents: Any) -> None:
         if isinstance(contents, TaskResult):
+            told.changed = False
             status: Any = contents.task_status
             if not isinstance(status, TaskStatus):
                 self.trouble(f"the Task's status is {status!r}, which is no TaskStatus; its end decides")

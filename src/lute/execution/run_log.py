@@ -61,14 +61,15 @@ class RunLog:
         if self.descriptor >= 0:
             self._try_to_write(self.descriptor, log_line(contents))
 
-    def look(self) -> None:
-        """Notes when the log has grown."""
+    def look(self) -> int:
+        """Notes when the log has grown. Returns its size."""
         if self.descriptor < 0:
-            return
+            return self._seen
         size = os.fstat(self.descriptor).st_size
         if size != self._seen:
             self._seen = size
             self._try_to_write(self._times, f"{time.time():.3f} {size}\n".encode())
+        return size
 
     def _try_to_write(self, descriptor: int, data: bytes) -> None:
         try:

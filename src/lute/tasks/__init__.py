@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lute.tasks.dataclasses import ElogSummaryPlots as ElogSummaryPlots
     from lute.tasks.dataclasses import TaskResult as TaskResult
     from lute.tasks.dataclasses import TaskStatus as TaskStatus
+    from lute.tasks.progress import log_metric as log_metric
+    from lute.tasks.progress import report_progress as report_progress
     from lute.tasks.task import Task as Task
     from lute.tasks.task import ThirdPartyTask as ThirdPartyTask
 
@@ -28,6 +30,8 @@ _HOME_OF = {
     "TaskResult": "lute.tasks.dataclasses",
     "TaskStatus": "lute.tasks.dataclasses",
     "ThirdPartyTask": "lute.tasks.task",
+    "log_metric": "lute.tasks.progress",
+    "report_progress": "lute.tasks.progress",
 }
 
 __all__ = [*sorted(_HOME_OF), "TaskNotFoundError", "import_task"]

@@ -19,7 +19,7 @@ from lute.execution._channel import task_channel
 from lute.execution._framing import CONTROL
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
-from lute.tasks import command_line, figures, templates
+from lute.tasks import command_line, figures, progress, templates
 from lute.tasks.dataclasses import TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Task(ABC):
 
     Attributes:
         name: The name of the class.
+        metrics: What `log_metric()` was told: `{name: {"value": value, "unit": unit}}`.
     """
 
     _under_executor = False
@@ -76,6 +77,8 @@ class Task(ABC):
         self._task_parameters: Any = params  # of the Task's own model, which mypy cannot know here
         self._use_mpi = use_mpi
         self._in_run = False
+        self._teller = progress.Teller(self._tell if self._under_executor else None)
+        self.metrics = self._teller.metrics
         self._parent = os.getppid()
         self._timer = _Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)
         self._change_folder(getattr(params.Config, "run_directory", None))
@@ -109,6 +112,7 @@ class Task(ABC):
             Exception: Whatever a step raised. The status is FAILED then.
         """
         self._in_run = True
+        self._teller.start()
         try:
             self._signal_start()
             self._pre_run()
@@ -215,6 +219,32 @@ class Task(ABC):
         communicator.write(msg)
         communicator.clear_communicator()
 
+    def report_progress(self, done: float, total: Optional[float] = None, text: str = "") -> None:
+        """Tells how far the Task is. It costs little: of many reports ten a second are sent, and the last one.
+
+        Args:
+            done: How much is done, in a unit of your own; from 0 on.
+            total: How much there is; None if it is not known.
+            text: What is being done, for people.
+
+        Raises:
+            TypeError, ValueError: `done` or `total` is no number, or negative, or not finite.
+        """
+        self._teller.progress(done, total, text)
+
+    def log_metric(self, name: str, value: float, unit: str = "") -> None:
+        """Keeps a number in the record that is worth following from run to run; a later value takes its place.
+
+        Raises:
+            TypeError: `value` is no number.
+        """
+        self._teller.metric(name, value, unit)
+
+    def _tell(self, contents: dict[str, Any]) -> None:
+        channel = task_channel()
+        if channel is not None and self._is_speaker(meet=False):
+            channel.control(contents)
+
     def _signal_start(self) -> None:
         self._result.task_status = TaskStatus.RUNNING
         if self._is_speaker():
@@ -234,6 +264,7 @@ class Task(ABC):
 
     def _signal_result(self, meet: bool = True) -> None:
         if self._is_speaker(meet=meet):
+            self._teller.end()
             if self._under_executor:
                 figures.render_result(self._result)
             self._report_to_executor(Message(contents=self.result, signal="TASK_RESULT"))
@@ -339,6 +370,7 @@ class ThirdPartyTask(Task):
             self._report_to_executor(Message(contents=_without_secrets(self._formatted_command())))
         LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
         self._timer.undo()
+        self._teller.end()
         channel = task_channel()
         if channel is not None:
             channel.control({"exec": self._args_list})

@@ -12,6 +12,8 @@ A model of the Task `X` is named `XParameters`. Its nested `class Config` may ho
     task_module          module of a Task that runs under another Python
     success_codes        exit codes that mean success besides 0, `{code: meaning}`
     exit_codes           what other exit codes mean, `{code: meaning}`
+    progress_pattern     how a line of output tells of progress (`lute.io.models.patterns`)
+    metric_patterns      how lines of output tell of metrics, `{name: pattern}` or `{name: (pattern, unit)}`
 
 A `Config` inherits from its model's parents without being told to. A validator may set
 `cls.Config.result_from_params`: what it sets belongs to the instance that is being made.
@@ -43,6 +45,7 @@ from lute.io.models.fields import (
     spelling_of,
     validator,
 )
+from lute.io.models.patterns import patterns_of
 
 __all__ = [
     "CONTROL_VARIABLES",
@@ -140,6 +143,7 @@ class _ModelType(_PydanticType):
             part for part in lineage if not any(part is not other and issubclass(other, part) for other in lineage)
         )
         settings = type("Config", lineage, {})
+        patterns_of(name, settings)
         known = {_PYDANTIC_NAMES.get(key, key): value for key, value in vars(own).items()} if own else {}
         settings_of_pydantic = {key: value for key, value in known.items() if key in _PYDANTIC_SETTINGS}
         if settings_of_pydantic:
@@ -263,6 +267,8 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
         task_module: str | None = None
         success_codes: ClassVar[dict[int, str]] = {}
         exit_codes: ClassVar[dict[int, str]] = {}
+        progress_pattern: str | None = None
+        metric_patterns: ClassVar[dict[str, str | tuple[str, str]]] = {}
 
     lute_config: AnalysisHeader
     _lute_config_copy: Any = PrivateAttr(None)

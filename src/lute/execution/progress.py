@@ -1,0 +1,175 @@
+"""What a run tells of itself while it lives: progress and metrics, by messages and by what it prints.
+
+The log is read behind its writers, who never wait for us: whole lines, a bounded piece at each look. Whoever prints
+faster than patterns can be looked for is not read in full, but the end of what it printed always is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from lute.execution._bounded import TookTooLong, call_in_place
+from lute.io.models.patterns import Patterns
+from lute.tasks.progress import Metric, Progress, metric_of, one_line, progress_of
+
+PIECE = 1 << 20
+"""Most bytes of the log that are read at once."""
+MOST_BEHIND = 1 << 24
+"""Of a log that has grown by more bytes since the last look, the older ones are not read."""
+LONGEST_LINE = 1 << 16
+"""A longer line is cut, in bytes."""
+MOST_METRICS = 1000
+"""Further names are not kept."""
+LIMIT = 1.0
+"""Longest time for the patterns in one piece of the log, in s; after it they are given up."""
+
+
+class Lines:
+    """Gives the whole lines by which a file has grown, and remembers how far it is.
+
+    Args:
+        descriptor: The open file.
+        start: Where to begin.
+    """
+
+    def __init__(self, descriptor: int, start: int) -> None:
+        self._descriptor, self._at = descriptor, start
+        self._rest = b""
+        self._skipping = False
+
+    def behind(self, size: int) -> bool:
+        """Returns whether there is something to read in a file that has `size` bytes."""
+        return self._at < size
+
+    def read(self, size: int) -> list[bytes]:
+        """Returns the whole lines of the next piece of a file that has `size` bytes.
+
+        A carriage return ends a line as well: that is how programs write over what they told before.
+        """
+        if size - self._at > MOST_BEHIND:
+            self._at, self._rest, self._skipping = size - MOST_BEHIND, b"", True
+        piece = os.pread(self._descriptor, min(PIECE, size - self._at), self._at)
+        self._at += len(piece)
+        lines = (self._rest + piece).replace(b"\r", b"\n").split(b"\n")
+        self._rest = lines.pop()[:LONGEST_LINE]
+        if self._skipping and lines:  # the first is not whole
+            self._skipping = False
+            del lines[0]
+        return lines
+
+    def rest(self) -> list[bytes]:
+        """Returns the last line, if nothing ended it."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest and not self._skipping else []
+
+
+class Told:
+    """What one run has told so far.
+
+    Args:
+        patterns: What to look for in its log.
+
+    Attributes:
+        progress: How far it is; None if it has not told.
+        metrics: Its metrics, by name.
+        changed: Whether there is something new since this was last set to False.
+        troubles: What a person is to be told, taken away by whoever tells it.
+    """
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+        self._lines: Lines | None = None
+        self.progress: Progress | None = None
+        self.metrics: dict[str, Metric] = {}
+        self.changed = False
+        self.troubles: list[str] = []
+        self._told: set[str] = set()
+
+    def take(self, contents: dict[str, Any]) -> None:
+        """Takes what the Task sent."""
+        try:
+            if "progress" in contents:
+                self._set_progress(progress_of(**contents["progress"]))
+            elif "metric" in contents:
+                self._set_metric(contents["metric"], metric_of(contents["value"], contents["unit"]))
+        except (TypeError, ValueError, KeyError) as error:  # the Task's side is another's Python
+            self._trouble(f"progress or a metric came that is none: {error}")
+
+    def follow(self, descriptor: int) -> None:
+        """Begins to look for the patterns in what is added to the log from now on."""
+        if self._patterns:
+            self._lines = Lines(descriptor, os.fstat(descriptor).st_size)
+
+    def look(self, size: int, ended: bool = False) -> None:
+        """Looks for the patterns in what is new in the log, now of `size` bytes: a piece of it, or all if it ended."""
+        while self._lines is not None and self._lines.behind(size):
+            self._match_all(self._lines.read(size))
+            if not ended:
+                return
+        if self._lines is not None and ended:
+            self._match_all(self._lines.rest())
+
+    def _match_all(self, lines: list[bytes]) -> None:
+        try:
+            call_in_place(lambda: self._match_each(lines), LIMIT)
+        except TookTooLong:
+            self._lines = None
+            self._trouble(
+                f"the patterns of the model took longer than {LIMIT:g} s, and are given up for this run:"
+                " do they hold nested repetitions, such as (a+)+ ?"
+            )
+
+    def _match_each(self, lines: list[bytes]) -> None:
+        for line in lines:
+            self._match(line[:LONGEST_LINE].decode("utf-8", "replace"))
+
+    def _match(self, line: str) -> None:
+        pattern = self._patterns.progress
+        if pattern is not None and (found := pattern.search(line)):
+            self._progress_in(found)
+        for name, (pattern, unit) in self._patterns.metrics.items():
+            if found := pattern.search(line):
+                self._metric_in(name, found, unit)
+
+    def _progress_in(self, found: re.Match[str]) -> None:
+        groups = {name: text for name, text in found.groupdict().items() if text is not None}
+        done, total = groups.get("done", groups.get("percent")), groups.get("total")
+        try:
+            if done is not None:
+                known = _number(total) if total else 100 if "percent" in groups else None
+                self._set_progress(progress_of(_number(done), known, groups.get("text", "")))
+        except ValueError as error:
+            self._trouble(f"the progress_pattern found {found[0]!r}, which tells of no progress: {error}")
+
+    def _metric_in(self, name: str, found: re.Match[str], unit: str) -> None:
+        text = found["value"] if "value" in found.re.groupindex else found[1]
+        try:
+            if text is not None:
+                self._set_metric(name, metric_of(_number(text), unit))
+        except ValueError:
+            self._trouble(f"the pattern of the metric {name} found {text!r}, which is no number")
+
+    def _set_progress(self, progress: Progress) -> None:
+        self.changed = self.changed or progress != self.progress
+        self.progress = progress
+
+    def _set_metric(self, name: Any, metric: Metric) -> None:
+        name = one_line(name)
+        if name not in self.metrics and len(self.metrics) >= MOST_METRICS:
+            self._trouble(f"there are more than {MOST_METRICS} metrics: those with further names are not kept")
+            return
+        self.changed = self.changed or self.metrics.get(name) != metric
+        self.metrics[name] = metric
+
+    def _trouble(self, text: str) -> None:
+        """Has a trouble told, each kind once."""
+        kind = text.partition(":")[0].partition(" found ")[0]
+        if kind not in self._told:
+            self._told.add(kind)
+            self.troubles.append(text)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)

@@ -1,0 +1,79 @@
+r"""How a program's own output tells of its progress and metrics: the patterns in a model's `Config`.
+
+    progress_pattern = r"frame (?P<done>\d+) of (?P<total>\d+)"
+    metric_patterns = {"rmerge": r"R-merge:\s*([\d.]+)", "d_min": (r"resolution ([\d.]+)", "Å")}
+
+A pattern is a regular expression that is looked for in each line by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from lute.errors import ModelError, did_you_mean
+
+PROGRESS_GROUPS = ("done", "total", "percent", "text")
+"""Names that groups of a `progress_pattern` may have; `done` or `percent` must be there."""
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """What to look for in the lines of a run's log.
+
+    Attributes:
+        progress: Has the groups `done` or `percent`, and perhaps `total` and `text`.
+        metrics: Pattern and unit of each metric; the value is the group `value`, or the first.
+    """
+
+    progress: re.Pattern[str] | None = None
+    metrics: dict[str, tuple[re.Pattern[str], str]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.progress is not None or bool(self.metrics)
+
+
+def patterns_of(where: str, settings: Any) -> Patterns:
+    """Returns the patterns in a model's `Config`.
+
+    Args:
+        where: What the settings belong to, for messages.
+        settings: The `Config`.
+
+    Raises:
+        ModelError: A pattern is no regular expression, or has not the groups that it needs.
+    """
+    found = getattr(settings, "progress_pattern", None)
+    progress = _progress(f"{where}.Config.progress_pattern", found) if found is not None else None
+    given = getattr(settings, "metric_patterns", None) or {}
+    place = f"{where}.Config.metric_patterns"
+    if not isinstance(given, dict):
+        raise ModelError(f"{place}: write a dict, {{name: pattern}} or {{name: (pattern, unit)}}, not {given!r}")
+    return Patterns(progress, {str(name): _metric(f"{place}[{name!r}]", item) for name, item in given.items()})
+
+
+def _compiled(place: str, pattern: Any) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern) if isinstance(pattern, str) else re.compile(pattern.pattern, pattern.flags)
+    except (re.error, AttributeError, TypeError) as error:
+        raise ModelError(f"{place} is no regular expression: {error}. It is {pattern!r}") from error
+
+
+def _progress(place: str, pattern: Any) -> re.Pattern[str]:
+    compiled = _compiled(place, pattern)
+    for name in compiled.groupindex:
+        if name not in PROGRESS_GROUPS:
+            known = ", ".join(PROGRESS_GROUPS)
+            raise ModelError(f"{place}: there is no group {name!r}, only {known}.{did_you_mean(name, PROGRESS_GROUPS)}")
+    if not {"done", "percent"} & set(compiled.groupindex):
+        raise ModelError(rf"{place} needs a group `done` or `percent`, as in r'(?P<done>\d+)/(?P<total>\d+)'")
+    return compiled
+
+
+def _metric(place: str, item: Any) -> tuple[re.Pattern[str], str]:
+    pattern, unit = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, "")
+    compiled = _compiled(place, pattern)
+    if not compiled.groups:
+        raise ModelError(rf"{place} needs a group for the value, as in r'R-merge: ([\d.]+)'")
+    return compiled, str(unit)
