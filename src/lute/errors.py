@@ -6,12 +6,14 @@
     │   ├── ModelError            a parameter model that cannot work
     │   ├── PluginError           a plug-in that cannot be loaded
     │   ├── TaskNotFoundError     no Task, model or managed Task of that name
-    │   └── TemplateError         a template or one of its variables is missing
+    │   ├── TemplateError         a template or one of its variables is missing
+    │   └── WorkflowError         a workflow that cannot run: a step that is not there, a circle
     ├── TaskFailed                a Task ended in any way but COMPLETED; carries its DescribedAnalysis
     ├── TaskTimedOut              a Task that runs without an Executor used up its time
     ├── LaunchError               the process of a Task could not be started
     ├── ProtocolError             bytes on a channel that are no message
-    └── RecordError               the record cannot be read or written
+    ├── RecordError               the record cannot be read or written
+    └── ElogError                 the eLog did not take a post, or did not answer a question
 
 Exit codes are chosen in `lute.cli` and `lute.tasks.__main__` alone.
 """
@@ -47,6 +49,10 @@ class TaskNotFoundError(UsageError):
 
 class TemplateError(UsageError):
     """A template, or a variable that it uses, is missing."""
+
+
+class WorkflowError(UsageError):
+    """A workflow that cannot run, found before anything starts."""
 
 
 class Problem(NamedTuple):
@@ -92,6 +98,19 @@ class ProtocolError(LuteError):
 
 class RecordError(LuteError):
     """The record cannot be read or written."""
+
+
+class ElogError(LuteError):
+    """The eLog did not take a post, or did not answer a question.
+
+    Attributes:
+        final: Whether it would be the same the next time: the eLog was reached and said no.
+        retry_after: Time that the eLog asks to be left alone, in s; None if it does not say.
+    """
+
+    def __init__(self, message: str, *, final: bool = False, retry_after: Optional[float] = None) -> None:
+        super().__init__(message)
+        self.final, self.retry_after = final, retry_after
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> Optional[str]:

@@ -18,8 +18,9 @@ from lute.execution.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeC
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, Settings, Tasklet, make_plan
-from lute.execution.run import Run
-from lute.io.config import AS_WRITTEN, Overrides, parse_config
+from lute.execution.run import Place, Run
+from lute.io.config import AS_WRITTEN, Overrides, Reader, parse_config
+from lute.io.db import read_for
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
 
 __all__ = ["BaseExecutor", "Executor", "Hook", "MPIExecutor"]
@@ -147,7 +148,12 @@ class BaseExecutor(ABC):
 
     # ----------------------------------------------------------------------------------- running
 
-    def plan(self, config_path: str | os.PathLike[str] | None = None, overrides: Overrides = AS_WRITTEN) -> Plan:
+    def plan(
+        self,
+        config_path: str | os.PathLike[str] | None = None,
+        overrides: Overrides = AS_WRITTEN,
+        reader: Reader = read_for,
+    ) -> Plan:
         """Validates everything and returns what would be run; starts nothing.
 
         Raises:
@@ -156,7 +162,7 @@ class BaseExecutor(ABC):
         path = config_path or os.environ.get("LUTE_CONFIGPATH")
         if not path:
             raise UsageError("no YAML file: give config_path, -c FILE, or set LUTE_CONFIGPATH")
-        params = parse_config(self.task_name, path, overrides=overrides)
+        params = parse_config(self.task_name, path, reader=reader, overrides=overrides)
         return make_plan(params, self.task_name, os.path.abspath(path), self.settings())
 
     def execute_task(
@@ -184,19 +190,25 @@ class BaseExecutor(ABC):
             UsageError: Something in the YAML or the model is wrong; nothing was started.
             TaskFailed: It ended in any other way; `analysis` is what is known of it.
         """
-        plan = self.plan(config_path, overrides)
-        analysis = self._analysis_desc = DescribedAnalysis(
-            TaskResult(self.task_name, TaskStatus.PENDING, "", ""),
-            plan.params,
-            {},
-            self.poll_interval,
-            [],
-        )
-        run = self._run = Run(self, plan, analysis, managed_task, on_start)
+        run = self.prepare(self.plan(config_path, overrides), Place(managed_task), on_start)
         run.execute(launcher)
-        if analysis.task_result.task_status is not TaskStatus.COMPLETED:
-            raise TaskFailed(run.explanation(), analysis)
-        return analysis
+        if run.analysis.task_result.task_status is not TaskStatus.COMPLETED:
+            raise TaskFailed(run.explanation(), run.analysis)
+        return run.analysis
+
+    def prepare(self, plan: Plan, place: Place, on_start: Callable[[dict[str, Any]], None] | None = None) -> Run:
+        """Returns a run of what was planned, still to be executed.
+
+        Args:
+            plan: What is to be run.
+            place: What the run is a part of.
+            on_start: Called with the run's row when it has been recorded.
+        """
+        result = TaskResult(self.task_name, TaskStatus.PENDING, "", "")
+        analysis = DescribedAnalysis(result, plan.params, {}, self.poll_interval, [])
+        run = Run(self, plan, analysis, place, on_start)
+        self._analysis_desc, self._run = analysis, run  # the last one; several may run at once
+        return run
 
     def process_results(self) -> None:
         """Puts payload and summary of the last run where they are kept: pages, files, the record, the eLog."""

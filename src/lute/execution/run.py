@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lute
@@ -32,7 +33,7 @@ from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
 from lute.io import elog, owner, report
-from lute.io.db import record_of
+from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
 from lute.tasks import templates
@@ -61,6 +62,27 @@ BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """What a run is a part of.
+
+    Attributes:
+        managed_task: The name that its Executor goes by.
+        workflow: The workflow run's id.
+        step: The step's name.
+        attempt: How often the step has been tried, this time counted.
+        fingerprint: What the step would have to be the same in to be the same again.
+        record: The open record, if several runs share one.
+    """
+
+    managed_task: str = ""
+    workflow: str | None = None
+    step: str | None = None
+    attempt: int = 1
+    fingerprint: str | None = None
+    record: Record | None = None
+
+
 class Run:
     """The life of one run. `execute()` is all of it."""
 
@@ -69,7 +91,7 @@ class Run:
         executor: BaseExecutor,
         plan: Plan,
         analysis: DescribedAnalysis,
-        managed_task: str,
+        place: Place,
         on_start: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self.executor, self.plan, self.analysis = executor, plan, analysis
@@ -77,7 +99,8 @@ class Run:
         self._header = plan.params.lute_config
         self._start = time.time()
         self.files = RunFiles.of(self._header.work_dir, self.id, self._start)
-        self._record = record_of(self._header)
+        self._record = place.record or record_of(self._header)
+        self._own_record = place.record is None
         self._on_start = on_start
         self._secrets = _secrets.secret_values(os.environ)
         self._communicators: list[Communicator] = []
@@ -93,7 +116,7 @@ class Run:
         self._so_far = Told(patterns_of(plan.task, plan.params.Config))
         self._next_progress = time.monotonic() + BETWEEN_PROGRESS
         self._extras = Extras(executor, plan.settings.tasklets, self._header, self)
-        self._first_row(managed_task)
+        self._first_row(place)
 
     # ------------------------------------------------------------------------------------ the life
 
@@ -129,7 +152,7 @@ class Run:
                 self._end(ending, time.monotonic() - begun)
             except Exception as error:  # its results cannot be kept: the record must say so, not RUNNING
                 self._end_badly(error)
-        self._record.close()
+        self._close_record()
         self.files.request.unlink(missing_ok=True)  # it came when there was nothing left to ask for
 
     def _start_and_watch(self, launcher: Launcher) -> Ending:
@@ -262,11 +285,11 @@ class Run:
 
     # ---------------------------------------------------------------------------------- the record
 
-    def _first_row(self, managed_task: str) -> None:
+    def _first_row(self, place: Place) -> None:
         python = ".".join(str(part) for part in sys.version_info[:3])
         self.analysis.record |= {
             "id": self.id,
-            "managed_task": managed_task,
+            "managed_task": place.managed_task,
             "reason": "",
             "exit_code": None,
             "signal": None,
@@ -278,9 +301,10 @@ class Run:
             "metrics": {},
             "progress": None,
             "versions": {"lute": lute.__version__, "python": python},
-            "workflow": os.environ.get("LUTE_WORKFLOW") or None,
-            "step": None,
-            "attempt": 1,
+            "workflow": place.workflow or os.environ.get("LUTE_WORKFLOW") or None,
+            "step": place.step or os.environ.get("LUTE_WORKFLOW_STEP") or None,
+            "attempt": place.attempt,
+            "fingerprint": place.fingerprint,
             "owner": owner.this_process(),
         }
 
@@ -317,7 +341,11 @@ class Run:
         kept = _secrets.hide(kept, self._secrets)
         self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": tail}
         self._save()
-        self._record.close()
+        self._close_record()
+
+    def _close_record(self) -> None:
+        if self._own_record:
+            self._record.close()
 
     def _post(self, parameters: dict[str, Any]) -> None:
         post = functools.partial(elog.post_elog_run_status, parameters)
@@ -382,6 +410,7 @@ class Run:
         while told.troubles:
             self.trouble(told.troubles.pop())
         if told.changed:
+            told.changed = False
             found = {"progress": told.progress, "metrics": told.metrics}
             self.analysis.record |= _secrets.hide(found, self._secrets)
             if self._save_at is None and not ended:
@@ -407,7 +436,6 @@ class Run:
 
     def _take_result(self, contents: Any) -> None:
         if isinstance(contents, TaskResult):
-            told.changed = False
             status: Any = contents.task_status
             if not isinstance(status, TaskStatus):
                 self.trouble(f"the Task's status is {status!r}, which is no TaskStatus; its end decides")

@@ -56,6 +56,27 @@ _SECOND: dict[str, str] = {
     "fingerprint": TEXT,
 }
 
+WORKFLOW_COLUMNS: dict[str, str] = {
+    "id": TEXT,
+    "name": TEXT,
+    "file": TEXT,
+    "config": TEXT,
+    "experiment": TEXT,
+    "run": TEXT,
+    "status": TEXT,
+    "reason": TEXT,
+    "started": TEXT,
+    "ended": TEXT,
+    "wall_s": REAL,
+    "host": TEXT,
+    "owner": JSON,
+    "folder": TEXT,
+    "options": JSON,
+    "definition": TEXT,
+    "steps": JSON,
+}
+"""The columns of a workflow run, in order. `steps` is brought up to date at least once a second."""
+
 COLUMNS: dict[str, str] = {**_FIRST, **_SECOND}
 """The columns of a run, in order. `owner` says which process keeps the row true while the run lives."""
 
@@ -107,6 +128,13 @@ MIGRATIONS: list[list[str]] = [
         "INSERT INTO lute_views SELECT min(task), CASE WHEN substr(lower(min(task)), 1, 5) = 'lute_'"
         " OR substr(lower(min(task)), 1, 7) = 'sqlite_' THEN min(task) || ' (Task)' ELSE min(task) END"
         " FROM lute_view_columns GROUP BY lower(task)",
+    ],
+    [
+        f"CREATE TABLE lute_workflows ({', '.join(_declared(WORKFLOW_COLUMNS))})".replace(
+            "{TEXT}", "{TEXT} PRIMARY KEY", 1
+        ),
+        "CREATE INDEX lute_workflows_by_start ON lute_workflows (started, id)",
+        "CREATE INDEX lute_workflows_by_status ON lute_workflows (status)",
     ],
 ]
 """The statements of each step; the number of steps done is the schema's version."""

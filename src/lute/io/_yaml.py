@@ -7,8 +7,9 @@ Core schema: https://yaml.org/spec/1.2.2/#103-core-schema
 
 from __future__ import annotations
 
+import copy
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -83,6 +84,10 @@ class Document:
     texts: dict[Path, str] = field(default_factory=dict)
     plain: list[tuple[str, Place]] = field(default_factory=list)
     is_workflow: bool = False
+
+    def copy(self) -> Document:
+        """Returns a document whose values can be changed without changing this one."""
+        return replace(self, value=copy.deepcopy(self.value), texts=dict(self.texts))
 
     def take(self, other: Document, path: Path) -> None:
         """Takes texts and places of another document's value at a path and below."""

@@ -9,6 +9,7 @@ This file is longer than others: the steps share the file, its places and its li
 
 from __future__ import annotations
 
+import functools
 import os
 import pprint
 from collections.abc import Callable, Mapping
@@ -90,6 +91,13 @@ def parse_config(
     return parameters
 
 
+@functools.lru_cache(maxsize=4)
+def _read(path: str, size: int, mtime: int) -> list[_yaml.Document]:
+    """Returns the documents of a file that has not changed since it was last read; they are not to be changed."""
+    text = Path(path).read_text(encoding="utf-8-sig")
+    return [document for document in _yaml.read_documents(text, path) if not document.is_workflow]
+
+
 def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_WRITTEN) -> ConfigFile:
     """Reads the two documents of a YAML file; substitutes and validates nothing yet.
 
@@ -98,12 +106,12 @@ def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_W
     """
     path = str(config_path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        about = os.stat(path)
+        documents = [document.copy() for document in _read(path, about.st_size, about.st_mtime_ns)]
     except OSError as error:
         raise ConfigError([Problem(path, None, None, f"cannot be read: {error.strerror}.{_beside(path)}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(path, None, None, f"is not UTF-8: {error}")]) from error
-    documents = [document for document in _yaml.read_documents(text, path) if not document.is_workflow]
     if len(documents) != 2:
         raise ConfigError([Problem(path, 1, 1, _two_documents(len(documents)))])
     for document in documents:

@@ -77,7 +77,7 @@ class Record:
             RecordError: Not even the file beside it could be written.
         """
         try:
-            with self._transaction(wait):
+            with self.transaction(wait):
                 self._upsert(row)
                 self._extend_view(str(row["task"]), row.get("parameters") or {})
             # an older state of this run, from when nothing could be written
@@ -151,7 +151,7 @@ class Record:
 
     def set_valid(self, identity: str, valid: bool, reason: str | None = None) -> None:
         """Says whether the result of a run may be used by others, and why not."""
-        with self._transaction():
+        with self.transaction():
             self._database.execute(
                 "UPDATE lute_runs SET valid = ?, invalid_reason = ? WHERE id = ?", (int(valid), reason, identity)
             )
@@ -190,7 +190,7 @@ class Record:
                 continue
             if row.get("record") != self._database.mark:
                 continue  # it is for another record that has this folder too
-            with self._transaction():
+            with self.transaction():
                 self._upsert(row, only_newer=True)
                 self._extend_view(task, row.get("parameters") or {})
             file.unlink(missing_ok=True)
@@ -221,12 +221,12 @@ class Record:
         When they ended is not known, so `ended` stays empty; the reason says when it was noticed.
         """
         lost = []
-        for identity, host, owner in self._read(f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE})"):
+        for identity, host, owner in self.read(f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE})"):
             if host == socket.gethostname() and is_gone(json.loads(owner or "{}")):
                 lost.append(identity)
         reason = "the lute process that owned this run is gone (killed, or its machine was restarted)"
         for identity in lost:
-            with self._transaction():
+            with self.transaction():
                 self._database.execute(
                     "UPDATE lute_runs SET status = 'FAILED', valid = 0, reason = ?"
                     f" WHERE id = ? AND status IN ({_LIVE})",
@@ -265,24 +265,24 @@ class Record:
         _query.check(page)
         found = _query.branches(wanted, before, self._database, self._locate)
         names, (query, values) = _query.select(page, self._open(), found)
-        return [_from_sql(names, row, columns or _schema.COLUMNS) for row in self._read(query, values)]
+        return [_from_sql(names, row, columns or _schema.COLUMNS) for row in self.read(query, values)]
 
     def count(self, at_most: int | None = None, **wanted: Unpack[Wanted]) -> int:
         """Returns how many runs there are; stops counting at `at_most`. `wanted` is as for `find`."""
         from lute.io import _query
 
         query, values = _query.count(_query.branches(wanted, None, self._database, self._locate), at_most)
-        return int(self._read(query, values)[0][0])
+        return int(self.read(query, values)[0][0])
 
     def _locate(self, condition: Condition) -> Clause:
         """Returns the clause of a comparison: the paths that its name stands for are those of the Tasks' views."""
         task, _, rest = condition.name.partition(".")
         query = "SELECT DISTINCT path FROM lute_view_columns WHERE name = ?"
-        paths = self._read(f"{query} AND task = ?", (rest, task)) if rest else []
+        paths = self.read(f"{query} AND task = ?", (rest, task)) if rest else []
         clause, values = ("task = ? AND ", [task]) if paths else ("", [])
-        paths = paths or self._read(query, (condition.name,))
+        paths = paths or self.read(query, (condition.name,))
         if not paths:
-            known = [str(row[0]) for row in self._read("SELECT DISTINCT name FROM lute_view_columns")]
+            known = [str(row[0]) for row in self.read("SELECT DISTINCT name FROM lute_view_columns")]
             close = did_you_mean(rest if rest in known else condition.name, known)
             raise UsageError(f"no run in {self} has a parameter {condition.name!r}.{close}")
         parts = []
@@ -305,7 +305,7 @@ class Record:
             there, names = self._open(), list(_schema.COLUMNS)
             columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
             query = f"SELECT {columns} FROM lute_runs WHERE id >= ? AND id < ? LIMIT 2"
-            found = [_from_sql(names, row, names) for row in self._read(query, (identity, identity + "\U0010ffff"))]
+            found = [_from_sql(names, row, names) for row in self.read(query, (identity, identity + "\U0010ffff"))]
         if len(found) == 1 or (found and found[0]["id"] == identity):
             return found[0]
         if found:
@@ -333,17 +333,26 @@ class Record:
             "SELECT id, parameters, status, summary, payload, impl_schemas, valid FROM lute_runs"
             f" WHERE {' AND '.join(clauses)} ORDER BY started DESC, id DESC LIMIT 1"
         )
-        for identity, parameters, *others in self._read(query, values):
+        for identity, parameters, *others in self.read(query, values):
             names = ("result.task_status", "result.summary", "result.payload", "result.impl_schemas", "valid_flag")
             results = dict(zip(names, others, strict=True))
             if param in ("result", "payload", "result.payload"):
-                return identity, _path_of_kept(json.loads(results["result.payload"] or "null"))
+                return identity, path_of_kept(json.loads(results["result.payload"] or "null"))
             return identity, results[param] if param in results else _walk(json.loads(parameters or "{}"), param)
         return None, None
 
+    def value_in(self, identity: str, param: str) -> Any:
+        """Returns a parameter's or result's value in one run; None if it has none."""
+        row = self.get(identity)
+        if param in ("result", "payload", "result.payload"):
+            return path_of_kept(row["payload"])
+        column = _schema.RESULT_COLUMNS.get(param)
+        return row[column] if column else _walk(row["parameters"] or {}, param)
+
     # -------------------------------------------------------------------------------- the database
 
-    def _read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query, in which `?` stands for a bound value."""
         with self._lock:
             self._open()
             return self._database.execute(query, values)
@@ -385,11 +394,12 @@ class Record:
         return newest
 
     @contextmanager
-    def _transaction(self, wait: float | None = None) -> Iterator[None]:
+    def transaction(self, wait: float | None = None) -> Iterator[Database]:
+        """All that is written in it, or nothing; waits at most `wait` s for other writers, or the record's own time."""
         with self._lock:
             self._open(create=True, wait=wait)
             with self._database.transaction(wait):
-                yield
+                yield self._database
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
@@ -448,7 +458,8 @@ def _value(name: str, value: Any) -> Any:
     return json.loads(value) if _schema.COLUMNS[name] == _schema.JSON and value is not None else value
 
 
-def _path_of_kept(value: Any) -> Any:
+def path_of_kept(value: Any) -> Any:
+    """Returns a payload as another Task is given it: what is kept in a file of its own is that file's path."""
     kept = isinstance(value, dict) and {"type", "path", "size"} <= value.keys()
     return value["path"] if kept else value
 

@@ -1,0 +1,378 @@
+"""A workflow's file or name -> a checked `Workflow`, every problem with file, line and column.
+
+Three forms. A flat one:
+
+    steps:
+      index: { task: Indexer, parameters: { threshold: 3 } }
+      merge: { task: Merger, needs: [index], when: "steps.index.result > 10", retries: 2 }
+
+the tree that people have, also as a document marked `!LUTE_DAG` of a file with others:
+
+    task_name: Indexer
+    slurm_params: "--ntasks=4"
+    next:
+      - { task_name: Merger, slurm_params: "", next: [] }
+
+and Python: a `Workflow`, or steps joined by `>>`, as a module-level name of a plug-in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lute import managed_tasks, plugins, registry
+from lute.errors import ConfigError, Problem, TaskNotFoundError, WorkflowError, did_you_mean
+from lute.io import _yaml
+from lute.tasks.dataclasses import TaskStatus
+from lute.workflows import conditions
+from lute.workflows.dag import Chain, Resources, Retries, Rule, Step, Workflow, ordered
+
+STEP_KEYS = (
+    "task",
+    "needs",
+    "when",
+    "foreach",
+    "parameters",
+    "slurm",
+    "timeout",
+    "retries",
+    "resources",
+    "reuse",
+)
+"""What a step of the flat form may have; all but `task` may be left out."""
+TREE_KEYS = ("task_name", "slurm_params", "next", "parameters", "timeout", "retries")
+FILE_KEYS = ("name", "steps", "limits")
+_NAME = re.compile(r"\w[\w-]*")
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def load(file_or_name: str) -> Workflow:
+    """Returns the workflow of a YAML file, or of a name that a loaded plug-in has.
+
+    Raises:
+        ConfigError: The file has problems; all of them are told.
+        WorkflowError: There is neither file nor name, or steps need each other in a circle.
+    """
+    if os.path.exists(file_or_name) or file_or_name.endswith((".yaml", ".yml")):
+        return read(file_or_name)
+    known = workflows_by_name()
+    if file_or_name not in known:
+        raise WorkflowError(
+            f"there is no file {file_or_name} and no workflow of that name in a plug-in."
+            f"{did_you_mean(file_or_name, known)} To write one that works: lute init"
+        )
+    workflow = known[file_or_name]
+    problems = [problem for step in workflow.steps.values() for problem in _unknown_task(step.task)]
+    if problems:
+        raise WorkflowError(f"workflow {file_or_name}: {'; '.join(problems)}")
+    return workflow
+
+
+def workflows_by_name() -> dict[str, Workflow]:
+    """Returns the workflows that the loaded plug-ins define."""
+    found: dict[str, Workflow] = {}
+    for module in plugins.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Workflow):
+                found[name] = value
+            elif isinstance(value, Chain):
+                found[name] = Workflow.of(value, name)
+    return found
+
+
+def read(path: str) -> Workflow:
+    """Returns the workflow of a YAML file.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(path, None, None, f"cannot be read: {error}")]) from error
+    documents = _yaml.read_documents(text, path)
+    marked = [document for document in documents if document.is_workflow]
+    if len(marked or documents) != 1:
+        raise ConfigError([Problem(path, 1, 1, "expected one workflow: one document, or one marked !LUTE_DAG")])
+    reading = _Reading(path, (marked or documents)[0])
+    steps, limits, name = reading.all()
+    if not reading.problems:
+        try:
+            steps = ordered(steps)
+        except WorkflowError as error:
+            reading.wrong(("steps",), str(error))
+    if reading.problems:
+        raise ConfigError(sorted(reading.problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
+    return Workflow(name or Path(path).stem, steps, limits, os.path.abspath(path), text)
+
+
+class _Reading:
+    """Reads one document; collects its problems."""
+
+    def __init__(self, path: str, document: _yaml.Document) -> None:
+        self.path, self.document = path, document
+        self.problems: list[Problem] = []
+
+    def wrong(self, at: _yaml.Path, message: str) -> None:
+        place = next(self.document.places[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.document.places)
+        self.problems.append(Problem(self.path, *place, message))
+
+    def all(self) -> tuple[dict[str, Step], dict[str, int], str]:
+        value = self.document.value
+        if isinstance(value, list) or (isinstance(value, dict) and "task_name" in value):
+            steps: dict[str, Step] = {}
+            self._tree(value, (), [], steps)
+            return steps, {}, ""
+        if not isinstance(value, dict) or not isinstance(value.get("steps"), dict) or not value["steps"]:
+            self.wrong((), "expected `steps:`, a mapping of step names to {task: ...}, or a tree with `task_name:`")
+            return {}, {}, ""
+        self._only(value, FILE_KEYS, ())
+        limits = self._expect(value, "limits", (), dict, {})
+        for task, limit in limits.items():
+            if type(limit) is not int or limit < 1:
+                self.wrong(("limits", task), f"{task}: expected how many at once, a number from 1")
+        return self._flat(value["steps"]), limits, str(value.get("name") or "")
+
+    # ----------------------------------------------------------------------------------- the flat form
+
+    def _flat(self, raw: dict[Any, Any]) -> dict[str, Step]:
+        steps = {}
+        for name, entry in raw.items():
+            at: _yaml.Path = ("steps", name)
+            entry = {"task": entry} if isinstance(entry, str) else entry
+            if not _NAME.fullmatch(str(name)):
+                self.wrong(at, f"step {name}: a step's name has letters, digits, _ and - only")
+            if not isinstance(entry, dict):
+                self.wrong(at, f"step {name}: expected {{task: NAME, ...}}")
+                continue
+            self._only(entry, STEP_KEYS, at)
+            steps[str(name)] = self._step(str(name), entry, at)
+        self._check_needs(steps)
+        return steps
+
+    def _check_needs(self, steps: Mapping[str, Step]) -> None:
+        for name, step in steps.items():
+            for number, need in enumerate(step.needs):
+                if need not in steps:
+                    at = ("steps", name, "needs", number)
+                    self.wrong(at, f"step {name} needs {need!r}, which is no step.{did_you_mean(need, steps)}")
+            self._check_names(steps, name, step)
+
+    def _check_names(self, steps: Mapping[str, Step], name: str, step: Step) -> None:
+        """A condition or parameter may use only results that are there by then."""
+        from lute.workflows.results import steps_used
+
+        for key, used in steps_used(step).items():
+            for other in used - _all_before(steps, name) if used else ():
+                what = "is not among what it needs" if other in steps else f"is no step.{did_you_mean(other, steps)}"
+                self.wrong(("steps", name, key), f"step {name} uses the result of {other!r}, which {what}")
+
+    def _step(self, name: str, entry: dict[str, Any], at: _yaml.Path) -> Step:
+        task = entry.get("task")
+        if not isinstance(task, str) or not task:
+            self.wrong(at, f"step {name}: `task` must be given, the name of a managed Task or a Task")
+            task = ""
+        else:
+            for problem in _unknown_task(task):
+                self.wrong((*at, "task"), f"step {name}: {problem}")
+        rule, when = self._when(entry, at)
+        return Step(
+            task,
+            name,
+            needs=self._needs(entry.get("needs"), at),
+            rule=rule,
+            when=when,
+            foreach=self._foreach(entry.get("foreach"), at),
+            parameters=self._expect(entry, "parameters", at, dict, {}),
+            slurm=self._slurm(entry.get("slurm"), at, "slurm"),
+            timeout=self._timeout(entry.get("timeout"), at),
+            retries=self._retries(entry.get("retries"), at),
+            resources=self._resources(entry.get("resources"), at),
+            reuse=self._expect(entry, "reuse", at, bool, None),
+        )
+
+    def _needs(self, value: Any, at: _yaml.Path) -> tuple[str, ...]:
+        several = [value] if isinstance(value, (str, int)) else value or []
+        if not isinstance(several, list):
+            self.wrong((*at, "needs"), "needs: expected a list of step names")
+            return ()
+        return tuple(dict.fromkeys(str(item) for item in several))
+
+    def _when(self, entry: dict[str, Any], at: _yaml.Path) -> tuple[Rule, str]:
+        value = entry.get("when")
+        rule, condition = Rule.ALL_SUCCEEDED.value, value
+        if isinstance(value, dict):
+            self._only(value, ("rule", "if"), (*at, "when"))
+            rule, condition = str(value.get("rule") or rule), value.get("if")
+        elif isinstance(value, str) and value in {one.value for one in Rule}:
+            rule, condition = value, None
+        if rule not in {one.value for one in Rule}:
+            rules = [one.value for one in Rule]
+            self.wrong((*at, "when"), f"rule: {rule!r} is none of {', '.join(rules)}.{did_you_mean(rule, rules)}")
+            rule = Rule.ALL_SUCCEEDED.value
+        text = str(condition).lower() if isinstance(condition, bool) else str(condition or "")
+        return Rule(rule), self._checked(text, conditions.parse, (*at, "when"))
+
+    def _checked(self, text: str, parse: Callable[[str], Any], at: _yaml.Path) -> str:
+        try:
+            if text:
+                parse(text)
+        except WorkflowError as error:
+            self.wrong(at, str(error))
+            return ""
+        return text
+
+    def _foreach(self, value: Any, at: _yaml.Path) -> Any:
+        if isinstance(value, dict):
+            if set(value) - {"files", "runs"} or len(value) != 1:
+                self.wrong((*at, "foreach"), "foreach: expected a list, {files: GLOB} or {runs: 1-5,8}")
+        elif value is not None and not isinstance(value, list) and not (isinstance(value, str) and "{{" in value):
+            self.wrong((*at, "foreach"), "foreach: expected a list, {files: GLOB}, {runs: 1-5,8} or '{{ ... }}'")
+        return value
+
+    def _slurm(self, value: Any, at: _yaml.Path, key: str) -> str:
+        """Returns Slurm's options as one text; a mapping is options by name."""
+        if isinstance(value, dict):
+            value = " ".join(shlex.quote(f"--{name}={item}") for name, item in value.items())
+        try:
+            shlex.split(str(value or ""))
+        except ValueError as error:
+            self.wrong((*at, key), f"{key}: {error}")
+        return str(value or "")
+
+    def _timeout(self, value: Any, at: _yaml.Path) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            self.wrong((*at, "timeout"), "timeout: expected a number of seconds, more than 0")
+            return None
+        return float(value)
+
+    def _retries(self, value: Any, at: _yaml.Path) -> Retries:
+        entry = {"times": value} if not isinstance(value, dict) else value
+        self._only(entry, ("times", "delay", "on"), (*at, "retries"))
+        times, delay = entry.get("times") or 0, entry.get("delay") or 0
+        if type(times) is not int or times < 0 or isinstance(delay, (str, list, dict)) or delay < 0:
+            self.wrong((*at, "retries"), "retries: expected how often, or {times: N, delay: SECONDS, on: [FAILED, 75]}")
+            return Retries()
+        on = entry.get("on") or []
+        on = on if isinstance(on, list) else [on]
+        known = {status.name for status in TaskStatus}
+        for item in on:
+            if type(item) is not int and item not in known:
+                self.wrong(
+                    (*at, "retries"),
+                    f"retries: {item!r} is no status and no exit code.{did_you_mean(str(item), known)}",
+                )
+        return Retries(times, float(delay), tuple(on))
+
+    def _resources(self, value: Any, at: _yaml.Path) -> Resources:
+        if value is None:
+            return Resources()
+        if not isinstance(value, dict):
+            self.wrong((*at, "resources"), "resources: expected {cores: N, memory: 4G}")
+            return Resources()
+        self._only(value, ("cores", "memory"), (*at, "resources"))
+        cores, memory = value.get("cores", 1), in_bytes(value.get("memory", 0))
+        if type(cores) is not int or cores < 1 or memory is None:
+            self.wrong((*at, "resources"), "resources: expected {cores: N, memory: 4G}, cores from 1")
+            return Resources()
+        return Resources(cores, memory)
+
+    def _expect(self, entry: Mapping[str, Any], key: str, at: _yaml.Path, kind: type, default: Any) -> Any:
+        value = entry.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, kind):
+            names = {dict: "a mapping", bool: "true or false"}
+            self.wrong((*at, key), f"{key}: expected {names[kind]}")
+            return default
+        return value
+
+    def _only(self, entry: Mapping[Any, Any], known: tuple[str, ...], at: _yaml.Path) -> None:
+        for key in entry:
+            if key not in known:
+                message = f"{key!r} is not known here: use {', '.join(known)}.{did_you_mean(str(key), known)}"
+                self.wrong((*at, key), message)
+
+    # ----------------------------------------------------------------------------------------- the tree
+
+    def _tree(self, value: Any, at: _yaml.Path, above: list[str], steps: dict[str, Step]) -> None:
+        if isinstance(value, list):
+            for number, item in enumerate(value):
+                self._tree(item, (*at, number), above, steps)
+            return
+        if not isinstance(value, dict) or not isinstance(value.get("task_name"), str):
+            self.wrong(at, "expected {task_name: NAME, slurm_params: '...', next: [...]}")
+            return
+        self._only(value, TREE_KEYS, at)
+        name = value["task_name"]
+        if name in self._path_to(steps, above):
+            self.wrong(at, f"steps need each other in a circle: {name} comes after itself")
+            return
+        self._take_node(name, value, at, above, steps)
+        self._tree(value.get("next") or [], (*at, "next"), [name], steps)
+
+    def _path_to(self, steps: Mapping[str, Step], above: list[str]) -> set[str]:
+        return set(above).union(*(_all_before(steps, name) for name in above))
+
+    def _take_node(
+        self, name: str, value: dict[str, Any], at: _yaml.Path, above: list[str], steps: dict[str, Step]
+    ) -> None:
+        """A node that is reached twice is one step that needs both."""
+        from dataclasses import replace
+
+        entry = {key: item for key, item in value.items() if key not in ("task_name", "next", "slurm_params")}
+        slurm = self._slurm(value.get("slurm_params"), at, "slurm_params")
+        step = replace(self._step(name, {"task": name, **entry}, at), slurm=slurm)
+        known = steps.get(name)
+        if known is None:
+            steps[name] = replace(step, needs=tuple(above))
+            return
+        if value.get("slurm_params") and known.slurm not in ("", slurm):
+            self.wrong(at, f"{name} is reached twice with different slurm_params: {known.slurm!r} and {slurm!r}")
+        needs = tuple(dict.fromkeys((*known.needs, *above)))
+        steps[name] = replace(known, needs=needs, slurm=known.slurm or slurm)
+
+
+def _all_before(steps: Mapping[str, Step], name: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for need in steps[waiting.pop()].needs:
+            if need in steps and need not in found:
+                found.add(need)
+                waiting.append(need)
+    return found
+
+
+def _unknown_task(task: str) -> list[str]:
+    """Returns what is wrong with a Task's name."""
+    if managed_tasks.find(task) is not None:
+        return []
+    try:
+        registry.model_of(task)
+    except TaskNotFoundError:
+        names = [*managed_tasks.known(), *(model.removesuffix("Parameters") for model in registry.models)]
+        return [f"there is no managed Task and no Task {task!r}.{did_you_mean(task, names)}"]
+    return []
+
+
+def in_bytes(value: Any) -> int | None:
+    """Returns memory in bytes: a number, or one with K, M, G or T; None if it is neither.
+
+    >>> in_bytes("4G")
+    4294967296
+    """
+    text = str(value).strip().upper().removesuffix("B").removesuffix("I")
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS and text[-1:] else (text, "")
+    try:
+        found = float(number) * UNITS[unit]
+    except ValueError:
+        return None
+    return int(found) if found >= 0 and found == found else None

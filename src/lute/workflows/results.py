@@ -1,0 +1,149 @@
+"""What steps gave, as conditions and parameters of later steps name it: `steps.NAME.result`, `item`."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lute.errors import WorkflowError
+from lute.io._substitution import Substituter, SubstitutionError, steps
+from lute.io._yaml import read_scalar
+from lute.workflows import conditions
+from lute.workflows.dag import Step
+
+_BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "id")
+"""What can be asked of a step that has run."""
+
+
+def steps_used(step: Step) -> dict[str, set[str]]:
+    """Returns the steps whose results a step names, for each of its `when`, `parameters`, `foreach` and `retries`."""
+    names = conditions.names_in(step.when) if step.when else set()
+    return {
+        "when": _steps_among(names),
+        "parameters": _steps_among(_names(step.parameters)),
+        "foreach": _steps_among(_names(step.foreach)),
+    }
+
+
+def _names(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        for inner in _BRACES.findall(value):
+            yield re.split(r"[\s|:]", inner.strip(), maxsplit=1)[0]
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _names(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _names(item)
+
+
+def _steps_among(names: Any) -> set[str]:
+    parts = [steps(name) for name in names]
+    return {part[1] for part in parts if len(part) > 1 and part[0] == "steps"}
+
+
+class Results(Mapping[str, Any]):
+    """The results of steps by name, each read when it is asked for.
+
+    Args:
+        read: Returns what a step gave: a mapping with `PARTS`, or a list of them for a step with `foreach`.
+        names: The steps that have run.
+    """
+
+    def __init__(self, read: Callable[[str], Any], names: Callable[[], list[str]]) -> None:
+        self._read, self._names = read, names
+
+    def __getitem__(self, name: str) -> Any:
+        found = self._read(name)
+        if isinstance(found, list):
+            return {part: [one.get(part) for one in found] for part in PARTS} | {"runs": found}
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+
+class Scope:
+    """What names mean for one step: results of earlier steps, the item of `foreach`, and the YAML file's own.
+
+    Args:
+        results: What earlier steps gave.
+        documents: Second document and header of the YAML file.
+        item: The item of `foreach`; `None` if there is none.
+    """
+
+    def __init__(self, results: Results, documents: list[Mapping[str, Any]], item: Any = None) -> None:
+        ours: dict[str, Any] = {"steps": results}
+        if item is not None:
+            ours["item"] = item
+        self._substituter = Substituter([ours, *documents], os.environ, read_scalar)
+
+    def value(self, raw: Any) -> Any:
+        """Returns a value with its substitutions made.
+
+        Raises:
+            WorkflowError: One of them cannot be.
+        """
+        try:
+            return self._substituter.value(raw)
+        except SubstitutionError as error:
+            raise WorkflowError(str(error)) from error
+
+    def holds(self, condition: str) -> bool:
+        """Returns whether a condition is true.
+
+        Raises:
+            WorkflowError: It cannot be judged.
+        """
+        return conditions.holds(condition, lambda name: self.value(f"{{{{ {name} }}}}"))
+
+    def settings(self, step: Step) -> tuple[tuple[str, str], ...]:
+        """Returns a step's parameters as what `--set` takes.
+
+        Args:
+            step: The step; `task` must be the Task's own name here.
+        """
+        found = [(name, json.dumps(self.value(raw), default=str)) for name, raw in step.parameters.items()]
+        return tuple(found)
+
+
+def items_of(foreach: Any, scope: Scope) -> list[Any]:
+    """Returns the items of a `foreach`.
+
+    Raises:
+        WorkflowError: It is no list.
+    """
+    if isinstance(foreach, Mapping):
+        if "files" in foreach:
+            pattern = str(scope.value(foreach["files"]))
+            return sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
+        return runs_of(scope.value(foreach["runs"]))
+    found = scope.value(foreach)
+    if not isinstance(found, list):
+        raise WorkflowError(f"foreach: {foreach!r} is {type(found).__name__}, expected a list")
+    return found
+
+
+def runs_of(value: Any) -> list[int]:
+    """Returns run numbers: a list, one number, or a text such as `1-5,8`.
+
+    >>> runs_of("1-3,8")
+    [1, 2, 3, 8]
+    """
+    if isinstance(value, list):
+        return [int(item) for item in value]
+    found: list[int] = []
+    for part in str(value).split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise WorkflowError(f"runs: {value!r}: write numbers and ranges, such as 1-5,8")
+        found += range(int(first), int(last if dash else first) + 1)
+    return found

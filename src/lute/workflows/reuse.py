@@ -1,0 +1,181 @@
+"""What a step would have to be the same in to be the same again, and the earlier run that was.
+
+A fingerprint is a text of named parts, `parameters:1f3a... program:77c0...`, so that two of them tell what changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lute
+from lute import registry
+from lute.execution.plan import Plan
+from lute.io.models.base import TaskParameters, fields_marked, result_field
+from lute.io.models.fields import Output
+from lute.io.record import Record
+from lute.io.rows import plain, plain_parameters
+
+HEADER_PARTS = ("experiment", "run")
+"""What of the header a result depends on."""
+IN_WORDS = {
+    "parameters": "its parameters",
+    "program": "the program",
+    "code": "the code of its model or Task",
+    "environment": "the changes to its environment",
+    "template": "its rendered template",
+    "inputs": "its input files",
+    "needs": "what it needs",
+}
+"""The parts of a fingerprint, and how people are told of them."""
+
+
+def fingerprint(plan: Plan, needs: Iterable[str]) -> str:
+    """Returns a step's fingerprint.
+
+    Args:
+        plan: What would be run.
+        needs: The fingerprints of the steps that it needs.
+    """
+    rendered = plan.rendered_template()
+    parts = {
+        "parameters": _parameters(plan),
+        "program": _program(plan),
+        "code": _code(plan),
+        "environment": [_change(change) for change in plan.settings.changes],
+        "template": rendered[0] if rendered else None,
+        "inputs": [_stamp(path) for path in input_files(plan)],
+        "needs": sorted(needs),
+    }
+    return " ".join(f"{name}:{_digest(value)}" for name, value in parts.items())
+
+
+def changes(before: str, now: str) -> list[str]:
+    """Returns the names of the parts in which two fingerprints differ."""
+    old, new = (dict(part.split(":", 1) for part in text.split()) for text in (before, now))
+    return [name for name in new if old.get(name) != new[name]]
+
+
+def declared_outputs(plan: Plan) -> list[str]:
+    """Returns the files that a Task says it writes, as absolute paths."""
+    found = []
+    for name in _output_fields(plan.params):
+        value = getattr(plan.params, name)
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if item not in (None, ""):
+                found.append(os.path.join(plan.cwd, str(item)))
+    return found
+
+
+def earlier_run(record: Record, mark: str, plan: Plan) -> dict[str, Any] | None:
+    """Returns the newest valid run with a fingerprint, if all that it wrote is still as it left it."""
+    for row in record.find(fingerprint=mark, statuses=["COMPLETED"], valid=True, limit=1):
+        if all(_as_it_was(path, row) for path in declared_outputs(plan)):
+            return row
+    return None
+
+
+def _as_it_was(path: str, row: dict[str, Any]) -> bool:
+    known = {entry["path"]: entry for entry in row.get("outputs") or []}
+    if not os.path.exists(path):
+        return False
+    if path not in known:
+        return True
+    return os.path.isdir(path) or os.stat(path).st_size == known[path]["size"]
+
+
+def input_files(plan: Plan) -> list[str]:
+    """Returns the existing files that parameters name, those it writes itself apart."""
+    own = set(declared_outputs(plan))
+    paths = {os.path.join(plan.cwd, text) for text in _texts(plan.params)}
+    return sorted(path for path in paths - own if os.path.isfile(path))
+
+
+def _texts(params: TaskParameters) -> Iterator[str]:
+    for name, value, _ in params.command_line_fields():
+        if name not in ("lute_config", "executable"):
+            yield from _texts_in(getattr(value, "params", value))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, (str, Path)):
+        if value and len(str(value)) < 4096 and "\0" not in str(value):
+            yield str(value)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, (list, tuple, set)):
+        for item in value:
+            yield from _texts_in(item)
+    elif hasattr(value, "model_dump"):
+        yield from _texts_in(value.model_dump())
+
+
+def _output_fields(params: TaskParameters) -> list[str]:
+    marked = list(fields_marked(type(params), Output))
+    result = result_field(type(params))
+    if result and isinstance(getattr(params, result), (str, Path)) and result not in marked:
+        marked.append(result)
+    return marked
+
+
+def _parameters(plan: Plan) -> dict[str, Any]:
+    values = plain_parameters(plan.params)
+    header = values.pop("lute_config", None) or plain(plan.params.lute_config)
+    return {**values, "lute_config": {name: header.get(name) for name in HEADER_PARTS}, "cwd": plan.cwd}
+
+
+def _program(plan: Plan) -> Any:
+    name = plan.argv[0] if plan.argv is not None else str(getattr(plan.params, "executable", "") or "")
+    found = shutil.which(name, path=os.environ.get("PATH")) if name else None
+    return [name, _stamp(found) if found else None, plan.settings.interpreter]
+
+
+def _code(plan: Plan) -> list[Any]:
+    classes = [type(plan.params), registry.task_of(plan.task), *type(plan.params).__mro__[1:]]
+    modules = {kind.__module__ for kind in classes if kind is not None}
+    functions = [tasklet.function for several in plan.settings.tasklets.values() for tasklet in several]
+    modules |= {function.__module__ for function in functions if getattr(function, "__module__", None)}
+    files = {getattr(sys.modules.get(name), "__file__", None) for name in modules if not _ours(name)}
+    return [lute.__version__, *sorted(_file_digest(file) for file in files if file)]
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] in ("lute", "builtins", "pydantic", "abc", "typing")
+
+
+def _change(change: Any) -> Any:
+    variables = change.variables
+    named = getattr(variables, "__qualname__", None) if callable(variables) else dict(variables or {})
+    script = change.script and _stamp(change.script)
+    return [named, change.update_path, script]
+
+
+def _stamp(path: str) -> list[Any]:
+    try:
+        about = os.stat(path)
+    except OSError:
+        return [path, None]
+    return [path, about.st_size, about.st_mtime_ns]
+
+
+def _file_digest(path: str) -> str:
+    about = os.stat(path)
+    return _digest_of_file(path, about.st_size, about.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of_file(path: str, size: int, mtime: int) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
