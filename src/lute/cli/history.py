@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from lute.cli import common
 from lute.cli.run import public
+from lute.io._schema import LIVE
 from lute.tasks.dataclasses import TaskStatus
+from lute.tasks.progress import as_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +64,7 @@ def execute(options: argparse.Namespace) -> int:
             row["managed_task"] or row["task"],
             row["status"] + ("" if row["valid"] or row["status"] != "COMPLETED" else " (invalid)"),
             common.seconds(row["wall_s"]),
-            row["summary"] if row["status"] == "COMPLETED" else row["reason"],
+            _last_column(row),
         )
         for row in rows
     ]
@@ -69,3 +73,11 @@ def execute(options: argparse.Namespace) -> int:
     else:
         print("no run is recorded that fits", file=sys.stderr)
     return 0
+
+
+def _last_column(row: Mapping[str, Any]) -> str:
+    """Returns what a run found, why it found nothing, or how far it is."""
+    if row["status"] == "COMPLETED":
+        return str(row["summary"])
+    live = row["status"] in LIVE and row["progress"]
+    return str(row["reason"]) or (as_text(row["progress"]) if live else "")

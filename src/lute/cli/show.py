@@ -9,6 +9,7 @@ from typing import Any
 
 from lute.cli import common
 from lute.cli.run import public
+from lute.tasks.progress import as_text, metric_as_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,14 +40,22 @@ def _print_entry(name: str, value: Any) -> None:
         print(f"{name:<14}{shlex.join(value)}")
     elif name in ("started", "ended"):
         print(f"{name:<14}{common.when(value)}")
+    elif name == "progress":
+        print(f"{name:<14}{as_text(value)}")
+    elif name == "metrics":
+        _print_values("metrics", {key: metric_as_text(item) for key, item in value.items()})
     elif isinstance(value, dict) and "lute_config" in value:
         _print_entry("header", value["lute_config"])
         _print_entry(name, {key: item for key, item in value.items() if key != "lute_config"})
     elif isinstance(value, dict):
-        print(name)
-        for key, item in value.items():
-            print(f"  {key:<20} {item if isinstance(item, str) else json.dumps(item)}")
+        _print_values(name, value)
     elif isinstance(value, list):
         print("\n".join(f"{name if number == 0 else '':<14}{item}" for number, item in enumerate(value)))
     else:
         print(f"{name:<14}{value}")
+
+
+def _print_values(name: str, values: dict[str, Any]) -> None:
+    print(name)
+    for key, value in values.items():
+        print(f"  {key:<20} {value if isinstance(value, str) else json.dumps(value)}")

@@ -177,6 +177,12 @@ def as_text(progress: Progress) -> str:
     return f"{counted} {progress['text']}".rstrip()
 
 
+def metric_as_text(metric: Metric) -> str:
+    """Returns a metric's value and unit for people."""
+    value = metric["value"]
+    return f"{'no finite number' if value is None else written(value)} {metric['unit']}".rstrip()
+
+
 def written(number: Number) -> str:
     """Returns a number as people read it."""
     return str(number) if isinstance(number, int) else f"{number:g}"
