@@ -1,16 +1,19 @@
 # Two commands for everyone, on a fresh Debian or Ubuntu with Python 3.11 or newer:
 #   make demo   runs the example in examples/thpp on real data
 #   make test   runs all tests
+# and one to know how fast it is:
+#   make bench  measures it beside the floor of this machine (BENCH_ARGS=--short for a minute of it)
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .demo-venv
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test bench lint clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 3
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 5
 
 # A venv is made anew when what it needs has changed; PYTHON may be any Python from 3.11 on.
 $(VENV)/.ready: pyproject.toml
@@ -31,9 +34,12 @@ demo: $(DEMO_VENV)/.ready
 test: $(VENV)/.ready
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
+bench: $(VENV)/.ready
+	$(VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
+
 lint: $(VENV)/.ready
-	$(VENV)/bin/ruff check src tests examples
-	$(VENV)/bin/ruff format --check src tests examples
+	$(VENV)/bin/ruff check src tests examples benchmarks
+	$(VENV)/bin/ruff format --check src tests examples benchmarks
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 

@@ -1,0 +1,107 @@
+"""What each further step of a workflow costs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from lutebench.bench import Bench
+from lutebench.lines import SECONDS, Goal, Line, Stats
+from lutebench.rows import TOO_LONG, Missing, row
+
+TWICE = Goal("at most", 2)
+PEERS = ("doit", "parsl", "luigi", "snakemake")
+_Time = Callable[[int], float]
+"""Runs a workflow of so many steps, and returns the time of the whole, in s."""
+_Measure = Callable[[], float]
+
+
+def _each(seconds: _Time, count: int) -> float:
+    """Returns what each further step costs, in s: a workflow of so many, less one of a single step."""
+    return (seconds(count) - seconds(1)) / (count - 1)
+
+
+def _floor(bench: Bench, how: str, count: int) -> float:
+    folder = bench.new_folder("processes")
+    time = float(bench.peer("processes", how, count, folder)) / count
+    shutil.rmtree(folder)
+    return time
+
+
+def _by_lute(bench: Bench, plugin: str, task: str, managed_task: str) -> _Time:
+    def seconds(count: int) -> float:
+        project = bench.project(plugin, {task: {"number": 2}})
+        steps = {f"step{number}": {"task": managed_task} for number in range(count)}
+        (project.folder / "workflow.yaml").write_text(json.dumps({"steps": steps}))
+        cost = project.cost("workflow", "run", "workflow.yaml", "-c", project.config.name, "-j", "1", "-q")
+        shutil.rmtree(project.folder)
+        return cost.wall_s
+
+    return seconds
+
+
+def _measured(bench: Bench, line: Line, rounds: int, floor: _Measure, ours: _Measure) -> Line:
+    """Measures the floor, and ours as soon as there are workflows. Returns the line."""
+    line.reason = bench.lacks("workflow", "run")
+    measures = [floor] if line.reason else [floor, ours]
+    numbers = [Stats.of(times) for times in bench.interleaved(rounds, *measures, warm=False)]
+    line.floor, line.ours = numbers[0], numbers[1] if len(numbers) > 1 else None
+    return line
+
+
+def _local(bench: Bench, how: str, floor_name: str, what: str, seconds: _Time) -> Iterator[Line]:
+    for count in bench.pick((100, 1_000, 10_000), (100,)):
+        line = Line(f"each_{count}", f"{what}, {count:,} steps", floor_name, SECONDS, goal=TWICE)
+        floor, ours = partial(_floor, bench, how, count), partial(_each, seconds, count)
+        yield _measured(bench, line, 7 if count < 10_000 else 3, floor, ours)
+
+
+@row("workflow.program")
+def program(bench: Bench) -> Iterator[Line]:
+    """Each further program in a local workflow, one at a time."""
+    floor_name = "posix_spawn, session, log file, pidfd"
+    yield from _local(bench, "spawn", floor_name, "each further program", _by_lute(bench, "noop", "Noop", "Noop"))
+
+
+@row("workflow.python_task")
+def python_task(bench: Bench) -> Iterator[Line]:
+    """Each further Python Task in a local workflow, in a process of its own, one at a time."""
+    floor_name = "fork of a process with pydantic, log file"
+    yield from _local(bench, "fork", floor_name, "each further Python Task", _by_lute(bench, "idle", "Idle", "Idler"))
+
+
+@row("workflow.peers")
+def peers(bench: Bench) -> Iterator[Line]:
+    """Each further program in other engines that are installed (pip install 'lute-executor[peers]')."""
+    if bench.short:
+        raise Missing(TOO_LONG)
+    there = [name for name in PEERS if importlib.util.find_spec(name)]
+    if not there:
+        raise Missing(f"none of {', '.join(PEERS)} is installed: pip install 'lute-executor[peers]'")
+    ours = _by_lute(bench, "noop", "Noop", "Noop")
+    for name in there:
+        yield _peer(bench, name, 100, ours)
+
+
+def _peer(bench: Bench, name: str, count: int, ours: _Time) -> Line:
+    def theirs(steps: int) -> float:
+        folder = bench.new_folder(name)
+        time = float(bench.peer("engines", name, steps, folder))
+        shutil.rmtree(folder)
+        return time
+
+    line = Line(f"{name}_{count}", f"each further program, {count} steps", name, SECONDS)
+    return _measured(bench, line, 3, partial(_each, theirs, count), partial(_each, ours, count))
+
+
+@row("workflow.slurm")
+def slurm(bench: Bench) -> Iterator[Line]:
+    """A workflow of 60 one-line steps on Slurm, against 60 `sbatch` by hand."""
+    reason = "not there yet: `lute workflow run --on slurm` is to come"
+    goal = Goal("at most", 1.2)
+    yield Line(
+        "all", "a workflow of 60 one-line steps on Slurm", "60 `sbatch` by hand", SECONDS, goal=goal, reason=reason
+    )
