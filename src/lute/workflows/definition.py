@@ -95,6 +95,19 @@ def read(path: str) -> Workflow:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(path, None, None, f"cannot be read: {error}")]) from error
+    return parse(text, path)
+
+
+def parse(text: str, path: str) -> Workflow:
+    """Returns the workflow of a YAML text.
+
+    Args:
+        text: The text.
+        path: The file that it is from, for messages.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
     documents = _yaml.read_documents(text, path)
     marked = [document for document in documents if document.is_workflow]
     if len(marked or documents) != 1:

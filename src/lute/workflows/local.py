@@ -20,7 +20,7 @@ from typing import Any
 
 from lute import managed_tasks
 from lute.errors import LuteError, WorkflowError
-from lute.execution.executor import Executor
+from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan
@@ -93,6 +93,8 @@ class Instance:
     node: Node
     item: Any = None
     attempt: int = 0
+    before: int = 0
+    """Attempts of an earlier time, if the workflow run is being resumed."""
     state: State = State.PENDING
     outcome: Outcome | None = None
 
@@ -131,6 +133,7 @@ class Local:
         record: Where its runs are recorded.
         watcher: Told of each change.
         look: Called about every `LOOK` s in the main thread.
+        known: Runs of this workflow run of an earlier time, by the instance's name: those that completed stand.
     """
 
     def __init__(
@@ -143,10 +146,12 @@ class Local:
         record: Record,
         watcher: Watcher = lambda node, instance: None,
         look: Callable[[], None] = lambda: None,
+        known: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         self.workflow, self.identity, self.options = workflow, identity, options
         self._config, self._overrides, self._record = config, overrides, record
         self._watcher, self._on_look = watcher, look
+        self._known = dict(known or {})
         self.nodes = {name: Node(step) for name, step in workflow.steps.items()}
         for node in self.nodes.values():
             node.waiting_for = len(node.step.needs)
@@ -249,11 +254,16 @@ class Local:
         before = self.workflow.before(chosen) - chosen
         for name, node in self.nodes.items():
             if name in before:
-                self.adopt(node, self._last_runs(name), "taken as it last was")
+                self.adopt(node, self.last_runs(name), "taken as it last was")
             elif name not in chosen:
                 self._end_node(node, State.SKIPPED, "it was not chosen")
 
-    def _last_runs(self, name: str) -> dict[str, dict[str, Any]]:
+    def last_runs(self, name: str) -> dict[str, dict[str, Any]]:
+        """Returns the runs of a step, by the instance's name, when it last completed.
+
+        Raises:
+            WorkflowError: It never did.
+        """
         header = self._config.analysis_header()[0]
         last = workflow_record.last_runs(self._record, name, header.experiment, str(header.run))
         if not last:
@@ -292,10 +302,10 @@ class Local:
 
     def _begin(self, node: Node) -> None:
         try:
-            if node.step.when and not self._scope().holds(node.step.when):
+            if node.step.when and not self.scope().holds(node.step.when):
                 self._end_node(node, State.SKIPPED, f"its condition is false: {node.step.when}")
                 return
-            items = None if node.step.foreach is None else items_of(node.step.foreach, self._scope())
+            items = None if node.step.foreach is None else items_of(node.step.foreach, self.scope())
         except LuteError as error:
             self._end_node(node, State.FAILED, str(error))
             return
@@ -308,7 +318,20 @@ class Local:
             self._end_node(node, State.SKIPPED, "its foreach has no items")
             return
         node.state = State.RUNNING
-        self._ready.extend(node.instances)
+        for instance in list(node.instances):
+            self._queue(instance)
+
+    def _queue(self, instance: Instance) -> None:
+        """Puts an instance into the queue, unless it completed before the workflow run was resumed."""
+        row = self._known.get(instance.name)
+        if row is not None:
+            instance.attempt = instance.before = row["attempt"]
+        if row is None or row["status"] != "COMPLETED" or not row["valid"]:
+            self._ready.append(instance)
+            return
+        outcome = Outcome(State.COMPLETED, "it completed before the workflow was resumed", row["id"], row["exit_code"])
+        outcome.mark, outcome.reused = row["fingerprint"] or "", True
+        self._end_instance(instance, outcome)
 
     def _end_node(self, node: Node, state: State, reason: str) -> None:
         node.state, node.reason = state, reason
@@ -365,7 +388,9 @@ class Local:
         """Takes in the end of an attempt."""
         self._occupy(instance, -1)
         retries = instance.node.step.retries
-        again = instance.attempt <= retries.times and retries.worth(outcome.state.value, outcome.exit_code)
+        again = instance.attempt - instance.before <= retries.times and retries.worth(
+            outcome.state.value, outcome.exit_code
+        )
         if outcome.state.bad and again and not self.stopped_by:
             instance.state, instance.outcome = State.PENDING, outcome
             heapq.heappush(self._later, (time.monotonic() + retries.delay, id(instance), instance))
@@ -403,17 +428,13 @@ class Local:
 
     def _attempt(self, instance: Instance, launcher: Launcher) -> Outcome:
         step = instance.node.step
-        managed = managed_tasks.find(step.task)
-        executor = managed or Executor(step.task)
-        plan = executor.plan(
-            self._config.path, self.overrides_for(step, executor.task_name, instance.item), self._reader(step)
-        )
-        mark = reuse.fingerprint(plan, [mark for name in step.needs for mark in self.nodes[name].marks])
-        earlier = self._earlier(step, plan, mark) if instance.attempt == 1 else None
+        executor, plan, mark = self.planned(step, instance.item)
+        earlier = self.earlier(step, plan, mark) if instance.attempt == instance.before + 1 else None
         if earlier is not None:
             told = "nothing that it depends on has changed"
             return Outcome(State.COMPLETED, told, earlier["id"], earlier["exit_code"], mark=mark, reused=True)
-        place = Place(step.task if managed else "", self.identity, instance.name, instance.attempt, mark, self._record)
+        managed = step.task if managed_tasks.find(step.task) else ""
+        place = Place(managed, self.identity, instance.name, instance.attempt, mark, self._record)
         run = executor.prepare(plan, place)
         self._live[instance.name] = run
         try:
@@ -426,7 +447,19 @@ class Local:
         state = State[run.analysis.task_result.task_status.name]
         return Outcome(state, row["reason"], run.id, row["exit_code"], mark=mark)
 
-    def _earlier(self, step: Step, plan: Plan, mark: str) -> dict[str, Any] | None:
+    def planned(self, step: Step, item: Any = None) -> tuple[BaseExecutor, Plan, str]:
+        """Returns a step's Executor, what it would run now, and the fingerprint of that.
+
+        Raises:
+            LuteError: It cannot be planned: a parameter or an earlier result is wrong or missing.
+        """
+        executor = managed_tasks.find(step.task) or Executor(step.task)
+        overrides = self._overrides_for(step, executor.task_name, item)
+        plan = executor.plan(self._config.path, overrides, self._reader(step))
+        return executor, plan, reuse.fingerprint(plan, [mark for name in step.needs for mark in self.nodes[name].marks])
+
+    def earlier(self, step: Step, plan: Plan, mark: str) -> dict[str, Any] | None:
+        """Returns the run that can be taken instead of running a step, if there is one."""
         wanted = step.reuse
         if wanted is None:
             wanted = self.options.reuse_all or bool(reuse.declared_outputs(plan))
@@ -434,9 +467,9 @@ class Local:
             return None
         return reuse.earlier_run(self._record, mark, plan)
 
-    def overrides_for(self, step: Step, task: str, item: Any = None) -> Overrides:
+    def _overrides_for(self, step: Step, task: str, item: Any) -> Overrides:
         """Returns what a step changes of the YAML file, and above that the command line."""
-        settings = tuple((f"{task}.{name}", text) for name, text in self._scope(item).settings(step))
+        settings = tuple((f"{task}.{name}", text) for name, text in self.scope(item).settings(step))
         if step.timeout is not None:
             settings += (("task_timeouts", f'{{"{task}": {step.timeout}}}'),)
         run = self._overrides.run
@@ -444,7 +477,8 @@ class Local:
             run = str(item)
         return Overrides(self._overrides.experiment, run, settings + self._overrides.settings)
 
-    def _scope(self, item: Any = None) -> Scope:
+    def scope(self, item: Any = None) -> Scope:
+        """Returns what names mean to a step: earlier results, the item of its `foreach`, the YAML file's own."""
         return Scope(self._results, [self._config.tasks.value, self._config.header.value], item)
 
     def _reader(self, step: Step) -> Reader:

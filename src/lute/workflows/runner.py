@@ -1,0 +1,194 @@
+"""One workflow run, from its first row in the record to its last, wherever its steps run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from lute.errors import RecordError, WorkflowError
+from lute.execution import requests
+from lute.execution.logging import get_logger
+from lute.io import owner, workflow_record
+from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
+from lute.io.db import Record, record_of
+from lute.io.files import make_folder
+from lute.io.rows import RunFiles, new_run_id, utc
+from lute.workflows import definition
+from lute.workflows.dag import State, Workflow
+from lute.workflows.local import Instance, Local, Node, Options
+
+logger = get_logger(__name__)
+
+SAVE_EVERY = 1.0
+"""Time between two writes of the states of all steps while the workflow runs, in s."""
+
+
+class Viewer(Protocol):
+    """Shows people how a workflow run goes on."""
+
+    def started(self, row: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
+        """It has been recorded, and begins."""
+
+    def changed(self, node: Node, instance: Instance | None) -> None:
+        """A step, or an instance of one, has changed."""
+
+    def look(self) -> None:
+        """Some time has passed."""
+
+
+class WorkflowRun:
+    """One run of a workflow on this machine.
+
+    Args:
+        workflow: The workflow.
+        config: The YAML file with the parameters, its plug-ins loaded.
+        overrides: What the command line changes of it.
+        options: How it is run.
+        viewer: Shows how it goes on.
+        earlier: The row of the workflow run that is resumed.
+
+    Attributes:
+        row: What the record has of it.
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        config: ConfigFile,
+        overrides: Overrides = AS_WRITTEN,
+        options: Options = Options(),  # noqa: B008 - it cannot be changed
+        viewer: Viewer | None = None,
+        earlier: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._viewer, self._saved_at, self._changed = viewer, 0.0, False
+        header, problems = config.analysis_header()
+        if problems:
+            raise WorkflowError("\n".join(str(problem) for problem in problems))
+        self.record: Record = record_of(header)
+        start = time.time()
+        identity = earlier["id"] if earlier else new_run_id()
+        files = RunFiles.of(header.work_dir, identity, start)
+        self.folder = Path(earlier["folder"]) if earlier else files.folder
+        self.row: dict[str, Any] = {
+            "id": identity,
+            "name": workflow.name,
+            "file": workflow.path,
+            "config": os.path.abspath(config.path),
+            "experiment": header.experiment,
+            "run": str(header.run),
+            "status": "RUNNING",
+            "reason": "",
+            "started": earlier["started"] if earlier else utc(start),
+            "ended": None,
+            "wall_s": None,
+            "host": socket.gethostname(),
+            "owner": owner.this_process(),
+            "folder": str(self.folder),
+            "options": {"options": asdict(options), "overrides": asdict(overrides)},
+            "definition": workflow.text,
+            "steps": [],
+        }
+        known = workflow_record.steps_of(self.record, identity) if earlier else {}
+        self.local = Local(
+            workflow, identity, config, overrides, options, self.record, self._on_change, self._on_look, known
+        )
+
+    def execute(self) -> dict[str, Any]:
+        """Runs it to its end, whatever that is. Returns its row."""
+        begun = time.monotonic()
+        make_folder(self.folder)
+        self._save()
+        if self._viewer:
+            self._viewer.started(self.row, self.local.nodes)
+        try:
+            self.local.execute()
+            self.row["status"], self.row["reason"] = self._verdict()
+        except BaseException as error:  # the record must not say RUNNING for ever
+            self.row["status"], self.row["reason"] = "FAILED", f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
+            self._save()
+            requests.take(self.folder / "request")  # it came when there was nothing left to ask for
+            self.record.close()
+        return self.row
+
+    def _verdict(self) -> tuple[str, str]:
+        by = self.local.stopped_by
+        bad = [node for node in self.local.nodes.values() if node.state.bad]
+        failed = [node.step.name for node in bad if node.state in (State.FAILED, State.TIMEDOUT)]
+        if by and not by.startswith("--fail-fast"):
+            return "CANCELLED", f"cancelled by {by}"
+        if bad:
+            return "FAILED", f"{', '.join(failed or [node.step.name for node in bad])} did not complete"
+        return "COMPLETED", ""
+
+    def _on_change(self, node: Node, instance: Instance | None) -> None:
+        self._changed = True
+        if self._viewer:
+            self._viewer.changed(node, instance)
+
+    def _on_look(self) -> None:
+        if self._changed and time.monotonic() - self._saved_at > SAVE_EVERY:
+            self._save()
+        if self._viewer:
+            self._viewer.look()
+        request = requests.take(self.folder / "request")
+        if request is not None and request.do == requests.CANCEL:
+            self.local.stop(str(request))
+
+    def _save(self) -> None:
+        self._saved_at, self._changed = time.monotonic(), False
+        self.row["steps"] = [entry for node in self.local.nodes.values() for entry in entries_of(node)]
+        try:
+            workflow_record.save(self.record, self.row, None if self.row["ended"] else 2.0)
+        except (RecordError, OSError) as error:
+            logger.warning("workflow run %s was not recorded: %s", self.row["id"], error)
+
+
+def entries_of(node: Node) -> list[dict[str, Any]]:
+    """Returns what the record keeps of a step: one entry, or one for each instance."""
+    common = {"step": node.step.name, "task": node.step.task, "needs": list(node.step.needs)}
+    if not node.instances:
+        entry = {**common, "name": node.step.name, "status": node.state.value, "reason": node.reason}
+        return [entry | {"id": None, "attempt": 0, "reused": False, "started": None, "ended": None, "exit_code": None}]
+    return [{**common, **_entry(instance)} for instance in node.instances]
+
+
+def _entry(instance: Instance) -> dict[str, Any]:
+    outcome = instance.outcome
+    return {
+        "name": instance.name,
+        "status": instance.state.value,
+        "reason": outcome.reason if outcome else "",
+        "id": outcome.run if outcome else None,
+        "attempt": instance.attempt,
+        "reused": outcome.reused if outcome else False,
+        "started": utc(outcome.started) if outcome and outcome.started else None,
+        "ended": utc(outcome.ended) if outcome and outcome.ended else None,
+        "exit_code": outcome.exit_code if outcome else None,
+    }
+
+
+def resumed(record: Record, identity: str, options: Options, viewer: Viewer | None = None) -> WorkflowRun:
+    """Returns a workflow run that goes on where an earlier one stopped: what completed is not run again.
+
+    Raises:
+        RecordError: There is no such workflow run.
+        WorkflowError: It still runs.
+    """
+    workflow_record.mark_lost(record)
+    row = workflow_record.get(record, identity)
+    if row["status"] == "RUNNING":
+        raise WorkflowError(f"workflow run {row['id']} still runs, on {row['host']}: it cannot be resumed")
+    kept = row["options"]["overrides"]
+    overrides = Overrides(kept["experiment"], kept["run"], tuple(tuple(pair) for pair in kept["settings"]))
+    config = read_config(row["config"], overrides)
+    config.load_plugins()
+    workflow = definition.parse(row["definition"], row["file"]) if row["definition"] else definition.load(row["name"])
+    return WorkflowRun(workflow, config, overrides, options, viewer, earlier=row)
