@@ -17,6 +17,10 @@ class Facility:
         summary_dir: Folder for pages of figures; empty for `<work_dir>/summary`.
         elog_url: Address of the eLog's web service; empty for no eLog.
         slurm: Options of `sbatch` to start from, such as `{"partition": "milano"}`.
+        elog_login: How one logs in to the eLog: `basic`, `token`, `kerberos`, or empty for not at all.
+        elog_user: User for `basic`, such as `{instrument}opr`.
+        elog_login_file: File whose first line is the password or the token.
+        elog_ca_file: File with the certificates that the eLog's is checked against; empty for the usual ones.
     """
 
     name: str = "laptop"
@@ -24,6 +28,10 @@ class Facility:
     summary_dir: str = ""
     elog_url: str = ""
     slurm: dict[str, str] = field(default_factory=dict)
+    elog_login: str = ""
+    elog_user: str = ""
+    elog_login_file: str = ""
+    elog_ca_file: str = ""
 
     def path(self, template: str, experiment: str, run: object = "") -> str:
         """Returns a path of this site with its names filled in.

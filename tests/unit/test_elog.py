@@ -60,8 +60,9 @@ class FakeElog:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeElog]:
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeElog]:
     server = FakeElog()
+    monkeypatch.setenv("LUTE_WORK_DIR", str(tmp_path))
     monkeypatch.setenv("LUTE_ELOG_URL", f"{server.url}/lgbk/")
     yield server
     server.close()
@@ -69,7 +70,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeElog]:
 
 def test_without_an_address_nothing_is_sent_and_it_is_told() -> None:
     """A5: the eLog is off unless configured."""
-    assert "no eLog is configured" in str(elog.post_elog_message("exp1", "hello"))
+    assert elog.post_elog_message("exp1", "hello") is None
     assert elog.post_elog_run_status({"a": 1}) is None
     assert elog.get_elog_runs_by_tag("exp1", "good") == []
 

@@ -6,7 +6,6 @@ This file is longer than others: it is the one place where the life of a run can
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import socket
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import lute
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import _secrets, environment, outcome, requests
-from lute.execution._bounded import TookTooLong, call_beside
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
@@ -335,26 +333,26 @@ class Run:
         result.summary = keeper.summary(result.summary)
         for text in keeper.troubles:
             self.trouble(text)
-        if keeper.run_parameters:
-            self._post(keeper.run_parameters)
         tail = _secrets.hide(self._log.tail(), self._secrets)
         kept = _secrets.hide(kept, self._secrets)
         self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": tail}
         self._save()
         self._close_record()
+        self._post(keeper.run_parameters)
 
     def _close_record(self) -> None:
         if self._own_record:
             self._record.close()
 
     def _post(self, parameters: dict[str, Any]) -> None:
-        post = functools.partial(elog.post_elog_run_status, parameters)
+        """Posts to the eLog, when the outcome is safe: nothing that happens there decides about the run."""
         try:
-            failed = call_beside(post, elog.LONGEST, give_up=lambda: False, look=elog.LONGEST)
-        except TookTooLong as error:
-            failed = f"the eLog was left: {error}"
-        if failed:
-            self.trouble(failed)
+            troubles = elog.finish_run(self._header, _secrets.hide(parameters, self._secrets))
+        except Exception as error:
+            logger.exception("lute failed while it posted to the eLog")
+            troubles = [f"eLog: lute itself failed: {type(error).__name__}: {error}"]
+        for text in troubles:
+            self.log_text(f"[lute] {text}")
 
     def explanation(self) -> str:
         """Returns what a person is told of a run that did not complete."""

@@ -66,6 +66,9 @@ CONTROL_VARIABLES = frozenset(
         "LUTE_DATABASE",
         "LUTE_DEBUG_BEFORE_TPP_EXEC",
         "LUTE_DEBUG_EXIT_AT_YAML",
+        "LUTE_ELOG_CA_FILE",
+        "LUTE_ELOG_LOGIN",
+        "LUTE_ELOG_LOGIN_FILE",
         "LUTE_ELOG_PASSWORD",
         "LUTE_ELOG_TOKEN",
         "LUTE_ELOG_URL",
@@ -210,6 +213,7 @@ class AnalysisHeader(BaseModel, extra="allow"):
     task_timeouts: dict[str, PositiveFloat] = Field({}, description="Times for single Tasks, in s, by their name.")
     tasklet_timeout: float = Field(600, description="Longest time for a tasklet, in s.", gt=0, le=LONGEST)
     hook_timeout: float = Field(30, description="Longest time for a hook, in s.", gt=0, le=LONGEST)
+    elog_timeout: float = Field(5.0, description="Longest time that a run waits for the eLog, in s.", ge=0, le=LONGEST)
     clean_up_grace: float = Field(5.0, description="Time for a Task's own clean-up when it is stopped, in s.", ge=0)
     terminate_grace: float = Field(3.0, description="Time between SIGTERM and SIGKILL, in s.", ge=0)
 
