@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from postgres import Server
 
 LUTE = [sys.executable, "-m", "lute"]
 
@@ -86,6 +89,17 @@ class Project:
 def project(tmp_path: Path) -> Project:
     """A project in a folder of its own."""
     return Project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of our own; a test asks it for a new database."""
+    from postgres import Server  # not needed by most tests
+
+    server = Server()
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from conftest import Project
@@ -72,11 +73,19 @@ PLUGIN = """
 
 
 @pytest.fixture
-def shelf(project: Project) -> Project:
-    """A project with Tasks whose record is looked at."""
+def file_shelf(project: Project) -> Project:
+    """A project with Tasks whose record is looked at, a file."""
     project.write("tasks.py", PLUGIN)
     project.config("{}", "clean_up_grace: 1\nterminate_grace: 0.5")
     return project
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shelf(request: pytest.FixtureRequest, file_shelf: Project) -> Project:
+    """The same with its record in each kind of database."""
+    if request.param == "postgresql":
+        file_shelf.env["LUTE_DATABASE"] = request.getfixturevalue("postgres").new_database()
+    return file_shelf
 
 
 @contextlib.contextmanager
@@ -104,21 +113,13 @@ def history(shelf: Project, *arguments: str, **keywords: Any) -> Any:
     return outcome.json
 
 
-def query(path: Path, sql: str, *values: Any) -> list[dict[str, Any]]:
-    """Reads with nothing but Python's sqlite3."""
-    database = sqlite3.connect(path)
-    database.row_factory = sqlite3.Row
-    try:
-        return [dict(row) for row in database.execute(sql, values)]
-    finally:
-        database.close()
-
-
-def view_of(path: Path, task: str) -> str:
-    """The name of a Task's table-shaped view."""
-    names = [row["name"] for row in query(path, "SELECT name FROM sqlite_master WHERE type IN ('view', 'table')")]
-    assert task in names, names
-    return task
+def query(shelf: Project, sql: str, *values: Any) -> list[dict[str, Any]]:
+    """Reads with nothing but the database's own driver."""
+    url = shelf.env.get("LUTE_DATABASE")
+    with contextlib.closing(psycopg.connect(url) if url else sqlite3.connect(shelf.folder / "lute.db")) as database:
+        cursor: Any = database.execute(sql.replace("?", "%s") if url else sql, values)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 # ---------------------------------------------------------------------------------- while it lives
@@ -221,7 +222,7 @@ def test_many_at_once_lose_nothing(shelf: Project) -> None:
     assert {row["status"] for row in rows} == {"COMPLETED"}
     assert len({row["id"] for row in rows}) == 20
     assert len({row["log"] for row in rows}) == 20
-    view = query(shelf.folder / "lute.db", 'SELECT "n" FROM "Keep"')
+    view = query(shelf, 'SELECT "n" FROM "Keep"')
     assert sorted(row["n"] for row in view) == list(range(20))
 
 
@@ -253,14 +254,13 @@ def test_a_tasks_view_opens_with_any_sql_tool(shelf: Project) -> None:
     """B2: a Task's view: one row a run, a column a parameter, nested names as `a.b[0]`, the result's, `valid_flag`."""
     for n in (3, 4):
         assert shelf.run_task("Keep", "-s", f"Keep.n={n}")["status"] == "COMPLETED"
-    path = shelf.folder / "lute.db"
-    rows = query(path, f'SELECT * FROM "{view_of(path, "Keep")}"')
+    rows = query(shelf, 'SELECT * FROM "Keep"')
     assert len(rows) == 2
     assert {"a.b[0]", "a.b[1]", "a.text", "n", "text", "quoted", "zero", "flag", "path"} <= set(rows[0])
     wanted = {"result.task_status", "result.summary", "result.payload", "result.impl_schemas", "valid_flag"}
     assert wanted <= set(rows[0])
     found = query(
-        path,
+        shelf,
         'SELECT "a.b[0]" AS first, "a.b[1]" AS second, "a.text" AS text, "result.task_status" AS status,'
         ' "result.summary" AS summary, "result.payload" AS payload, "valid_flag" AS valid, "zero", "flag"'
         ' FROM "Keep" WHERE "n" = ?',
@@ -271,23 +271,15 @@ def test_a_tasks_view_opens_with_any_sql_tool(shelf: Project) -> None:
     assert (row["status"], row["summary"], row["valid"]) == ("COMPLETED", "it's done", 1)
     assert json.loads(row["payload"]) == {"caf\u00e9": "it's"}
     assert (row["zero"], row["flag"]) == (0.0, 0)
-    both = query(path, 'SELECT * FROM "Keep" WHERE "n" = 4')
+    both = query(shelf, 'SELECT * FROM "Keep" WHERE "n" = 4')
     assert both[0]["text"] == "caf\u00e9 \U0001f52c"
 
 
 def test_columns_that_differ_in_case_are_both_there(shelf: Project) -> None:
     """B2, DESIGN: no row is lost because two options differ in case: each has its value in the view."""
     assert shelf.run_task("Keep", "-s", "Keep.n=30", "-s", "Keep.N=40")["status"] == "COMPLETED"
-    database = sqlite3.connect(shelf.folder / "lute.db")
-    cursor = database.execute('SELECT * FROM "Keep"')
-    names = [column[0] for column in cursor.description]
-    [values] = cursor.fetchall()
-    database.close()
-    assert {30, 40} <= set(values)
-    near = [
-        value for name, value in zip(names, values, strict=True) if name.lower().startswith("n") and value in (30, 40)
-    ]
-    assert sorted(near) == [30, 40]
+    [row] = query(shelf, 'SELECT * FROM "Keep"')
+    assert (row["n"], row["N (2)"]) == (30, 40)
 
 
 def test_a_view_grows_with_its_model(shelf: Project) -> None:
@@ -295,7 +287,7 @@ def test_a_view_grows_with_its_model(shelf: Project) -> None:
     shelf.run_task("Keep")
     shelf.config("Keep: {a: {b: [1, 2, 3, 4]}, mapping: {other: 5}}")
     assert shelf.run_task("Keep")["status"] == "COMPLETED"
-    rows = query(shelf.folder / "lute.db", 'SELECT "a.b[0]" AS a, "a.b[3]" AS d, "mapping.other" AS o FROM "Keep"')
+    rows = query(shelf, 'SELECT "a.b[0]" AS a, "a.b[3]" AS d, "mapping.other" AS o FROM "Keep"')
     assert sorted((row["a"], row["d"] or 0, row["o"] or 0) for row in rows) == [(1.0, 4.0, 5), (1.5, 0, 0)]
 
 
@@ -305,7 +297,7 @@ def test_many_parameters_and_a_long_list(shelf: Project) -> None:
     assert shelf.run_task("Keep")["status"] == "COMPLETED"
     [row] = history(shelf)
     assert row["parameters"]["a"]["b"] == [float(n) for n in range(5000)]
-    assert len(query(shelf.folder / "lute.db", 'SELECT * FROM "Keep"')) == 1
+    assert len(query(shelf, 'SELECT * FROM "Keep"')) == 1
 
 
 def test_latest_values_are_read_back(shelf: Project) -> None:
@@ -336,9 +328,7 @@ def test_a_failed_run_is_kept_and_not_valid(shelf: Project) -> None:
     shelf.write("tasks.py", PLUGIN.replace('self._result.summary = "it\'s done"', 'raise ValueError("it\'s broken")'))
     found = shelf.run_task("Keep", "-s", "Keep.n=4")
     assert (found["status"], found["valid"], found["summary"]) == ("FAILED", False, "ValueError: it's broken")
-    rows = query(
-        shelf.folder / "lute.db", 'SELECT "n", "valid_flag", "result.task_status" AS status FROM "Keep" ORDER BY "n"'
-    )
+    rows = query(shelf, 'SELECT "n", "valid_flag", "result.task_status" AS status FROM "Keep" ORDER BY "n"')
     assert [(row["n"], row["valid_flag"], row["status"]) for row in rows] == [(3, 1, "COMPLETED"), (4, 0, "FAILED")]
     outcome = python(
         shelf, "from lute.io.db import read_latest_db_entry as read\nprint(read('.', 'Keep', 'n', for_run=7))"
@@ -365,79 +355,79 @@ def check_taken_in(shelf: Project, identity: str) -> None:
         assert {row["status"] for row in rows} == {"COMPLETED"}
     aside = shelf.folder / "lute.db.d"
     assert not aside.exists() or list(aside.iterdir()) == []
-    assert len(query(shelf.folder / "lute.db", 'SELECT * FROM "Keep"')) == 2
+    assert len(query(shelf, 'SELECT * FROM "Keep"')) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(200)
-def test_a_locked_database_keeps_nobody_waiting_forever(shelf: Project) -> None:
+def test_a_locked_database_keeps_nobody_waiting_forever(file_shelf: Project) -> None:
     """B2: where the database takes no write the run goes on, is kept aside, the user is told, and it is taken in later."""
-    assert shelf.run_task("Keep", "-s", "Keep.n=1")["status"] == "COMPLETED"
-    path = shelf.folder / "lute.db"
+    assert file_shelf.run_task("Keep", "-s", "Keep.n=1")["status"] == "COMPLETED"
+    path = file_shelf.folder / "lute.db"
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     try:
-        outcome = shelf.lute("run", "Keep", "-c", "config.yaml", "--json", "-s", "Keep.n=2", timeout=150)
+        outcome = file_shelf.lute("run", "Keep", "-c", "config.yaml", "--json", "-s", "Keep.n=2", timeout=150)
     finally:
         database.execute("ROLLBACK")
         database.close()
     assert (outcome.code, outcome.json["status"]) == (0, "COMPLETED"), outcome
     assert "lute.db" in outcome.err
-    assert list((shelf.folder / "lute.db.d").iterdir())
-    check_taken_in(shelf, outcome.json["id"])
+    assert list((file_shelf.folder / "lute.db.d").iterdir())
+    check_taken_in(file_shelf, outcome.json["id"])
 
 
-def test_a_read_only_record_is_put_right_later(shelf: Project) -> None:
+def test_a_read_only_record_is_put_right_later(file_shelf: Project) -> None:
     """B2: a database that may not be written: the run goes on, is kept aside, the user is told; it is taken in later."""
-    assert shelf.run_task("Keep", "-s", "Keep.n=1")["status"] == "COMPLETED"
-    path = shelf.folder / "lute.db"
+    assert file_shelf.run_task("Keep", "-s", "Keep.n=1")["status"] == "COMPLETED"
+    path = file_shelf.folder / "lute.db"
     path.chmod(0o440)
     arguments = ("run", "Keep", "-c", "config.yaml", "--json", "-s", "Keep.n=2")
-    with start(shelf, *arguments, preexec_fn=obey_permissions) as running:
+    with start(file_shelf, *arguments, preexec_fn=obey_permissions) as running:
         out, err = running.communicate(timeout=60)
     assert running.returncode == 0, err.decode()
     found = json.loads(out)
     assert found["status"] == "COMPLETED"
     assert b"lute.db" in err
-    assert list((shelf.folder / "lute.db.d").iterdir())
+    assert list((file_shelf.folder / "lute.db.d").iterdir())
     path.chmod(0o640)
-    check_taken_in(shelf, found["id"])
+    check_taken_in(file_shelf, found["id"])
 
 
-def test_readers_merge_what_lies_aside(shelf: Project) -> None:
+def test_readers_merge_what_lies_aside(file_shelf: Project) -> None:
     """B2: any reader merges what was kept aside; `--recover` is not needed to see it."""
-    assert shelf.run_task("Keep", "-s", "Keep.n=1")["status"] == "COMPLETED"
-    path = shelf.folder / "lute.db"
+    assert file_shelf.run_task("Keep", "-s", "Keep.n=1")["status"] == "COMPLETED"
+    path = file_shelf.folder / "lute.db"
     path.chmod(0o440)
-    with start(shelf, "run", "Keep", "-c", "config.yaml", "--json", "-q", preexec_fn=obey_permissions) as running:
+    with start(file_shelf, "run", "Keep", "-c", "config.yaml", "--json", "-q", preexec_fn=obey_permissions) as running:
         found = json.loads(running.communicate(timeout=60)[0])
     path.chmod(0o640)
-    assert history(shelf)[0] == found
-    assert shelf.lute("show", found["id"], "-c", "config.yaml", "--json").json == found
+    assert history(file_shelf)[0] == found
+    assert file_shelf.lute("show", found["id"], "-c", "config.yaml", "--json").json == found
 
 
-def test_a_read_only_record_can_be_read(shelf: Project) -> None:
+def test_a_read_only_record_can_be_read(file_shelf: Project) -> None:
     """B: who may only read the record and its folder sees what ran."""
-    assert shelf.run_task("Keep")["status"] == "COMPLETED"
-    path = shelf.folder / "lute.db"
+    assert file_shelf.run_task("Keep")["status"] == "COMPLETED"
+    path = file_shelf.folder / "lute.db"
     path.chmod(0o440)
-    shelf.folder.chmod(0o550)
+    file_shelf.folder.chmod(0o550)
     try:
-        with start(shelf, "history", "--db", str(path), "--json", preexec_fn=obey_permissions) as reading:
+        with start(file_shelf, "history", "--db", str(path), "--json", preexec_fn=obey_permissions) as reading:
             out, err = reading.communicate(timeout=30)
     finally:
-        shelf.folder.chmod(0o750)
+        file_shelf.folder.chmod(0o750)
     assert reading.returncode == 0, err.decode()
     assert [row["status"] for row in json.loads(out)] == ["COMPLETED"]
 
 
-def test_a_database_that_is_no_database(shelf: Project) -> None:
+def test_a_database_that_is_no_database(file_shelf: Project) -> None:
     """B2, STYLE: a damaged record is told and left alone; the run goes on and is kept aside."""
-    (shelf.folder / "lute.db").write_bytes(b"this is no database, " * 1000)
-    outcome = shelf.lute("run", "Keep", "-c", "config.yaml", "--json", "-s", "Keep.n=2")
+    (file_shelf.folder / "lute.db").write_bytes(b"this is no database, " * 1000)
+    outcome = file_shelf.lute("run", "Keep", "-c", "config.yaml", "--json", "-s", "Keep.n=2")
     assert (outcome.code, outcome.json["status"]) == (0, "COMPLETED"), outcome
     assert "lute.db" in outcome.err
-    assert (shelf.folder / "lute.db").read_bytes().startswith(b"this is no database")
-    assert list((shelf.folder / "lute.db.d").iterdir())
-    (shelf.folder / "lute.db").unlink()
-    assert [row["id"] for row in history(shelf, "--recover")] == [outcome.json["id"]]
+    assert (file_shelf.folder / "lute.db").read_bytes().startswith(b"this is no database")
+    assert list((file_shelf.folder / "lute.db.d").iterdir())
+    (file_shelf.folder / "lute.db").unlink()
+    assert [row["id"] for row in history(file_shelf, "--recover")] == [outcome.json["id"]]

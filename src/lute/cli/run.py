@@ -222,7 +222,7 @@ def _dry_run(executor: BaseExecutor, path: str, options: argparse.Namespace) -> 
         return env
 
     env = environment.changed(base, plan.settings.changes, not_sourced)
-    secrets = _secrets.secret_values(base, env)
+    secrets = _secrets.secret_values(base, env, {"database": plan.params.lute_config.database})
     changed = _secrets.hide_variables(environment.difference(base, env), secrets)
     rendered = plan.rendered_template()
     shown: dict[str, Any] = {

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 SECRET_NAMES = [
     r"TOKEN",
@@ -42,10 +43,35 @@ def _judge(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def secret_values(*environments: Mapping[str, str]) -> list[str]:
-    """Returns the values to hide, longest first."""
+    """Returns the values to hide, longest first: those of secret variables, and passwords in URLs."""
     judge = _judge(tuple(SECRET_NAMES))
     found = {value for env in environments for name, value in env.items() if judge(name)}
+    urls = (value for env in environments for value in env.values() if "://" in value)
+    found.update(password for url in urls for password in passwords_in(url))
     return sorted((value for value in found if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+_USER_AND_PASSWORD = re.compile(r"(://[^\s/?#:@]*):([^\s/?#]*)@")
+_PASSWORD_OPTION = re.compile(r"([?&](?:ssl)?password=)([^\s&#]*)")
+
+
+def passwords_in(text: str) -> list[str]:
+    """Returns the passwords in a text's URLs, as they are written and as they are meant.
+
+    >>> passwords_in("postgresql://me:s%40fe@host/db")
+    ['s%40fe', 's@fe']
+    """
+    written = [found[2] for pattern in (_USER_AND_PASSWORD, _PASSWORD_OPTION) for found in pattern.finditer(text)]
+    return list(dict.fromkeys(word for password in written for word in (password, unquote(password)) if word))
+
+
+def without_password(url: str) -> str:
+    """Returns a URL as it may be shown.
+
+    >>> without_password("postgresql://me:secret@host/db?sslmode=require&password=secret")
+    'postgresql://me@host/db?sslmode=require&password=***'
+    """
+    return _PASSWORD_OPTION.sub(rf"\1{HIDDEN}", _USER_AND_PASSWORD.sub(r"\1@", url))
 
 
 def hide(value: Any, secrets: Iterable[str]) -> Any:

@@ -100,7 +100,7 @@ class Run:
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._on_start = on_start
-        self._secrets = _secrets.secret_values(os.environ)
+        self._secrets = _secrets.secret_values(os.environ, {"database": self._header.database})
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
         self._cancelled_by: str | None = None
@@ -157,7 +157,7 @@ class Run:
         plan = self.plan
         self._env = self._environment(launcher)
         self._changed = environment.difference(os.environ, self._env)
-        self._secrets = _secrets.secret_values(os.environ, self._env)
+        self._secrets = _secrets.secret_values(os.environ, self._env, {"database": self._header.database})
         self.analysis.task_env = self._env
         for text in plan.warnings:
             warnings.warn(text, UserWarning, stacklevel=4)

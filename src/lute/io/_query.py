@@ -239,6 +239,10 @@ def _order(page: Page) -> str:
 
 def count(found: Sequence[Clause], at_most: int | None) -> Clause:
     """Returns the query that counts runs, and stops at `at_most`."""
-    ids = " UNION ".join(f"SELECT id FROM lute_runs WHERE {clause}" for clause, _ in found)
-    values = [value for _, bound in found for value in bound]
-    return f"SELECT count(*) FROM ({ids} LIMIT ?) AS found", [*values, _NO_LIMIT if at_most is None else at_most]
+    limit = _NO_LIMIT if at_most is None else at_most
+    parts = [
+        f"SELECT * FROM (SELECT id FROM lute_runs WHERE {clause} LIMIT ?) AS part{number}"
+        for number, (clause, _) in enumerate(found)
+    ]
+    values = [value for _, bound in found for value in [*bound, limit]]
+    return f"SELECT count(*) FROM ({' UNION '.join(parts)} LIMIT ?) AS found", [*values, limit]

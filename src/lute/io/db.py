@@ -21,20 +21,25 @@ FILE_NAME = "lute.db"
 
 def record_of(header: AnalysisHeader) -> Record:
     """Returns the record that a YAML's header names, or else `$LUTE_DATABASE`, or else the work folder's."""
-    return record_at(header.database or os.environ.get("LUTE_DATABASE") or Path(header.work_dir) / FILE_NAME)
+    folder = Path(header.work_dir)
+    return record_at(header.database or os.environ.get("LUTE_DATABASE") or folder / FILE_NAME, folder)
 
 
-def record_at(place: str | os.PathLike[str]) -> Record:
-    """Returns the record at a path, or at a URL `sqlite:///path`.
+def record_at(place: str | os.PathLike[str], work_dir: str | os.PathLike[str] = "") -> Record:
+    """Returns the record at a path, or at a URL `postgresql://...` or `sqlite:///path`.
+
+    Args:
+        place: Path or URL.
+        work_dir: For a URL, the folder in which rows are put aside that the database did not take.
 
     Raises:
-        RecordError: It is a URL of another kind.
+        UsageError: It is a URL of another kind.
     """
     text = str(place)
     if text.startswith("sqlite:///"):
         return Record(text.removeprefix("sqlite:///"))
     if "://" in text:
-        raise RecordError(f"the record {text.split('://')[0]}://... is of no kind that this version knows: give a path")
+        return Record(text, aside=Path(work_dir) / f"{FILE_NAME}.d")
     return Record(Path(text) / FILE_NAME if os.path.isdir(text) else text)
 
 
@@ -72,7 +77,7 @@ def read_latest_db_entry(
     """Returns the latest value of a Task's parameter or result.
 
     Args:
-        db_dir: Folder of the record.
+        db_dir: Folder of the record, or its path or URL; where there is no `lute.db`, `$LUTE_DATABASE` is read.
         task_name: Name of the Task.
         param: A parameter, nested ones as `a.b[0]`; or `result.payload`, `result.summary`,
             `result.task_status`, `result.impl_schemas`.
@@ -83,7 +88,8 @@ def read_latest_db_entry(
         The value; None if there is no such entry.
     """
     run = os.environ.get("RUN") if for_run == "$RUN" else for_run
-    with Record(Path(db_dir) / FILE_NAME) as record:
+    elsewhere = os.environ.get("LUTE_DATABASE")
+    with record_at(elsewhere if elsewhere and not record_at(db_dir).exists() else db_dir) as record:
         if not record.exists():
             return None
         record.refresh()

@@ -43,13 +43,23 @@ class Record:
     """One record. Constructing opens nothing. Several threads may use it.
 
     Args:
-        place: The SQLite file.
+        place: The SQLite file, or the URL of a PostgreSQL database.
         busy_timeout: Longest time a write waits for other writers, in s.
+        aside: For a URL, the folder of rows that the database did not take; `lute.db.d` if not given.
+
+    Raises:
+        UsageError: It is a URL that cannot be used.
     """
 
-    def __init__(self, place: str | os.PathLike[str], busy_timeout: float = BUSY_TIMEOUT) -> None:
+    def __init__(
+        self,
+        place: str | os.PathLike[str],
+        busy_timeout: float = BUSY_TIMEOUT,
+        *,
+        aside: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.busy_timeout = busy_timeout
-        self._database: Database = Sqlite(Path(place).absolute(), busy_timeout)
+        self._database = _database_at(str(place), busy_timeout, Path(aside or "lute.db.d").absolute())
         self._there: list[str] = []
         self._lock = threading.RLock()
         self._views: dict[str, dict[str, str | None]] = {}
@@ -411,6 +421,14 @@ class Record:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+
+def _database_at(place: str, busy_timeout: float, aside: Path) -> Database:
+    if "://" not in place:
+        return Sqlite(Path(place).absolute(), busy_timeout)
+    from lute.io._postgres import Postgres  # costs 0.15 s, and needs an extra
+
+    return Postgres(place, busy_timeout, aside)
 
 
 class _Column(NamedTuple):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lute.execution._secrets import without_password
 from lute.tasks.command_line import in_order
 from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus
 
@@ -90,10 +91,15 @@ def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
 
 
 def plain_parameters(params: Any) -> dict[str, Any]:
-    """Returns parameters as JSON's own types; `TemplateParameters` are their value."""
+    """Returns parameters as JSON's own types, without a password for the record.
+
+    `TemplateParameters` are their value.
+    """
     found = {}
     for name, value, _ in params.command_line_fields():
         found[name] = plain(getattr(value, "params", value) if type(value).__name__ == "TemplateParameters" else value)
+    header = found["lute_config"]
+    header["database"] = without_password(header["database"])
     return found
 
 

@@ -208,7 +208,7 @@ class AnalysisHeader(BaseModel, extra="allow"):
         " the facility says; on a laptop the current folder.",
         validate_default=True,
     )
-    database: str = Field("", description="URL of the record; `<work_dir>/lute.db` if not given.")
+    database: str = Field("", description="Path or URL of the record; `<work_dir>/lute.db` if not given.", repr=False)
     plugins: list[str] | str = Field([], description="Python files, relative to this one, or modules to load.")
     task_timeouts: dict[str, PositiveFloat] = Field({}, description="Times for single Tasks, in s, by their name.")
     tasklet_timeout: float = Field(600, description="Longest time for a tasklet, in s.", gt=0, le=LONGEST)
