@@ -18,6 +18,7 @@ __all__ = ["main"]
 COMMANDS = {
     "init": "write a project that runs: YAML, a Python file with Tasks, a template, a workflow",
     "run": "run one managed Task, or a Task by its name",
+    "workflow": "run Tasks that need each other, and look at what ran",
     "check": "validate a YAML file: every problem, with file, line and column",
     "tasks": "list Tasks and managed Tasks, or the parameters of one",
     "schema": "print the JSON Schema of the YAML, for editors",

@@ -132,6 +132,15 @@ def when(iso: str | None) -> str:
     return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def between(started: str | None, ended: str | None) -> str:
+    """Returns the time between two times of the record as people read it; nothing if one is missing."""
+    if not started or not ended:
+        return ""
+    from datetime import datetime
+
+    return seconds((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds())
+
+
 def seconds(value: float | None) -> str:
     """Returns a time span as people read it."""
     if value is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Union
+from typing import Any
 
 from lute.errors import WorkflowError, did_you_mean
 
@@ -137,7 +137,7 @@ class Step(Joinable):
         object.__setattr__(self, "name", self.name or self.task)
 
 
-Nodes = Union[Joinable, str, Any, Iterable[Any]]
+Nodes = Any
 """A step, a managed Task (the Executor or its name), a chain, or several of these."""
 
 

@@ -277,7 +277,7 @@ class Local:
         for name, row in sorted(rows.items()):
             outcome = Outcome(State.COMPLETED, reason, row["id"], row["exit_code"], mark=row.get("fingerprint") or "")
             outcome.reused = True
-            node.instances.append(Instance(name, node, None, row["attempt"], State.COMPLETED, outcome))
+            node.instances.append(Instance(name, node, attempt=row["attempt"], state=State.COMPLETED, outcome=outcome))
         self._end_node(node, State.COMPLETED, reason)
 
     def _settle(self, node: Node) -> None:
@@ -456,7 +456,8 @@ class Local:
         executor = managed_tasks.find(step.task) or Executor(step.task)
         overrides = self._overrides_for(step, executor.task_name, item)
         plan = executor.plan(self._config.path, overrides, self._reader(step))
-        return executor, plan, reuse.fingerprint(plan, [mark for name in step.needs for mark in self.nodes[name].marks])
+        marks = [mark for name in step.needs for mark in self.nodes[name].marks]
+        return executor, plan, reuse.fingerprint(plan, marks)
 
     def earlier(self, step: Step, plan: Plan, mark: str) -> dict[str, Any] | None:
         """Returns the run that can be taken instead of running a step, if there is one."""

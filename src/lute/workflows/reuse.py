@@ -68,9 +68,8 @@ def declared_outputs(plan: Plan) -> list[str]:
     found = []
     for name in _output_fields(plan.params):
         value = getattr(plan.params, name)
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            if item not in (None, ""):
-                found.append(os.path.join(plan.cwd, str(item)))
+        items = value if isinstance(value, (list, tuple)) else [value]
+        found += [os.path.join(plan.cwd, str(item)) for item in items if item not in (None, "")]
     return found
 
 

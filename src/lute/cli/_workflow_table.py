@@ -1,0 +1,71 @@
+"""A workflow run on a terminal: a table that changes in place. Needs Rich."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from lute.cli import common
+
+if TYPE_CHECKING:
+    from lute.workflows.local import Instance, Node
+
+STYLES = {"COMPLETED": "green", "FAILED": "bold red", "TIMEDOUT": "red", "RUNNING": "cyan", "BLOCKED": "yellow"}
+MOST_LINES = 40
+"""More steps than this are counted, and only those that run or failed are listed."""
+
+
+class Table:
+    """Draws the steps again when something has changed, at most ten times a second."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+        self._drawn = 0.0
+        self._changed = False
+
+    def started(self, row: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
+        """It begins."""
+        self._row, self._nodes, self._begin = row, nodes, time.monotonic()
+        self._live.start()
+
+    def changed(self, node: Node, instance: Instance | None) -> None:
+        """A step, or an instance of one, has changed."""
+        self._changed = True
+        self.look()
+
+    def look(self) -> None:
+        """Some time has passed."""
+        if time.monotonic() - self._drawn < 0.1:
+            return
+        self._drawn = time.monotonic()
+        self._live.update(self._table(), refresh=True)
+        if all(node.state.final for node in self._nodes.values()):
+            self._live.stop()
+
+    def _table(self) -> RichTable:
+        entries: list[Any] = [entry for node in self._nodes.values() for entry in (node.instances or [node])]
+        if len(entries) > MOST_LINES:
+            shown = [one for one in entries if one.state.value in ("RUNNING", "FAILED", "TIMEDOUT")][:MOST_LINES]
+        else:
+            shown = entries
+        done = sum(entry.state.final for entry in entries)
+        passed = common.seconds(time.monotonic() - self._begin)
+        title = f"{self._row['name']}  {done}/{len(entries)} steps  {passed}  (workflow run {self._row['id']})"
+        table = RichTable("STEP", "STATUS", "TIME", "REASON", title=title, box=None, title_justify="left")
+        for entry in shown:
+            table.add_row(*_cells(entry))
+        return table
+
+
+def _cells(entry: Any) -> tuple[Any, ...]:
+    outcome = getattr(entry, "outcome", None)
+    name = getattr(entry, "name", None) or entry.step.name
+    status = Text(entry.state.value, style=STYLES.get(entry.state.value, "dim"))
+    took = common.seconds(outcome.ended - outcome.started) if outcome and outcome.started and outcome.ended else ""
+    return Text(name), status, took, Text(outcome.reason if outcome else getattr(entry, "reason", ""))

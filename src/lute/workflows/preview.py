@@ -1,0 +1,112 @@
+"""Whether each step of a workflow would run now, and why, by its last runs; nothing is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lute.errors import LuteError, WorkflowError
+from lute.workflows import reuse
+from lute.workflows.dag import Rule, Step
+from lute.workflows.local import Local, Node
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What would become of a step.
+
+    Attributes:
+        step: The step's name.
+        runs: Whether it would run; None if that depends on what is not known yet.
+        why: Why.
+        count: How many instances it has; None if that is not known yet.
+    """
+
+    step: str
+    runs: bool | None
+    why: str
+    count: int | None = 1
+
+
+def forecast(local: Local) -> list[Forecast]:
+    """Returns what would become of each step, in order. `local` is used up."""
+    chosen = set(local.options.only) or local.workflow.after(local.options.start) or set(local.nodes)
+    found: list[Forecast] = []
+    anew: set[str] = set()
+    for name, node in local.nodes.items():
+        one = _of(local, node, anew) if name in chosen else _not_chosen(local, node, chosen)
+        if one.runs is not False:
+            anew.add(name)
+        found.append(one)
+    return found
+
+
+def _not_chosen(local: Local, node: Node, chosen: set[str]) -> Forecast:
+    name = node.step.name
+    if name not in local.workflow.before(chosen):
+        return Forecast(name, False, "it was not chosen")
+    try:
+        local.adopt(node, local.last_runs(name), "taken as it last was")
+    except WorkflowError as error:
+        return Forecast(name, None, str(error))
+    return Forecast(name, False, "taken as it last was", len(node.instances))
+
+
+def _of(local: Local, node: Node, anew: set[str]) -> Forecast:
+    step = node.step
+    used = {name for name in step.needs if name in anew}
+    if used and (step.when or step.foreach is not None):
+        return Forecast(step.name, None, f"it depends on what {', '.join(sorted(used))} will give", None)
+    if step.rule not in (Rule.ALL_SUCCEEDED, Rule.ALL_DONE, Rule.ALWAYS):
+        return Forecast(step.name, None, f"it depends on how its needs end ({step.rule.value})")
+    try:
+        return _judged(local, node, anew)
+    except LuteError as error:
+        if used:
+            return Forecast(step.name, True, f"{', '.join(sorted(used))} runs before it")
+        return Forecast(step.name, None, str(error))
+
+
+def _judged(local: Local, node: Node, anew: set[str]) -> Forecast:
+    from lute.workflows.results import items_of
+
+    step = node.step
+    if step.when and not local.scope().holds(step.when):
+        return Forecast(step.name, False, f"its condition is false: {step.when}")
+    items = [None] if step.foreach is None else items_of(step.foreach, local.scope())
+    reasons = [reason for item in items if (reason := why_anew(local, step, item))]
+    if reasons:
+        return Forecast(step.name, True, reasons[0], len(items))
+    local.adopt(node, local.last_runs(step.name), "unchanged")
+    return Forecast(step.name, False, "nothing that it depends on has changed", len(items))
+
+
+def why_anew(local: Local, step: Step, item: object = None) -> str:
+    """Returns why a step, or an instance of it, would run; nothing if an earlier run would be taken.
+
+    Raises:
+        LuteError: It cannot be planned.
+    """
+    _, plan, mark = local.planned(step, item)
+    if local.earlier(step, plan, mark) is not None:
+        return ""
+    if local.options.fresh:
+        return "--fresh was given"
+    if step.reuse is False:
+        return "its `reuse` is false"
+    if step.reuse is None and not local.options.reuse_all and not reuse.declared_outputs(plan):
+        return "its Task declares no outputs, so that it cannot be told whether they are still there (see `reuse`)"
+    return _changed_since(local, step, mark)
+
+
+def _changed_since(local: Local, step: Step, mark: str) -> str:
+    try:
+        last = local.last_runs(step.name)
+    except WorkflowError:
+        return "it has not completed before"
+    marks = [row["fingerprint"] for row in last.values() if row.get("fingerprint")]
+    if mark in marks:
+        return "what it wrote is not there any more as it was"
+    if not marks:
+        return "its last run has no fingerprint"
+    fewest = min((reuse.changes(before, mark) for before in marks), key=len)
+    return f"changed since it last completed: {', '.join(reuse.IN_WORDS[part] for part in fewest)}"
