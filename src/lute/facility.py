@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
-__all__ = ["LAPTOP", "Facility", "current", "use"]
+__all__ = ["LAPTOP", "Facility", "current", "has_elog", "use"]
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,8 @@ def use(facility: Facility) -> None:
 def current() -> Facility:
     """Returns the facility that defaults come from."""
     return _current
+
+
+def has_elog() -> bool:
+    """Returns whether anything is to be posted: if not, nothing of the eLog is even loaded."""
+    return bool(os.environ.get("LUTE_ELOG_URL") or os.environ.get("JID_UPDATE_COUNTERS") or _current.elog_url)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lute
+from lute import facility
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import _secrets, environment, outcome, requests
 from lute.execution._values import Unloadable
@@ -30,7 +31,7 @@ from lute.execution.process import Ending, Limits, Supervision, TaskProcess
 from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
-from lute.io import elog, owner, report
+from lute.io import owner, report
 from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
@@ -346,6 +347,10 @@ class Run:
 
     def _post(self, parameters: dict[str, Any]) -> None:
         """Posts to the eLog, when the outcome is safe: nothing that happens there decides about the run."""
+        if not facility.has_elog():
+            return
+        from lute.io import elog
+
         try:
             troubles = elog.finish_run(self._header, _secrets.hide(parameters, self._secrets))
         except Exception as error:
