@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -74,8 +74,10 @@ def without_password(url: str) -> str:
     return _PASSWORD_OPTION.sub(rf"\1{HIDDEN}", _USER_AND_PASSWORD.sub(r"\1@", url))
 
 
-def hide(value: Any, secrets: Iterable[str]) -> Any:
+def hide(value: Any, secrets: Sequence[str]) -> Any:
     """Returns a value of plain types with every secret in its texts replaced by `***`."""
+    if not secrets:
+        return value
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, HIDDEN)
@@ -87,6 +89,6 @@ def hide(value: Any, secrets: Iterable[str]) -> Any:
     return value
 
 
-def hide_variables(changed: Mapping[str, str | None], secrets: Iterable[str]) -> dict[str, str | None]:
+def hide_variables(changed: Mapping[str, str | None], secrets: Sequence[str]) -> dict[str, str | None]:
     """Returns changed variables with the values of secret ones, and secrets inside others, hidden."""
     return {name: HIDDEN if value and is_secret(name) else hide(value, secrets) for name, value in changed.items()}

@@ -11,7 +11,7 @@ What happens to a run comes back through a socket of its own, whose other end is
 
     launcher -> run     {"started": pid} or {"failed": errno, "why": text}
                         {"exited": pid, "status", "user_s", "system_s", "max_rss_kib", "core"}
-                        {"empty": True}
+                        {"empty": True}, or this with `exited` where nothing was left
 """
 
 from __future__ import annotations
@@ -337,19 +337,26 @@ class _Launching:
 
     def _first_process_ended(self, name: str, run: _Started, status: int, usage: Any) -> None:
         run.exited = True
-        _tell(
-            run.events,
-            {
-                "exited": run.pid,
-                "status": status,
-                "user_s": usage.ru_utime,
-                "system_s": usage.ru_stime,
-                "max_rss_kib": usage.ru_maxrss,
-                "core": os.WCOREDUMP(status),
-            },
-        )
+        event = {
+            "exited": run.pid,
+            "status": status,
+            "user_s": usage.ru_utime,
+            "system_s": usage.ru_stime,
+            "max_rss_kib": usage.ru_maxrss,
+            "core": os.WCOREDUMP(status),
+        }
+        if not self._left(name, run):
+            self._forget(name, {**event, "empty": True})
+            return
+        _tell(run.events, event)
         if run.kill_at is None:
             self._end(name, run.grace)
+
+    def _forget(self, name: str, event: dict[str, Any]) -> None:
+        """Tells the last that there is to tell of a run."""
+        run = self.runs.pop(name)
+        _tell(run.events, event)
+        run.events.close()
 
     def _end(self, name: str, grace: float) -> None:
         run = self.runs.get(name)
@@ -379,9 +386,7 @@ class _Launching:
             if left and time.monotonic() >= run.kill_at:
                 _processes.send(left, signal.SIGKILL)
             if not left and run.exited:
-                del self.runs[name]
-                _tell(run.events, {"empty": True})
-                run.events.close()
+                self._forget(name, {"empty": True})
 
 
 def _tell(events: socket.socket, event: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import re
@@ -88,17 +89,23 @@ def hint(ending: Ending, tail: str) -> str:
 
 def memory_kills() -> int:
     """Returns how often the kernel's memory killer has struck in this process's cgroup, or else on this host."""
+    return _count(_memory_events(), "oom_kill") or 0
+
+
+@functools.cache
+def _memory_events() -> str:
+    """Returns the file in which the kernel counts: this process's cgroup's, or else the whole host's."""
     for line in _lines("/proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            counted = _count(f"/sys/fs/cgroup{path}/memory.events", "oom_kill")
+            file = f"/sys/fs/cgroup{path}/memory.events"
         elif "memory" in controllers.split(","):
-            counted = _count(f"/sys/fs/cgroup/memory{path}/memory.oom_control", "oom_kill")
+            file = f"/sys/fs/cgroup/memory{path}/memory.oom_control"
         else:
             continue
-        if counted is not None:
-            return counted
-    return _count("/proc/vmstat", "oom_kill") or 0
+        if _count(file, "oom_kill") is not None:
+            return file
+    return "/proc/vmstat"
 
 
 def _lines(path: str) -> list[str]:

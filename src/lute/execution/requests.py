@@ -72,6 +72,8 @@ def post(path: Path, request: Request) -> None:
 
 def take(path: Path) -> Request | None:
     """Returns the request that was left, once; None if there is none or it is no request."""
+    if not os.path.exists(path):
+        return None
     try:
         text = path.read_text()
         path.unlink()

@@ -23,7 +23,7 @@ from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import _secrets, environment, outcome, requests
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
-from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
+from lute.execution.ipc import Communicator, Message, PipeCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory, with_mpi
@@ -101,7 +101,9 @@ class Run:
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._on_start = on_start
-        self._secrets = _secrets.secret_values(os.environ, {"database": self._header.database})
+        self._outer_env = dict(os.environ)
+        self._secrets = _secrets.secret_values(self._outer_env, {"database": self._header.database})
+        self._parameters = plain_parameters(plan.params)
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
         self._cancelled_by: str | None = None
@@ -157,8 +159,9 @@ class Run:
     def _start_and_watch(self, launcher: Launcher) -> Ending:
         plan = self.plan
         self._env = self._environment(launcher)
-        self._changed = environment.difference(os.environ, self._env)
-        self._secrets = _secrets.secret_values(os.environ, self._env, {"database": self._header.database})
+        self._changed = environment.difference(self._outer_env, self._env)
+        changed = {name: value for name, value in self._changed.items() if value}
+        self._secrets = sorted({*self._secrets, *_secrets.secret_values(changed)}, key=len, reverse=True)
         self.analysis.task_env = self._env
         for text in plan.warnings:
             warnings.warn(text, UserWarning, stacklevel=4)
@@ -313,7 +316,7 @@ class Run:
         proc = self._proc
         self.analysis.record |= {
             "command": _secrets.hide(self._command, self._secrets),
-            "parameters": _secrets.hide(plain_parameters(self.plan.params), self._secrets),
+            "parameters": _secrets.hide(self._parameters, self._secrets),
             "environment": changed,
             "pid": proc.pid if proc else None,
         }
@@ -431,7 +434,8 @@ class Run:
         if message.signal == "TASK_STARTED":
             self._set_running()
             self._announce_start()
-            self._go_ahead()
+            if self._supervision is not None:
+                self._supervision.tell("go")
             return
         if message.signal == "TASK_RESULT":
             self._take_result(message.contents)
@@ -460,14 +464,6 @@ class Run:
         self._extras.hook("TASK_STARTED", Message(self.plan.params, "TASK_STARTED"), self._proc)
         self._extras.tasklets("before", self.analysis.task_result)
 
-    def _go_ahead(self) -> None:
-        for communicator in self._communicators:
-            with contextlib.suppress(OSError):  # the Task is gone; its end is on its way
-                if isinstance(communicator, PipeCommunicator) and communicator.channel:
-                    communicator.channel.control("go")
-                elif isinstance(communicator, SocketCommunicator):
-                    communicator.reply("go")
-
     def _announce_program(self) -> None:
         """Raises the events of a program that is started directly, in the order that a Task would."""
         self._announce_start()
@@ -485,7 +481,7 @@ class Run:
     # ---------------------------------------------------------------------------------- environment
 
     def _environment(self, launcher: Launcher) -> dict[str, str]:
-        base = environment.without_ours(os.environ)
+        base = environment.without_ours(self._outer_env)
 
         def source(script: str, env: dict[str, str]) -> dict[str, str]:
             left = self.files.folder / "environment"

@@ -37,6 +37,7 @@ class Sqlite:
         self.aside = path.with_name(path.name + ".d")
         self.types = {"TEXT": "TEXT", "INTEGER": "INTEGER", "REAL": "REAL"}
         self._busy_timeout = busy_timeout
+        self._patience: float | None = None
         self._connection: sqlite3.Connection | None = None
 
     def exists(self) -> bool:
@@ -75,7 +76,7 @@ class Sqlite:
         """Closes the file; the next use opens it again."""
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._patience = None
 
     def read_only(self) -> bool:
         """Returns whether file or folder cannot be written by this user."""
@@ -112,7 +113,9 @@ class Sqlite:
     def transaction(self, wait: float | None = None) -> Iterator[None]:
         """All or nothing; waits at most `wait` s for other writers, or the file's own time."""
         patience = self._busy_timeout if wait is None else wait
-        self.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+        if patience != self._patience:
+            self.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+            self._patience = patience
         self.execute("BEGIN IMMEDIATE")
         try:
             yield

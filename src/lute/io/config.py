@@ -107,7 +107,9 @@ def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_W
     path = str(config_path)
     try:
         about = os.stat(path)
-        documents = [document.copy() for document in _read(path, about.st_size, about.st_mtime_ns)]
+        documents = _read(path, about.st_size, about.st_mtime_ns)
+        if overrides != AS_WRITTEN:
+            documents = [document.copy() for document in documents]
     except OSError as error:
         raise ConfigError([Problem(path, None, None, f"cannot be read: {error.strerror}.{_beside(path)}")]) from error
     except UnicodeDecodeError as error:

@@ -18,10 +18,11 @@ def shared_mode(folder: Path, mode: int) -> int:
 
 def make_folder(folder: Path) -> None:
     """Makes a folder and those above it, each with the group bits of the one it is made in."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
     setgid = folder.stat().st_mode & stat.S_ISGID
     folder.chmod(shared_mode(folder.parent, 0o700) | setgid)
 

@@ -26,7 +26,12 @@ def start_time(pid: int) -> str | None:
 
 def this_process() -> dict[str, Any]:
     """Returns what tells this process from every other."""
-    return {"pid": os.getpid(), "started": start_time(os.getpid()), "boot": boot_id()}
+    return _process(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _process(pid: int) -> dict[str, Any]:
+    return {"pid": pid, "started": start_time(pid), "boot": boot_id()}
 
 
 def is_gone(owner: dict[str, Any]) -> bool:

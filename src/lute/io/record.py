@@ -7,6 +7,7 @@ takes it in.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -100,13 +101,8 @@ class Record:
             return False
 
     def _upsert(self, row: Mapping[str, Any], only_newer: bool = False) -> None:
-        names = [name for name in _schema.COLUMNS if name in row]
-        newer = " WHERE lute_runs.ended IS NULL OR excluded.ended IS NOT NULL" if only_newer else ""
-        self._database.execute(
-            f"INSERT INTO lute_runs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) ON CONFLICT (id) DO"
-            f" UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names if name != 'id')}{newer}",
-            [_to_sql(name, row[name]) for name in names],
-        )
+        names = tuple(name for name in _schema.COLUMNS if name in row)
+        self._database.execute(_upsert_query(names, only_newer), [_to_sql(name, row[name]) for name in names])
 
     def _extend_view(self, task: str, parameters: dict[str, Any]) -> None:
         """A view that cannot be made (someone else's hangs on it, say) costs no row."""
@@ -429,6 +425,15 @@ def _database_at(place: str, busy_timeout: float, aside: Path) -> Database:
     from lute.io._postgres import Postgres  # costs 0.15 s, and needs an extra
 
     return Postgres(place, busy_timeout, aside)
+
+
+@functools.lru_cache(maxsize=16)
+def _upsert_query(names: tuple[str, ...], only_newer: bool) -> str:
+    newer = " WHERE lute_runs.ended IS NULL OR excluded.ended IS NOT NULL" if only_newer else ""
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
+    marks = ", ".join("?" * len(names))
+    insert = f"INSERT INTO lute_runs ({', '.join(names)}) VALUES ({marks})"
+    return f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}{newer}"
 
 
 class _Column(NamedTuple):

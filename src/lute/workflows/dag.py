@@ -95,10 +95,10 @@ class Joinable:
     """What can stand in `a >> [b, c] >> d`."""
 
     def __rshift__(self, other: Nodes) -> Chain:
-        return Chain.of(self) >> other
+        return Chain.of(self).then(other)
 
     def __rrshift__(self, other: Nodes) -> Chain:
-        return Chain.of(other) >> self
+        return Chain.of(other).then(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +177,8 @@ class Chain(Joinable):
             needs = self.needs.setdefault(name, [])
             needs += [need for need in other.needs[name] if need not in needs]
 
-    def __rshift__(self, other: Nodes) -> Chain:
+    def then(self, other: Nodes) -> Chain:
+        """Returns the chain with other steps after its last ones."""
         after = Chain.of(other)
         joined = Chain({}, {}, list(self.first), list(after.last))
         joined._take(self)

@@ -361,7 +361,7 @@ def result_field(model: type[TaskParameters]) -> str | None:
 
 def values_from_environment(model: type[TaskParameters], given: dict[str, Any]) -> dict[str, Any]:
     """Returns values for parameters that were not given and that `LUTE_<name>` gives, in any case."""
-    variables = {name: text for name, text in os.environ.items() if name[:5].upper() == "LUTE_"}
+    variables = {name: os.environ[name] for name in os.environ if name[:5].upper() == "LUTE_"}
     usable = {name: text for name, text in variables.items() if name not in CONTROL_VARIABLES}
     any_case = {name.upper(): text for name, text in usable.items()}
     found = {}
