@@ -133,6 +133,14 @@ class Channel:
             return True
         return False
 
+    def has_unread(self) -> bool:
+        """Returns whether something has come that was not read, or the other end is closed."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
     def receive(self) -> Frame | None:
         """Waits for one frame. Returns None when the other end is closed."""
         while not self._frames and not self.closed:

@@ -2,15 +2,20 @@
 
 `Supervision` is the one owner of a run's processes and clock. Its states, and what leads from one to the next:
 
-    STARTING   the launcher was asked                        -> RUNNING, or ENDED if it cannot be started
+    STARTING   the launcher was asked                        -> RUNNING, or ENDED if it cannot be started,
+                                                                STOPPING when time is over or on a cancel
     RUNNING    its first process lives                       -> ENDED when it and all it left are gone,
                                                                 PAUSED on a pause,
                                                                 CLEANING or STOPPING when time is over or on a cancel
     PAUSED     all its processes are suspended, and its      -> RUNNING on a resume, CLEANING or STOPPING on a cancel,
                clock with them                                  ENDED if it is killed
-    CLEANING   the Task does its own clean-up                -> STOPPING after `clean_up_grace`, or when it exits
+    CLEANING   the Task does its own clean-up                -> STOPPING when it exits, after `clean_up_grace`, or on
+                                                                a second cancel
     STOPPING   SIGTERM to all, SIGKILL after a grace         -> ENDED
     ENDED      nothing of the run lives
+
+If the launcher is killed, each of them goes to ENDED. The drawing in docs/explanation/how-a-run-lives.md has the
+same arrows, and tests/process/test_transitions.py a test for each.
 """
 
 from __future__ import annotations
@@ -48,7 +53,7 @@ class State(Enum):
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"
-    CLEANING = "cleaning up"
+    CLEANING = "cleaning"
     STOPPING = "stopping"
     ENDED = "ended"
 
@@ -181,6 +186,11 @@ class Supervision:
             LaunchError: The launcher is gone.
         """
         self._events = self.launcher.begin(self.run, {**request, "grace": self.limits.terminate_grace}, descriptors)
+        self._to(State.STARTING)
+
+    def _to(self, state: State) -> None:
+        self.state = state
+        logger.debug("run %s is %s", self.run, state.value)
 
     def cancel(self, by: str) -> None:
         """Stops the run; a second time, at once. May be called from a signal handler or another thread."""
@@ -190,11 +200,20 @@ class Supervision:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_write, b"c")
 
+    def tell(self, word: str) -> None:
+        """Sends the Task a word: `go`, or `stop`, by which it knows whose SIGALRM has come."""
+        for communicator in self._communicators:
+            with contextlib.suppress(OSError):  # the Task is gone; its end is on its way
+                if isinstance(communicator, PipeCommunicator) and communicator.channel:
+                    communicator.channel.control(word)
+                elif isinstance(communicator, SocketCommunicator):
+                    communicator.reply(word)
+
     def pause(self) -> bool:
         """Suspends all processes of the run, and its clock. Returns whether it was running."""
         if self.state is not State.RUNNING or self.proc.returncode is not None:
             return False
-        self.state = State.PAUSED
+        self._to(State.PAUSED)
         if self._deadline is not None:
             self._time_left = max(0.0, self._deadline - time.monotonic())
             self._deadline = None
@@ -205,7 +224,7 @@ class Supervision:
         """Lets a paused run go on. Returns whether it was paused."""
         if self.state is not State.PAUSED:
             return False
-        self.state = State.RUNNING
+        self._to(State.RUNNING)
         if self._time_left is not None and self.proc.returncode is None:
             self._deadline = time.monotonic() + self._time_left
         self._signal_all(signal.SIGCONT)
@@ -299,15 +318,16 @@ class Supervision:
             return
         if "started" in event:
             self.proc.pid = event["started"]
-            self.state = State.RUNNING
-            self._on_started()
+            if self.state is State.STARTING:  # and not already being stopped
+                self._to(State.RUNNING)
+                self._on_started()
         elif "failed" in event:
             self.ending.failed, self.ending.errno = event["why"], event["failed"]
-            self.state = State.ENDED
+            self._to(State.ENDED)
         elif "exited" in event:
             self._first_process_ended(event)
         elif "empty" in event:
-            self.state = State.ENDED
+            self._to(State.ENDED)
 
     def _first_process_ended(self, event: dict[str, Any]) -> None:
         status = event["status"]
@@ -339,7 +359,7 @@ class Supervision:
             with contextlib.suppress(ChildProcessError):  # those that are, are not left as zombies
                 os.waitpid(pid, os.WNOHANG)
         self.ending.lost = "the launcher process was killed, and the run with it"
-        self.state = State.ENDED
+        self._to(State.ENDED)
 
     # ---------------------------------------------------------------------------------- stopping
 
@@ -361,9 +381,10 @@ class Supervision:
         if self.proc.returncode is not None:  # it has ended by itself; only what it left is being ended
             return
         self.ending.stopped_by = by
-        self.resume()
+        if self.state is State.PAUSED:
+            self._signal_all(signal.SIGCONT)
         if self._can_clean_up and self.proc.pid is not None and self.limits.clean_up_grace > 0:
-            self.state = State.CLEANING
+            self._to(State.CLEANING)
             self._deadline = time.monotonic() + self.limits.clean_up_grace
             self._ask_to_clean_up()
         else:
@@ -371,6 +392,7 @@ class Supervision:
 
     def _ask_to_clean_up(self) -> None:
         """Sends SIGALRM, on which the Task's own handler calls `clean_up_timeout()`."""
+        self.tell("stop")
         if self._ranks is None:
             self.proc.send_signal(signal.SIGALRM)
         else:
@@ -378,7 +400,7 @@ class Supervision:
             _processes.send(_processes.with_command(processes, self._ranks), signal.SIGALRM)
 
     def _stop_processes(self, grace: float | None = None) -> None:
-        self.state = State.STOPPING
+        self._to(State.STOPPING)
         self._deadline = None
         with contextlib.suppress(LaunchError):  # that it is gone shows as the end of its socket
             self.launcher.end(self.run, self.limits.terminate_grace if grace is None else grace)

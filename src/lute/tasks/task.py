@@ -151,10 +151,11 @@ class Task(ABC):
         """What must be put in order before the process ends because its time is over or it was cancelled."""
 
     def _on_time_over(self, number: int, frame: Optional[FrameType]) -> None:
-        if self._backstop and not signal.getitimer(signal.ITIMER_REAL)[0] and os.getppid() == self._parent:
+        channel = task_channel() if self._under_executor else None
+        own = self._backstop and not signal.getitimer(signal.ITIMER_REAL)[0] and os.getppid() == self._parent
+        if own and not (channel is not None and channel.has_unread()):
             signal.setitimer(signal.ITIMER_REAL, self._backstop)  # it was paused; its parent still owns its time
             return
-        channel = task_channel() if self._under_executor else None
         if channel is not None and channel.postpone(signal.SIGALRM):
             return  # in the middle of a message: its end comes first
         self._timer.undo()
