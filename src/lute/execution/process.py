@@ -326,7 +326,7 @@ class Supervision:
             self._to(State.ENDED)
         elif "exited" in event:
             self._first_process_ended(event)
-        elif "empty" in event:
+        if "empty" in event:
             self._to(State.ENDED)
 
     def _first_process_ended(self, event: dict[str, Any]) -> None:

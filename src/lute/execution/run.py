@@ -101,7 +101,9 @@ class Run:
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._on_start = on_start
-        self._secrets = _secrets.secret_values(os.environ, {"database": self._header.database})
+        self._outer_env = dict(os.environ)
+        self._secrets = _secrets.secret_values(self._outer_env, {"database": self._header.database})
+        self._parameters = plain_parameters(plan.params)
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
         self._cancelled_by: str | None = None
@@ -157,8 +159,9 @@ class Run:
     def _start_and_watch(self, launcher: Launcher) -> Ending:
         plan = self.plan
         self._env = self._environment(launcher)
-        self._changed = environment.difference(os.environ, self._env)
-        self._secrets = _secrets.secret_values(os.environ, self._env, {"database": self._header.database})
+        self._changed = environment.difference(self._outer_env, self._env)
+        changed = {name: value for name, value in self._changed.items() if value}
+        self._secrets = sorted({*self._secrets, *_secrets.secret_values(changed)}, key=len, reverse=True)
         self.analysis.task_env = self._env
         for text in plan.warnings:
             warnings.warn(text, UserWarning, stacklevel=4)
@@ -313,7 +316,7 @@ class Run:
         proc = self._proc
         self.analysis.record |= {
             "command": _secrets.hide(self._command, self._secrets),
-            "parameters": _secrets.hide(plain_parameters(self.plan.params), self._secrets),
+            "parameters": _secrets.hide(self._parameters, self._secrets),
             "environment": changed,
             "pid": proc.pid if proc else None,
         }
@@ -478,7 +481,7 @@ class Run:
     # ---------------------------------------------------------------------------------- environment
 
     def _environment(self, launcher: Launcher) -> dict[str, str]:
-        base = environment.without_ours(os.environ)
+        base = environment.without_ours(self._outer_env)
 
         def source(script: str, env: dict[str, str]) -> dict[str, str]:
             left = self.files.folder / "environment"
