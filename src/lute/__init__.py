@@ -16,6 +16,7 @@ _HOMES = {
     "lute.execution.executor": ("BaseExecutor", "Executor", "MPIExecutor"),
     "lute.execution.ipc": ("Message",),
     "lute.facility": ("Facility",),
+    "lute.workflows.dag": ("Resources", "Retries", "Rule", "Step", "Workflow"),
     "lute.io.models.base": (
         "AnalysisHeader",
         "TaskParameters",
@@ -90,3 +91,8 @@ if TYPE_CHECKING:
     from lute.tasks.progress import report_progress as report_progress
     from lute.tasks.task import Task as Task
     from lute.tasks.task import ThirdPartyTask as ThirdPartyTask
+    from lute.workflows.dag import Resources as Resources
+    from lute.workflows.dag import Retries as Retries
+    from lute.workflows.dag import Rule as Rule
+    from lute.workflows.dag import Step as Step
+    from lute.workflows.dag import Workflow as Workflow

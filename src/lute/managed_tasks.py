@@ -36,6 +36,11 @@ def find(name: str) -> BaseExecutor | None:
     return found
 
 
+def name_of(executor: BaseExecutor) -> str:
+    """Returns the name of a managed Task; nothing for an Executor that has none."""
+    return next((name for name, one in known().items() if one is executor), "")
+
+
 def known() -> dict[str, BaseExecutor]:
     """Returns all managed Tasks by name."""
     return {**BUILT_IN, **registry.managed}

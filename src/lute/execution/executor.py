@@ -146,6 +146,20 @@ class BaseExecutor(ABC):
             raise ValueError(f"when is {when!r}: a tasklet runs 'before' or 'after' its Task")
         self.tasklets[when].append(Tasklet(tasklet, list(args), set_result, set_summary))
 
+    # --------------------------------------------------------------------------------- workflows
+
+    def __rshift__(self, other: Any) -> Any:
+        """Returns the chain of this managed Task and what comes after it: `Indexer >> [Merger, Plotter]`."""
+        from lute.workflows.dag import Chain
+
+        return Chain.of(self).then(other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        """Returns the chain of what comes before and this managed Task."""
+        from lute.workflows.dag import Chain
+
+        return Chain.of(other).then(self)
+
     # ----------------------------------------------------------------------------------- running
 
     def plan(

@@ -118,6 +118,7 @@ class Step(Joinable):
         retries: What is done when it fails.
         resources: What it takes of the machine.
         reuse: Whether an unchanged earlier run is taken; None: if the Task declares outputs.
+        executor: The Executor, where it is given itself instead of by a name.
     """
 
     task: str
@@ -132,6 +133,7 @@ class Step(Joinable):
     retries: Retries = Retries()
     resources: Resources = Resources()
     reuse: bool | None = None
+    executor: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.task)
@@ -160,7 +162,7 @@ class Chain(Joinable):
             for node in nodes:
                 whole._add(cls.of(node))
             return whole
-        step = nodes if isinstance(nodes, Step) else Step(_name_of(nodes))
+        step = nodes if isinstance(nodes, Step) else _step_of(nodes)
         return cls({step.name: step}, {step.name: list(step.needs)}, [step.name], [step.name])
 
     def _add(self, other: Chain) -> None:
@@ -188,18 +190,12 @@ class Chain(Joinable):
         return joined
 
 
-def _name_of(node: Any) -> str:
+def _step_of(node: Any) -> Step:
     if isinstance(node, str):
-        return node
-    from lute import registry
-
-    named = [name for name, executor in registry.managed.items() if executor is node]
-    if named:
-        return named[0]
-    task = getattr(node, "task_name", None)
-    if task is None:
+        return Step(node)
+    if not getattr(node, "_is_lute_executor", False) or isinstance(node, type):
         raise WorkflowError(f"{node!r} is no step: use Step(...), a managed Task or its name")
-    return str(task)
+    return Step(node.task_name, executor=node)
 
 
 @dataclass(frozen=True)

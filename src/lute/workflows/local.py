@@ -433,8 +433,9 @@ class Local:
         if earlier is not None:
             told = "nothing that it depends on has changed"
             return Outcome(State.COMPLETED, told, earlier["id"], earlier["exit_code"], mark=mark, reused=True)
-        managed = step.task if managed_tasks.find(step.task) else ""
-        place = Place(managed, self.identity, instance.name, instance.attempt, mark, self._record)
+        place = Place(
+            managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, mark, self._record
+        )
         run = executor.prepare(plan, place)
         self._live[instance.name] = run
         try:
@@ -453,7 +454,7 @@ class Local:
         Raises:
             LuteError: It cannot be planned: a parameter or an earlier result is wrong or missing.
         """
-        executor = managed_tasks.find(step.task) or Executor(step.task)
+        executor = step.executor or managed_tasks.find(step.task) or Executor(step.task)
         overrides = self._overrides_for(step, executor.task_name, item)
         plan = executor.plan(self._config.path, overrides, self._reader(step))
         marks = [mark for name in step.needs for mark in self.nodes[name].marks]
@@ -488,7 +489,7 @@ class Local:
         def read(header: Any, task: str, param: str) -> Any:
             for name in reversed(list(self.workflow.before([step.name]))):
                 node = self.nodes[name]
-                own = managed_tasks.find(node.step.task)
+                own = node.step.executor or managed_tasks.find(node.step.task)
                 if task in (node.step.task, own.task_name if own else "") and node.instances:
                     run = next((one.outcome.run for one in reversed(node.instances) if one.outcome), None)
                     return self._record.value_in(run, param) if run else None
