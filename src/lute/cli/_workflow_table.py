@@ -49,7 +49,7 @@ class Table:
             self._live.stop()
 
     def _table(self) -> RichTable:
-        entries: list[Any] = [entry for node in self._nodes.values() for entry in (node.instances or [node])]
+        entries = [entry for node in self._nodes.values() for entry in _entries(node)]
         if len(entries) > MOST_LINES:
             shown = [one for one in entries if one.state.value in ("RUNNING", "FAILED", "TIMEDOUT")][:MOST_LINES]
         else:
@@ -61,6 +61,10 @@ class Table:
         for entry in shown:
             table.add_row(*_cells(entry))
         return table
+
+
+def _entries(node: Node) -> list[Any]:
+    return list(node.instances) if node.instances else [node]
 
 
 def _cells(entry: Any) -> tuple[Any, ...]:

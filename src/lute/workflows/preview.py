@@ -8,6 +8,7 @@ from lute.errors import LuteError, WorkflowError
 from lute.workflows import reuse
 from lute.workflows.dag import Rule, Step
 from lute.workflows.local import Local, Node
+from lute.workflows.results import items_of, steps_used
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,10 @@ def _not_chosen(local: Local, node: Node, chosen: set[str]) -> Forecast:
 def _of(local: Local, node: Node, anew: set[str]) -> Forecast:
     step = node.step
     used = {name for name in step.needs if name in anew}
-    if used and (step.when or step.foreach is not None):
-        return Forecast(step.name, None, f"it depends on what {', '.join(sorted(used))} will give", None)
+    named = steps_used(step)
+    unknown = sorted(anew & (named["when"] | named["foreach"]))
+    if unknown:
+        return Forecast(step.name, None, f"it depends on what {', '.join(unknown)} will give", None)
     if step.rule not in (Rule.ALL_SUCCEEDED, Rule.ALL_DONE, Rule.ALWAYS):
         return Forecast(step.name, None, f"it depends on how its needs end ({step.rule.value})")
     try:
@@ -67,8 +70,6 @@ def _of(local: Local, node: Node, anew: set[str]) -> Forecast:
 
 
 def _judged(local: Local, node: Node, anew: set[str]) -> Forecast:
-    from lute.workflows.results import items_of
-
     step = node.step
     if step.when and not local.scope().holds(step.when):
         return Forecast(step.name, False, f"its condition is false: {step.when}")
