@@ -1,9 +1,14 @@
-"""A Task that sends many messages, and an Executor that says when it had them all."""
+"""A Task that sends many messages, and an Executor that says when it had them all.
+
+numpy is imported here, on top, as people do: both sides have it before the first array is sent.
+"""
 
 import json
 import time
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy
 
 from lute import Executor, Message, Task, TaskParameters
 
@@ -31,8 +36,6 @@ class Sender(Task):
 def contents_of(kind: str, size: int) -> Any:
     """Returns what is sent; an array has `size` bytes."""
     if kind == "array":
-        import numpy
-
         return numpy.ones(size, numpy.uint8)
     return "frame 1234: 17 peaks" if kind == "text" else {"frame": 1234, "peaks": 17, "intensity": 0.25}
 
