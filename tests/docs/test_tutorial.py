@@ -10,13 +10,14 @@ next is not compared: ids, times, sizes, process numbers, versions, the home fol
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,15 +61,32 @@ def commands_of(text: str) -> list[tuple[str, str]]:
     return list(zip(parts[1::2], parts[2::2], strict=True))
 
 
+@contextlib.contextmanager
+def database_for(page: str) -> Iterator[dict[str, str]]:
+    """Starts a PostgreSQL server for the page that needs one. Gives the variables that say where it is."""
+    if not page.endswith("how-to/postgresql.md"):
+        yield {}
+        return
+    from postgres import PASSWORD, Server
+
+    server = Server()
+    try:
+        server.start()
+        server.execute("CREATE DATABASE analysis")
+        yield {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": "lute", "PGPASSWORD": PASSWORD}
+    finally:
+        server.close()
+
+
 class Shell:
     """A shell session in a folder of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, more: Mapping[str, str]) -> None:
         self.home = self.folder = home.resolve()
         self.status = 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
         fixed = {"HOME": str(home), "COLUMNS": "80", "TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-        self.env = {**kept, **fixed, "PATH": f"{BIN}{os.pathsep}{kept['PATH']}"}
+        self.env = {**kept, **fixed, **more, "PATH": f"{BIN}{os.pathsep}{kept['PATH']}"}
 
     def write(self, name: str, text: str) -> None:
         """Writes a file."""
@@ -158,9 +176,10 @@ def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
     if lacking := missing(page):
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up(f"needs {lacking}")
-    for _, outcomes in runs_of(ROOT / page, Shell(tmp_path)):
-        for command, shown, real in outcomes:
-            assert agrees(shown, real), f"$ {command}\n--- the page shows\n{shown}\n--- it printed\n{real}"
+    with database_for(page) as more:
+        for _, outcomes in runs_of(ROOT / page, Shell(tmp_path, more)):
+            for command, shown, real in outcomes:
+                assert agrees(shown, real), f"$ {command}\n--- the page shows\n{shown}\n--- it printed\n{real}"
 
 
 @pytest.mark.parametrize(
@@ -181,8 +200,8 @@ def test_comparison_ignores_only_what_must_differ(shown: str, real: str, expecte
 def write_output(page: Path) -> None:
     """Puts real output into a page; a shown text that agrees with it stays."""
     text = page.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as home:
-        found = list(runs_of(page, Shell(Path(home))))
+    with tempfile.TemporaryDirectory() as home, database_for(str(page)) as more:
+        found = list(runs_of(page, Shell(Path(home), more)))
     for block, outcomes in reversed(found):
         new = "".join(f"$ {command}\n{shown if agrees(shown, real) else real}" for command, shown, real in outcomes)
         text = text[: block.span[0]] + new + text[block.span[1] :]
@@ -191,5 +210,6 @@ def write_output(page: Path) -> None:
 
 if __name__ == "__main__":
     assert sys.argv[1:2] == ["--write"], __doc__
+    sys.path.append(str(ROOT / "tests"))  # as pytest does
     for name in sys.argv[2:] or pages():
         write_output(ROOT / name)

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser, *, config_required: bool = Fals
         default=[],
         help="load Tasks from a Python file or module; may be repeated; also $LUTE_PLUGINS",
     )
-    group.add_argument("--db", metavar="PATH", help="the record, instead of <work_dir>/lute.db")
+    group.add_argument("--db", metavar="PATH_OR_URL", help="path or URL of the record, instead of <work_dir>/lute.db")
     group.add_argument("--json", action="store_true", help="print JSON on standard output")
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice for everything")
     group.add_argument("-q", "--quiet", action="store_true", help="say less; do not copy the log")

@@ -50,9 +50,21 @@ def _print_entry(name: str, value: Any) -> None:
     elif isinstance(value, dict):
         _print_values(name, value)
     elif isinstance(value, list):
-        print("\n".join(f"{name if number == 0 else '':<14}{item}" for number, item in enumerate(value)))
+        items = [_file_as_text(item) if isinstance(item, dict) and "digest" in item else item for item in value]
+        print("\n".join(f"{name if number == 0 else '':<14}{item}" for number, item in enumerate(items)))
     else:
         print(f"{name:<14}{value}")
+
+
+def _file_as_text(file: dict[str, Any]) -> str:
+    notes = [f"{file['size']} bytes"] if file.get("size") is not None else []
+    if file.get("commit"):
+        notes.append(f"commit {file['commit'][:12]}")
+    if file.get("dirty"):
+        notes.append("not as committed")
+    parameter = f"{file['parameter']}: " if "parameter" in file else ""
+    about = f" ({', '.join(notes)})" if notes else ""
+    return f"{parameter}{file['path']}{about}"
 
 
 def _print_values(name: str, values: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator
 from lute.execution.launcher import Launcher
+from lute.execution.lineage import Lineage
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory, with_mpi
 from lute.execution.process import Ending, Limits, Supervision, TaskProcess
@@ -117,6 +118,7 @@ class Run:
         self._so_far = Told(patterns_of(plan.task, plan.params.Config))
         self._next_progress = time.monotonic() + BETWEEN_PROGRESS
         self._extras = Extras(executor, plan.settings.tasklets, self._header, self)
+        self._lineage = Lineage(plan.params, plan.cwd)
         self._first_row(place)
 
     # ------------------------------------------------------------------------------------ the life
@@ -203,6 +205,7 @@ class Run:
             supervision.begin(self._request(launcher, child_end is not None), descriptors)
             if child_end:
                 child_end.close()
+        self._lineage.look(self._env)
         killed_before = outcome.memory_kills()
         ending = supervision.watch()
         self._look_at_log(ended=True)
@@ -274,6 +277,7 @@ class Run:
             "user_s": round(ending.user_s, 6),
             "system_s": round(ending.system_s, 6),
             "max_rss_kib": ending.max_rss_kib,
+            **_secrets.hide(self._lineage.at_end(self.analysis.record["versions"]), self._secrets),
         }
         self.process_results()
 
@@ -308,6 +312,7 @@ class Run:
             "attempt": place.attempt,
             "fingerprint": place.fingerprint,
             "owner": owner.this_process(),
+            **_secrets.hide(self._lineage.at_start(), self._secrets),
         }
 
     def _save(self) -> None:

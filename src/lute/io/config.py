@@ -40,7 +40,9 @@ from lute.tasks import templates
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config"]
 
 Reader = Callable[[AnalysisHeader, str, str], Any]
-"""Gives the latest valid value of a parameter or result: `reader(header, task, param)`, or None."""
+"""Gives the latest valid value of a parameter or result: `reader(header, task, param)`, or None.
+
+It may be an `Earlier`, which also tells the run that it is from."""
 
 _NOTHING: Any = object()
 
@@ -255,9 +257,12 @@ class ConfigFile:
         problems += found
         if os.environ.get("LUTE_DEBUG_EXIT_AT_YAML"):
             LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
-        problems += self._fill_from_results(model, task_name, values, header, reader)
+        found, sources = self._fill_from_results(model, task_name, values, header, reader)
+        problems += found
         unknown = self._unknown(model, values)
         parameters, found = self._validated(model, task_name, values, header, unknown)
+        if parameters is not None:
+            parameters._lute_sources = sources
         misspelt = {nearest(str(name), model.model_fields) for name in unknown}
         problems += [
             item for item in found if not any(f"{task_name}.{name} must be given" in item.message for name in misspelt)
@@ -285,13 +290,16 @@ class ConfigFile:
 
     def _fill_from_results(
         self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, reader: Reader
-    ) -> list[Problem]:
-        problems = []
+    ) -> tuple[list[Problem], dict[str, str]]:
+        problems, sources = [], {}
         from_environment = values_from_environment(model, values)
         for name, source in fields_marked(model, FromResult).items():
             if name in values or name in from_environment:
                 continue
-            value = reader(header, source.task, source.param)
+            earlier = reader(header, source.task, source.param)
+            value, run = earlier if isinstance(earlier, db.Earlier) else (earlier, None)
+            if run is not None:
+                sources[name] = run
             if value is not None:
                 values[name] = value
             elif model.model_fields[name].is_required():
@@ -305,7 +313,7 @@ class ConfigFile:
                         f" {name}",
                     )
                 )
-        return problems
+        return problems, sources
 
     def _unknown(self, model: type[TaskParameters], values: dict[str, Any]) -> list[str]:
         by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lute.errors import RecordError
 from lute.io.record import Record
@@ -14,7 +14,16 @@ from lute.tasks.dataclasses import DescribedAnalysis
 if TYPE_CHECKING:
     from lute.io.models.base import AnalysisHeader
 
-__all__ = ["FILE_NAME", "Record", "read_for", "read_latest_db_entry", "record_analysis_db", "record_at", "record_of"]
+__all__ = [
+    "FILE_NAME",
+    "Earlier",
+    "Record",
+    "read_for",
+    "read_latest_db_entry",
+    "record_analysis_db",
+    "record_at",
+    "record_of",
+]
 
 FILE_NAME = "lute.db"
 
@@ -43,13 +52,21 @@ def record_at(place: str | os.PathLike[str], work_dir: str | os.PathLike[str] = 
     return Record(Path(text) / FILE_NAME if os.path.isdir(text) else text)
 
 
-def read_for(header: AnalysisHeader, task: str, param: str) -> Any:
+class Earlier(NamedTuple):
+    """A value of an earlier run, and that run's id."""
+
+    value: Any
+    run: str | None
+
+
+def read_for(header: AnalysisHeader, task: str, param: str) -> Earlier | None:
     """Returns the latest valid value of a Task's parameter or result in the header's experiment and run."""
     with record_of(header) as record:
         if not record.exists():
             return None
         record.refresh()
-        return record.latest_value(task, param, run=str(header.run), experiment=header.experiment)
+        run, value = record.latest(task, param, run=str(header.run), experiment=header.experiment)
+        return None if value is None else Earlier(value, run)
 
 
 def record_analysis_db(cfg: DescribedAnalysis) -> bool:

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,7 +231,11 @@ class Record:
         for identity, host, owner in self.read(f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE})"):
             if host == socket.gethostname() and is_gone(json.loads(owner or "{}")):
                 lost.append(identity)
-        reason = "the lute process that owned this run is gone (killed, or its machine was restarted)"
+        noticed = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        reason = (
+            "the lute process that owned this run is gone (killed, or its machine was restarted);"
+            f" that was noticed at {noticed}"
+        )
         for identity in lost:
             with self.transaction():
                 self._database.execute(

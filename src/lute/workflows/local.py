@@ -27,7 +27,7 @@ from lute.execution.plan import Plan
 from lute.execution.run import STOP_SIGNALS, Place, Run
 from lute.io import workflow_record
 from lute.io.config import ConfigFile, Overrides, Reader
-from lute.io.db import read_for
+from lute.io.db import Earlier, read_for
 from lute.io.record import Record, path_of_kept
 from lute.workflows import reuse
 from lute.workflows.dag import Rule, State, Step, Workflow, decide
@@ -492,7 +492,7 @@ class Local:
                 own = node.step.executor or managed_tasks.find(node.step.task)
                 if task in (node.step.task, own.task_name if own else "") and node.instances:
                     run = next((one.outcome.run for one in reversed(node.instances) if one.outcome), None)
-                    return self._record.value_in(run, param) if run else None
+                    return Earlier(self._record.value_in(run, param), run) if run else None
             return read_for(header, task, param)
 
         return read

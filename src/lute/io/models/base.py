@@ -12,6 +12,7 @@ A model of the Task `X` is named `XParameters`. Its nested `class Config` may ho
     task_module          module of a Task that runs under another Python
     success_codes        exit codes that mean success besides 0, `{code: meaning}`
     exit_codes           what other exit codes mean, `{code: meaning}`
+    version_command      what tells the program's version, `["prog", "--version"]`
     progress_pattern     how a line of output tells of progress (`lute.io.models.patterns`)
     metric_patterns      how lines of output tell of metrics, `{name: pattern}` or `{name: (pattern, unit)}`
 
@@ -215,6 +216,7 @@ class AnalysisHeader(BaseModel, extra="allow"):
     hook_timeout: float = Field(30, description="Longest time for a hook, in s.", gt=0, le=LONGEST)
     elog_timeout: float = Field(5.0, description="Longest time that a run waits for the eLog, in s.", ge=0, le=LONGEST)
     clean_up_grace: float = Field(5.0, description="Time for a Task's own clean-up when it is stopped, in s.", ge=0)
+    digests: bool = Field(False, description="Record the SHA-256 of the files that a run read and made.")
     terminate_grace: float = Field(3.0, description="Time between SIGTERM and SIGKILL, in s.", ge=0)
 
     @model_validator(mode="before")
@@ -271,11 +273,13 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
         task_module: str | None = None
         success_codes: ClassVar[dict[int, str]] = {}
         exit_codes: ClassVar[dict[int, str]] = {}
+        version_command: ClassVar[list[str]] = []
         progress_pattern: str | None = None
         metric_patterns: ClassVar[dict[str, str | tuple[str, str]]] = {}
 
     lute_config: AnalysisHeader
     _lute_config_copy: Any = PrivateAttr(None)
+    _lute_sources: dict[str, str] = PrivateAttr(default_factory=dict)  # parameter -> id of the run it came from
 
     @classmethod
     def __pydantic_init_subclass__(cls, **keywords: Any) -> None:
