@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from lutebench.bench import Bench
+from lutebench.bench import Bench, Project
 from lutebench.lines import SECONDS, Goal, Line, Stats
 from lutebench.rows import TOO_LONG, Missing, row
 
 TWICE = Goal("at most", 2)
+ROUNDS = {100: 7, 1_000: 5, 10_000: 2}
+"""How often workflows of so many steps are measured."""
 PEERS = ("doit", "parsl", "luigi", "snakemake")
 _Time = Callable[[int], float]
 """Runs a workflow of so many steps, and returns the time of the whole, in s."""
@@ -36,27 +39,38 @@ def _by_lute(bench: Bench, plugin: str, task: str, managed_task: str) -> _Time:
         project = bench.project(plugin, {task: {"number": 2}})
         steps = {f"step{number}": {"task": managed_task} for number in range(count)}
         (project.folder / "workflow.yaml").write_text(json.dumps({"steps": steps}))
-        cost = project.cost("workflow", "run", "workflow.yaml", "-c", project.config.name, "-j", "1", "-q")
+        options = ["-c", project.config.name, "-j", "1", "--fresh", "-q"]
+        cost = project.cost("workflow", "run", "workflow.yaml", *options)
+        _check(project, count)
         shutil.rmtree(project.folder)
         return cost.wall_s
 
     return seconds
 
 
+def _check(project: Project, count: int) -> None:
+    """Raises an error if not every step has run and is in the record."""
+    database = sqlite3.connect(project.folder / "lute.db")
+    (done,) = database.execute("SELECT count(*) FROM lute_runs WHERE status = 'COMPLETED'").fetchone()
+    database.close()
+    if done < count:
+        raise RuntimeError(f"{done} of {count} steps are in the record as COMPLETED")
+
+
 def _measured(bench: Bench, line: Line, rounds: int, floor: _Measure, ours: _Measure) -> Line:
     """Measures the floor, and ours as soon as there are workflows. Returns the line."""
     line.reason = bench.lacks("workflow", "run")
     measures = [floor] if line.reason else [floor, ours]
-    numbers = [Stats.of(times) for times in bench.interleaved(rounds, *measures, warm=False)]
+    numbers = [Stats.of(times) for times in bench.interleaved(rounds, *measures, short=1, warm=False)]
     line.floor, line.ours = numbers[0], numbers[1] if len(numbers) > 1 else None
     return line
 
 
 def _local(bench: Bench, how: str, floor_name: str, what: str, seconds: _Time) -> Iterator[Line]:
-    for count in bench.pick((100, 1_000, 10_000), (100,)):
+    for count in bench.pick(tuple(ROUNDS), (100,)):
         line = Line(f"each_{count}", f"{what}, {count:,} steps", floor_name, SECONDS, goal=TWICE)
         floor, ours = partial(_floor, bench, how, count), partial(_each, seconds, count)
-        yield _measured(bench, line, 7 if count < 10_000 else 3, floor, ours)
+        yield _measured(bench, line, ROUNDS[count], floor, ours)
 
 
 @row("workflow.program")
