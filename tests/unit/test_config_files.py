@@ -947,7 +947,9 @@ def test_set_for_an_unknown_task_is_an_error(tmp_path: Path) -> None:
         read(tmp_path, "Reading: {}", **{"Raeding.count": "5"})
 
 
-@pytest.mark.parametrize("name", ["nothing", "Reading.count.deep", "Reading.third.5", ""])
+@pytest.mark.parametrize(
+    "name", ["nothing", "Reading.count.deep", "Reading.third.5", "Reading.third.²", "Reading.third.²[0]", ""]
+)
 def test_set_of_nothing_is_an_error(name: str, tmp_path: Path) -> None:
     """B: a setting that leads nowhere is an error that shows it."""
     with pytest.raises(UsageError) as caught:

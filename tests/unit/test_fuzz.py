@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import string
 import warnings
 from contextlib import suppress
@@ -18,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 from pydantic.fields import FieldInfo
 
-from lute import ConfigError, Flag, KeyValue, Positional
-from lute.errors import ProtocolError
+from lute import ConfigError, Flag, KeyValue, Positional, TaskParameters
+from lute.errors import Problem, ProtocolError
 from lute.execution._framing import (
     CONTROL,
     HEAD,
@@ -36,13 +37,30 @@ from lute.execution._framing import (
 )
 from lute.execution._values import Unloadable
 from lute.io._substitution import Substituter, SubstitutionError
+from lute.io._written import as_written, with_texts
 from lute.io._yaml import read_documents, read_scalar
+from lute.io.config import parse_config
 from lute.io.models.fields import spelling_of
 from lute.tasks.command_line import arguments
 
-quick = settings(
-    max_examples=120, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+FUZZ = int(os.environ.get("LUTE_FUZZ", "0"))
+"""With `LUTE_FUZZ=N` each target gets N random examples instead of the same few each time."""
+pytestmark = pytest.mark.timeout(0 if FUZZ else 120)
+
+
+def tries(examples: int) -> settings:
+    """How many examples a target gets."""
+    return settings(
+        max_examples=FUZZ or examples,
+        derandomize=not FUZZ,
+        print_blob=bool(FUZZ),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+quick = tries(120)
 
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=3)
 TEXTS = st.text(max_size=12)
@@ -117,8 +135,11 @@ TREES = st.recursive(
 )
 
 
-@settings(quick, max_examples=200)
+@tries(200)
 @given(st.dictionaries(NAMES, TREES, max_size=4), TREES, st.dictionaries(NAMES, TEXTS, max_size=2))
+@example({}, "{{²}}", {})
+@example({"a": [1]}, "{{ a[²] }}", {})
+@example({"a": [1]}, "{{ a." + "9" * 5000 + " }}", {})
 def test_substitution_gives_a_value_or_its_own_error(
     document: dict[str, Any], raw: Any, environ: dict[str, str]
 ) -> None:
@@ -136,6 +157,49 @@ def test_every_cycle_is_shown(names: list[str]) -> None:
     with pytest.raises(SubstitutionError) as caught:
         Substituter([document, {}], {}).value(f"{{{{ {names[0]} }}}}")
     assert all(name in str(caught.value) for name in names)
+
+
+@quick
+@given(st.text("{} a", max_size=16).filter(lambda text: "{{" in text), TEXTS)
+@example("a {{ b", "x")
+@example("{{ a }} {{", "x")
+@example("{{{ a }}", "x")
+def test_braces_are_never_kept_in_silence(text: str, value: str) -> None:
+    """A5: `{{` is a substitution or an error; it does not come through as text unless a value holds it."""
+    with suppress(SubstitutionError):
+        assert "{{" not in Substituter([{"a": value.replace("{", "")}, {}], {}).value(text)
+
+
+NUMBERS = st.one_of(
+    st.from_regex(r"[-+]?(0|[1-9][0-9]{0,5})(\.[0-9]{0,4})?([eE][-+]?[0-9]{1,2})?", fullmatch=True),
+    st.from_regex(r"0x[0-9a-fA-F]{1,6}|0o[0-7]{1,6}|[-+]?\.[0-9]{1,4}|[-+]?\.(inf|Inf|INF)", fullmatch=True),
+)
+WAYS = ["{{ own }}", "{{ chain }}", "{{ list[1] }}", "{{ merged.a }}", "{{ alias.a }}", "{{ over.a }}"]
+
+
+@quick
+@given(NUMBERS, NUMBERS)
+@example("1.10", "1e1")
+@example("-0", "0")
+def test_a_number_is_written_as_the_file_does(text: str, other: str) -> None:
+    """A5: within text a number is what was written, by whatever way it comes; alone it keeps its type."""
+    yaml = f"""
+own: {text}
+chain: '{{{{ next }}}}'
+next: '{{{{ own }}}}'
+list: [{other}, {text}]
+base: &base {{a: {text}, b: {other}}}
+merged: {{<<: *base, b: 1}}
+alias: '{{{{ merged }}}}'
+over: {{<<: [*base, {{a: {other}}}]}}
+"""
+    (document,) = read_documents(yaml, "f.yaml")
+    substituter = Substituter([with_texts(document.value, document.texts)], {})
+    for way in WAYS:
+        assert substituter.value(f"v{way}/") == f"v{text}/"
+        found = substituter.value(way)
+        assert same(as_written(found), read_scalar(text))
+        assert as_written([found], list[str]) == [text]
 
 
 # ------------------------------------------------------------------------------------- YAML
@@ -184,7 +248,7 @@ YAML_LIKE = st.lists(
 ).map("".join)
 
 
-@settings(quick, max_examples=250)
+@tries(250)
 @given(st.one_of(st.text(max_size=40), YAML_LIKE))
 @example("\x00")
 @example("a: " + "[" * 3000)
@@ -206,6 +270,36 @@ def test_any_text_is_documents_or_a_config_error(text: str) -> None:
     except ConfigError as error:
         problems = error.problems or ["an error without a problem"]
     assert [problem for problem in problems if problem.file != "f.yaml" or not problem.message] == []
+
+
+class FuzzedParameters(TaskParameters):
+    """Takes anything, and texts and numbers."""
+
+    a: Any = None
+    b: str | list[str] | None = None
+    x: dict[str, str] | float = 0.0
+
+
+PARTS = st.sampled_from(["a: ", "b: ", "x: ", "'{{ a }}'", "v{{ b }}", "{{", "\n  ", "{", "}", "1.10"]) | YAML_LIKE
+
+
+@tries(200)
+@given(header=YAML_LIKE, task=st.lists(PARTS, max_size=6).map("".join))
+@example(header="", task="<<: *x")
+@example(header="", task="{<<: {b: 1.10}}")
+@example(header="", task="{a: {'{{ b }}': 1}, b: [1]}")
+@example(header="", task="{b: 1, 1: 2, '': 3, true: 4}")
+def test_any_file_is_parameters_or_problems(header: str, task: str, tmp_path: Path) -> None:
+    """A5: whatever a file holds, what is told are parameters, or problems with their file."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"work_dir: {tmp_path}\n{header}\n---\nFuzzed: {task}\n", encoding="utf-8", errors="replace")
+    problems = [Problem(str(path), None, None, "none")]
+    try:
+        assert parse_config("Fuzzed", path)
+    except ConfigError as error:
+        problems = error.problems
+    assert problems
+    assert [problem for problem in problems if problem.file != str(path) or not problem.message] == []
 
 
 KEYS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=8)
@@ -248,6 +342,7 @@ GIVEN = st.one_of(
     st.floats(),
     st.binary(max_size=4),
     st.builds(Path, st.text(string.ascii_letters + " ", max_size=5)),
+    st.frozensets(st.integers() | TEXTS | st.none() | st.tuples(st.integers()), max_size=3),
     PLAIN,
 )
 OLDER = st.fixed_dictionaries(
@@ -279,7 +374,7 @@ def built(fields: list[tuple[str, Any, dict[str, Any]]], short_eq: bool = False,
         return arguments(fields, short_eq=short_eq, long_eq=long_eq)
 
 
-@settings(quick, max_examples=200)
+@tries(200)
 @given(st.lists(st.tuples(NAMES, GIVEN, OLDER | TYPED), max_size=4), st.booleans(), st.booleans())
 def test_arguments_are_always_texts(
     fields: list[tuple[str, Any, dict[str, Any]]], short_eq: bool, long_eq: bool
@@ -374,7 +469,7 @@ def sent(*frames: list[Any], cuts: list[int] = []) -> list[Any]:  # noqa: B006
 CUTS = st.lists(st.integers(0, 10_000), max_size=6)
 
 
-@settings(quick, max_examples=200)
+@tries(200)
 @given(WIRE, CUTS, st.sampled_from([None, *SIGNALS]))
 def test_values_arrive_as_they_were(value: Any, cuts: list[int], signal: str | None) -> None:
     """A2: a value of plain types and arrays arrives whole, of the same types, however it was cut."""
@@ -505,7 +600,7 @@ SMALL_HEADS = st.builds(
 )
 
 
-@settings(quick, max_examples=250)
+@tries(250)
 @given(st.one_of(st.binary(max_size=60), SMALL_HEADS, st.lists(SMALL_HEADS, max_size=3).map(b"".join)), CUTS)
 @example(HEAD.pack(MAGIC, 0, VALUE, 0, 0, 50_000) + b"[" * 50_000, [])
 @example(HEAD.pack(MAGIC, 0, TEXT, 0, 0, 2) + b"\xff\xfe", [1])
@@ -530,7 +625,7 @@ REPLACED = st.one_of(
 )
 
 
-@settings(quick, max_examples=200)
+@tries(200)
 @given(WIRE, REPLACED)
 def test_damaged_values_are_frames_or_a_protocol_error(value: Any, replaced: Any) -> None:
     """A4: a frame whose description was changed on the way is a ProtocolError, or some value; never anything else."""

@@ -31,6 +31,7 @@ _EXPRESSION = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _TWO_BRACES = ('"{{"', "'{{'")
+_LONGEST_ITEM = 19
 
 
 class SubstitutionError(UsageError, ValueError):
@@ -99,6 +100,15 @@ def steps(name: str) -> list[str]:
     ['Task', 'cells', '0', 'a']
     """
     return [part for part in re.split(r"[.\[\]]", name) if part]
+
+
+def item_number(part: str) -> int:
+    """Returns the number of an item that a part of a path names; -1 if it names none.
+
+    >>> [item_number(part) for part in ("2", "a", "²", "9" * 5000)]
+    [2, -1, -1, -1]
+    """
+    return int(part) if part.isdecimal() and len(part) < _LONGEST_ITEM else -1
 
 
 class Substituter:
@@ -226,12 +236,13 @@ class Substituter:
         for part in parts:
             if isinstance(value, str) and has_substitution(value):
                 value = self._text(value)
+            number = item_number(part)
             if isinstance(value, Mapping) and part in value:
                 value = value[part]
-            elif (isinstance(value, Mapping) and part.isdigit() and int(part) in value) or (
-                isinstance(value, list) and part.isdigit() and int(part) < len(value)
+            elif number >= 0 and (
+                (isinstance(value, Mapping) and number in value) or (isinstance(value, list) and number < len(value))
             ):
-                value = value[int(part)]
+                value = value[number]
             else:
                 return False, None
         return True, value

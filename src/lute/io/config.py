@@ -24,7 +24,7 @@ from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
 from lute.io._in_words import in_words, real_location, short
-from lute.io._substitution import Substituter, SubstitutionError, steps
+from lute.io._substitution import Substituter, SubstitutionError, item_number, steps
 from lute.io._written import as_written, with_texts
 from lute.io.models.base import (
     AnalysisHeader,
@@ -186,12 +186,12 @@ class ConfigFile:
         target: Any = self.tasks.value
         at: _yaml.Path = ()
         for part in parts[:-1]:
-            step = int(part) if isinstance(target, list) and part.isdigit() else part
+            step = item_number(part) if isinstance(target, list) else part
             target = _step_into(target, part, name)
             at = (*at, step)
         last: str | int = parts[-1]
-        if isinstance(target, list) and parts[-1].isdigit() and int(last) < len(target):
-            last = int(last)
+        if isinstance(target, list) and 0 <= item_number(parts[-1]) < len(target):
+            last = item_number(parts[-1])
         elif not isinstance(target, dict):
             raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} is {target!r}, which has no {last!r}")
         self._set_by[(*at, last)] = name
@@ -417,8 +417,8 @@ def _template_name(
 
 
 def _step_into(target: Any, part: str, name: str) -> Any:
-    if isinstance(target, list) and part.isdigit() and int(part) < len(target):
-        return target[int(part)]
+    if isinstance(target, list) and 0 <= item_number(part) < len(target):
+        return target[item_number(part)]
     if not isinstance(target, dict):
         raise UsageError(f"--set {name}: there is nothing below {part!r}")
     if target.get(part) is None:

@@ -24,6 +24,7 @@ from lute.io import _schema
 from lute.io._database import Database
 from lute.io._schema import LIVE
 from lute.io._sqlite import Sqlite
+from lute.io._substitution import item_number
 from lute.io.files import make_folder, shared_mode
 from lute.io.owner import is_gone
 
@@ -498,8 +499,8 @@ def _walk(value: Any, name: str) -> Any:
     for part in name.replace("[", ".").replace("]", "").split("."):
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
+        elif isinstance(value, list) and 0 <= item_number(part) < len(value):
+            value = value[item_number(part)]
         else:
             return None
     return value

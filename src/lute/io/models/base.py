@@ -182,7 +182,7 @@ def with_header_defaults(given: dict[str, Any]) -> dict[str, Any]:
         data["experiment"] = os.environ.get("EXPERIMENT", "")
     if data.get("run") in (None, ""):
         number = os.environ.get("RUN_NUM", "").split("_")[0]
-        data["run"] = int(number) if number.isdigit() else number
+        data["run"] = int(number) if number.isdecimal() and len(number) < 19 else number
     if data.get("work_dir") in (None, ""):
         site = facility.current()
         place = os.environ.get("LUTE_WORK_DIR") or site.path(site.work_dir, str(data["experiment"]), data["run"])
