@@ -410,10 +410,10 @@ def test_a_figure_that_cannot_be_drawn_is_told(gives: Project) -> None:
 
 
 def test_the_page_of_a_second_run_takes_the_place_of_the_first(gives: Project) -> None:
-    """A4: a page's path is made from its name; running again works and leaves one whole page."""
-    for text in ("first", "second"):
-        found = give(gives, f"ElogSummaryPlots('again', '<p>{text}</p>')")
-    html = Path(found["plots"][0]).read_text()
+    """A4: a page's path is made from its name; running again leaves one page there, and keeps the earlier one."""
+    first, second = (give(gives, f"ElogSummaryPlots('again', '<p>{text}</p>')") for text in ("first", "second"))
+    html = Path(second["plots"][0]).read_text()
     assert "second" in html
     assert "first" not in html
-    assert os.listdir(gives.folder / "summary/again") == ["report.html"]
+    assert sorted(os.listdir(gives.folder / "summary/again")) == ["history", "report.html"]
+    assert "first" in (gives.folder / f"summary/again/history/{first['id']}.html").read_text()

@@ -17,7 +17,11 @@ NAMES += [
     f"execution/{name}" for name in ("__init__", "_channel", "_framing", "_values", "debug_utils", "ipc", "logging")
 ]
 NAMES += [
-    f"tasks/{name}" for name in ("__init__", "__main__", "command_line", "dataclasses", "figures", "task", "templates")
+    f"tasks/{name}"
+    for name in (
+        *("__init__", "__main__", "command_line", "dataclasses", "figures", "pictures", "progress", "ready_html"),
+        *("task", "templates"),
+    )
 ]
 
 

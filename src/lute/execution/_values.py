@@ -191,7 +191,7 @@ def _describe_plots(value: ElogSummaryPlots, buffers: list[Buffer]) -> Any:
 
 
 def _describe_page(value: RenderedPage, buffers: list[Buffer]) -> Any:
-    return {"~": "page", "v": _buffer(value.html.encode("utf-8", "surrogatepass"), buffers)}
+    return {"~": "page", "v": _buffer(value.html.encode("utf-8", "surrogatepass"), buffers), "scripts": value.scripts}
 
 
 def _describe_namespace(value: Namespace, buffers: list[Buffer]) -> Any:
@@ -276,7 +276,9 @@ _REBUILDERS: dict[str, Callable[[dict[str, Any], list[Memory]], Any]] = {
     "status": lambda value, buffers: TaskStatus[value["v"]],
     "result": _rebuild_items(lambda fields: TaskResult(*fields)),
     "plots": _rebuild_items(lambda fields: ElogSummaryPlots(*fields)),
-    "page": lambda value, buffers: RenderedPage(str(buffers[value["v"]], "utf-8", "surrogatepass")),
+    "page": lambda value, buffers: RenderedPage(
+        str(buffers[value["v"]], "utf-8", "surrogatepass"), bool(value["scripts"])
+    ),
     "namespace": lambda value, buffers: Namespace(
         value["type"], {key: _rebuild(item, buffers) for key, item in value["v"]}
     ),

@@ -18,7 +18,9 @@ from lute.io import report
 from lute.io.files import shared_mode
 from lute.io.models.base import TaskParameters, fields_marked, result_field, says_no_result
 from lute.io.models.fields import Output
+from lute.io.page import About
 from lute.io.rows import RunFiles, plain
+from lute.tasks import figures
 from lute.tasks.command_line import why_not_started
 from lute.tasks.dataclasses import ElogSummaryPlots, TaskResult, TaskStatus
 
@@ -197,10 +199,11 @@ class Keeper:
         folder: Where pages of figures go.
     """
 
-    def __init__(self, files: RunFiles, folder: Path) -> None:
-        self._files, self._folder = files, folder
+    def __init__(self, files: RunFiles, folder: Path, about: About) -> None:
+        self._files, self._folder, self._about = files, folder, about
         self._count = 0
         self.pages: list[str] = []
+        self._written: dict[tuple[str, str], str] = {}
         self.troubles: list[str] = []
         self.run_parameters: dict[str, Any] = {}
 
@@ -232,13 +235,24 @@ class Keeper:
 
     def _page(self, plots: ElogSummaryPlots) -> str:
         try:
-            path = str(report.write_page(self._folder, plots))
+            rendered = figures.render(plots)
+            same = (plots.display_name, rendered.html)  # it may be in both payload and summary
+            if same not in self._written:
+                path = report.write_page(self._folder, plots.display_name, rendered, self._about, self.pages)
+                self._written[same] = str(path)
+                self.pages.append(str(path))
+            return self._written[same]
         except Exception as error:  # whatever a figure is, it does not decide about the run
             self.troubles.append(f"the page {plots.display_name!r} could not be written: {error}")
             return ""
-        if path not in self.pages:
-            self.pages.append(path)
-        return path
+
+    def index(self) -> None:
+        """Writes the index of pages anew, if there are new ones."""
+        try:
+            if self.pages:
+                report.write_index(self._folder)
+        except OSError as error:
+            self.troubles.append(f"the index of pages in {self._folder} could not be written: {error}")
 
     def _kept(self, value: Any, name: str) -> Any:
         if value is None or isinstance(value, (bool, int, float, str)):

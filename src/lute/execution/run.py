@@ -35,6 +35,7 @@ from lute.execution.sourcing import Sourcing, Stopped
 from lute.io import owner, report
 from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
+from lute.io.page import About
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
 from lute.tasks import templates
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus, is_unset
@@ -337,9 +338,12 @@ class Run:
     def process_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
         header, result = self._header, self.analysis.task_result
-        keeper = outcome.Keeper(self.files, report.summary_folder(header.work_dir, header.experiment, header.run))
+        folder = report.summary_folder(header.work_dir, header.experiment, header.run)
+        about = About("", self.plan.task, self.id, header.experiment, str(header.run))
+        keeper = outcome.Keeper(self.files, folder, about)
         result.payload, kept = keeper.payload(result.payload)
         result.summary = keeper.summary(result.summary)
+        keeper.index()
         for text in keeper.troubles:
             self.trouble(text)
         tail = _secrets.hide(self._log.tail(), self._secrets)

@@ -63,7 +63,9 @@ class ElogSummaryPlots:
     Attributes:
         display_name: Path on disk and in the eLog: `"scans/my_motor_scan"` is the page `my_motor_scan`
             under the tab `scans`.
-        figures: A panel `Tabs`, a holoviews element or a matplotlib `Figure`.
+        figures: A matplotlib `Figure`, a panel `Tabs` or other panel object, a holoviews element, a bokeh or plotly
+            figure, an image as an array of shape `(rows, cols)` or `(rows, cols, 3 or 4)`, ready HTML, or an object
+            that shows itself in a notebook. Several as a list, or as a dict by name.
     """
 
     display_name: str
@@ -72,9 +74,15 @@ class ElogSummaryPlots:
 
 @dataclass
 class RenderedPage:
-    """The figures of an `ElogSummaryPlots` as one self-contained HTML page, made where they were drawn."""
+    """The figures of an `ElogSummaryPlots` as the inside of a self-contained page, made where they were drawn.
+
+    Attributes:
+        html: What stands in the page's body.
+        scripts: Whether there are scripts in it.
+    """
 
     html: str
+    scripts: bool = False
 
 
 @dataclass

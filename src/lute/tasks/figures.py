@@ -1,6 +1,7 @@
-"""Figures -> one self-contained HTML page, made where the figures were drawn.
+"""Figures -> the inside of one self-contained HTML page, made where the figures were drawn.
 
-The page opens from `file://` with no network. Libraries are imported only for figures that are theirs.
+Nothing in it is loaded from elsewhere. Libraries are imported only for figures that are theirs. What stands around
+the figures (`lute.io.page`) is added by whoever writes the page, and knows of which run it is.
 """
 
 from __future__ import annotations
@@ -8,116 +9,261 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import re
-import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage, TaskResult
+from lute.tasks.pictures import is_array, picture
+from lute.tasks.ready_html import in_frame, is_active, prepared, without_loads
 
 LARGEST_SVG = 2_000_000
 """A matplotlib figure whose SVG is longer than this, in characters, becomes a PNG."""
-
-_FAR_LINK = re.compile(r"<link\b[^>]*\bhref=[\"']https?://[^>]*>", re.IGNORECASE)
-"""Icons and the like that panel's template takes from the network."""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body{{font-family:sans-serif;margin:1.5rem;color:#222;background:#fff}}
-svg,img{{max-width:100%;height:auto}}</style></head>
-<body><h1>{title}</h1>
-{body}
-</body></html>
-"""
+HOLOVIEWS = {"holoviews", "hvplot", "geoviews"}
 
 
 def render_result(result: TaskResult) -> None:
     """Renders the figures in a result's payload and summary, in place."""
-    result.payload = rendered(result.payload)
-    result.summary = rendered(result.summary)
+    done: dict[int, ElogSummaryPlots] = {}
+    result.payload = rendered(result.payload, done)
+    result.summary = rendered(result.summary, done)
 
 
-def rendered(value: Any) -> Any:
-    """Returns a value with its `ElogSummaryPlots` rendered, also in a tuple or list."""
+def rendered(value: Any, done: dict[int, ElogSummaryPlots]) -> Any:
+    """Returns a value with its `ElogSummaryPlots` rendered, also in a tuple or list; each of them once."""
     if isinstance(value, ElogSummaryPlots):
-        try:
-            return ElogSummaryPlots(value.display_name, render(value))
-        except Exception as error:  # a figure that cannot be drawn must not take the result with it
-            traceback.print_exc()
-            text = f"<p>These figures could not be drawn: {html.escape(f'{type(error).__name__}: {error}')}</p>"
-            return ElogSummaryPlots(value.display_name, RenderedPage(_page(value.display_name, text)))
+        if id(value) not in done:
+            done[id(value)] = ElogSummaryPlots(value.display_name, render(value))
+        return done[id(value)]
     if type(value) in (tuple, list):
-        return type(value)(rendered(item) for item in value)
+        return type(value)(rendered(item, done) for item in value)
     return value
 
 
 def render(plots: ElogSummaryPlots) -> RenderedPage:
-    """Returns the page of an `ElogSummaryPlots`.
+    """Returns the inside of a page: the figures one below the other, each with its title.
 
-    Figures may be one of, or a list of: a matplotlib `Figure`, a panel, holoviews or bokeh object, a plotly
-    figure, or HTML as text.
-
-    Raises:
-        TypeError: It is none of these.
+    Figures are one, a list of them (also of pairs of name and figure), or a dict by name. One that cannot be drawn
+    takes no other with it: in its place stands why.
     """
-    figures = plots.figures
-    if isinstance(figures, RenderedPage):
-        return figures
-    if isinstance(figures, str):
-        return RenderedPage(figures if "<html" in figures[:500].lower() else _page(plots.display_name, figures))
-    home = type(figures).__module__.split(".")[0]
-    if home in ("panel", "holoviews", "bokeh", "hvplot", "geoviews"):
-        return RenderedPage(_with_panel(figures, plots.display_name))
-    several = figures if isinstance(figures, (list, tuple)) else [figures]
-    return RenderedPage(_page(plots.display_name, "\n".join(_fragment(figure) for figure in several)))
+    if isinstance(plots.figures, RenderedPage):
+        return plots.figures
+    drawing = Drawing()
+    named = list(_named(plots.figures))
+    for number, (name, figure) in enumerate(named, start=1):
+        title = name or _own_title(figure) or (f"Figure {number}" if len(named) > 1 else plots.display_name)
+        drawing.add(title, figure)
+    return drawing.page(show_titles=len(named) > 1 or isinstance(plots.figures, dict))
 
 
-def _page(display_name: str, body: str) -> str:
-    return _PAGE.format(title=html.escape(display_name), body=body)
+def _named(figures: Any) -> Iterator[tuple[str, Any]]:
+    """Gives each figure with the name that it was given, or an empty one."""
+    if isinstance(figures, dict):
+        yield from ((str(name), figure) for name, figure in figures.items())
+    elif isinstance(figures, (list, tuple)):
+        for figure in figures:
+            pair = isinstance(figure, tuple) and len(figure) == 2 and isinstance(figure[0], str)
+            yield figure if pair else ("", figure)
+    else:
+        yield "", figures
 
 
-def _fragment(figure: Any) -> str:
-    if hasattr(figure, "savefig"):
-        return _from_matplotlib(figure)
-    if hasattr(figure, "to_html") and type(figure).__module__.startswith("plotly"):
-        return str(figure.to_html(full_html=False, include_plotlyjs=True))
-    if isinstance(figure, str):
-        return figure
-    raise TypeError(
-        f"ElogSummaryPlots cannot show a {type(figure).__module__}.{type(figure).__qualname__}: give a matplotlib"
-        " Figure, a panel, holoviews or bokeh object, a plotly figure or HTML text"
-    )
+class Drawing:
+    """The figures of one page as they are drawn, and the scripts that they share."""
+
+    def __init__(self) -> None:
+        self._sections: list[tuple[str, str, str]] = []
+        self._bokeh: list[Any] = []
+        self._has_plotly = self._has_scripts = False
+
+    def add(self, title: str, figure: Any) -> None:
+        """Draws a figure below those that are there."""
+        try:
+            body, note = self._drawn(title, figure)
+        except Exception as error:  # whatever a figure is, it does not take the result with it
+            traceback.print_exc()
+            told = html.escape(f"{type(error).__name__}: {error}")
+            body, note = f"<p><strong>This figure could not be drawn.</strong> {told}</p>", ""
+        self._sections.append((title, body, note))
+
+    def page(self, show_titles: bool) -> RenderedPage:
+        """Returns all of them as the inside of a page."""
+        parts = [_bokeh_library(self._bokeh)] if self._bokeh else []
+        hidden = "" if show_titles else ' class="hidden"'
+        if len(self._sections) > 1:
+            links = (f'<li><a href="#figure-{n}">{_text(part[0])}</a></li>' for n, part in enumerate(self._sections, 1))
+            parts.append(f'<nav class="figures" aria-label="Figures"><ol>{"".join(links)}</ol></nav>')
+        for number, (title, body, note) in enumerate(self._sections, 1):
+            caption = f"<figcaption{hidden}>{_text(title)}</figcaption>"
+            below = f'\n<p class="note">{_text(note)}</p>' if note else ""
+            parts.append(f'<figure id="figure-{number}">{caption}\n<div class="paper">{body}</div>{below}\n</figure>')
+        return RenderedPage("\n".join(parts), self._has_scripts)
+
+    def _drawn(self, title: str, figure: Any) -> tuple[str, str]:
+        """Returns a figure as HTML, and what there is to say below it.
+
+        Raises:
+            TypeError: Nobody knows how to show it.
+        """
+        homes = {base.__module__.split(".")[0] for base in type(figure).__mro__}
+        if isinstance(figure, str):
+            return self._from_html(figure, title)
+        if hasattr(figure, "savefig"):
+            return _from_matplotlib(figure), ""
+        if hasattr(getattr(figure, "figure", None), "savefig"):  # axes, and grids of seaborn
+            return _from_matplotlib(figure.figure), ""
+        if "plotly" in homes and hasattr(figure, "to_html"):
+            return self._from_plotly(figure), ""
+        if homes & HOLOVIEWS:
+            return self._from_holoviews(figure, title)
+        if "panel" in homes:
+            return self._from_panel(figure, title)
+        if "bokeh" in homes:
+            return self._from_bokeh(figure), ""
+        if is_array(figure) and not hasattr(figure, "_repr_html_"):
+            return picture(figure)
+        return self._from_its_own_words(figure, title)
+
+    def _from_html(self, text: str, title: str) -> tuple[str, str]:
+        body, note = prepared(text, title)
+        self._has_scripts = self._has_scripts or is_active(body)
+        return body, note
+
+    def _from_plotly(self, figure: Any) -> str:
+        self._has_scripts = True
+        with_library, self._has_plotly = not self._has_plotly, True
+        return str(figure.to_html(full_html=False, include_plotlyjs=with_library, config={"responsive": True}))
+
+    def _from_bokeh(self, model: Any) -> str:
+        from bokeh.embed import components
+
+        self._has_scripts = True
+        self._bokeh.append(model)
+        script, place = components(model)
+        return f"{place}\n{script}"
+
+    def _from_holoviews(self, element: Any, title: str) -> tuple[str, str]:
+        import holoviews
+
+        if element.traverse(lambda part: part, [holoviews.HoloMap]):
+            return self._from_panel(element, title)  # with a slider
+        backend = holoviews.Store.current_backend if holoviews.Store.renderers else ""
+        if not backend:
+            holoviews.extension("bokeh")
+            backend = "bokeh"
+        drawn = holoviews.render(element, backend=backend)
+        if backend == "plotly":
+            from plotly.graph_objects import Figure
+
+            drawn = Figure(drawn)
+        return self._drawn(title, drawn)
+
+    def _from_panel(self, shown: Any, title: str) -> tuple[str, str]:
+        import holoviews
+        import panel
+        from bokeh.resources import INLINE
+
+        panel.extension()
+        self._has_scripts = True
+        page = io.StringIO()
+        viewable: Any = panel.panel(shown)
+        elements = [pane.object for pane in viewable.select(panel.pane.HoloViews)]
+        sliders = any(element.traverse(lambda part: part, [holoviews.HoloMap]) for element in elements)
+        viewable.save(page, title=title, resources=INLINE, embed=sliders, progress=False)
+        return in_frame(without_loads(_with_styles_of_panel(page.getvalue()))[0], title), ""
+
+    def _from_its_own_words(self, figure: Any, title: str) -> tuple[str, str]:
+        """Shows what an object gives to a notebook."""
+        for name in ("_repr_html_", "_repr_svg_", "_repr_png_"):
+            found = getattr(figure, name)() if hasattr(figure, name) else None
+            if isinstance(found, bytes):
+                return _image("png", found, title), ""
+            if found:
+                return self._from_html(str(found), title)
+        raise TypeError(
+            f"ElogSummaryPlots cannot show a {type(figure).__module__}.{type(figure).__qualname__}: give a matplotlib"
+            " Figure, a panel, holoviews, bokeh or plotly object, an image as an array, or HTML text"
+        )
+
+
+def _text(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def _image(kind: str, data: bytes, alt: str) -> str:
+    return f'<img alt="{html.escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+
+
+def _own_title(figure: Any) -> str:
+    """Returns the title that a figure has itself, or an empty text."""
+    for names in (("get_suptitle",), ("layout", "title", "text"), ("title", "text"), ("label",)):
+        found = figure
+        for name in names:
+            found = getattr(found, name, None)
+        found = found() if callable(found) else found
+        if isinstance(found, str) and found.strip():
+            return found.strip()
+    titles = [axes.get_title() for axes in getattr(figure, "axes", []) if hasattr(axes, "get_title")]
+    return ", ".join(title for title in titles if title)
+
+
+# -------------------------------------------------------------------------------------- matplotlib
 
 
 def _from_matplotlib(figure: Any) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", bbox_inches="tight")
+    text = io.BytesIO()
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
     if text.tell() <= LARGEST_SVG:
-        svg = text.getvalue()
-        return f"<figure>{svg[svg.index('<svg') :]}</figure>"
+        return _image("svg+xml", text.getvalue(), _in_words(figure))
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=150, bbox_inches="tight")
-    return (
-        f'<figure><img alt="figure" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"></figure>'
-    )
+    return _image("png", data.getvalue(), _in_words(figure))
 
 
-def _with_panel(figure: Any, title: str) -> str:
-    from bokeh.embed import file_html
+def _in_words(figure: Any) -> str:
+    """Returns what a matplotlib figure shows, for who cannot see it: titles, axes, names of what is drawn."""
+    told = [figure.get_suptitle()] if hasattr(figure, "get_suptitle") else []
+    for axes in getattr(figure, "axes", []):
+        names = axes.get_legend_handles_labels()[1]
+        parts = (axes.get_title(), _against(axes), f"with {', '.join(names)}" if names else "")
+        told.append(", ".join(part for part in parts if part))
+    return "Plot: " + ("; ".join(part for part in told if part) or "no labels")
+
+
+def _against(axes: Any) -> str:
+    return " against ".join(label for label in (axes.get_ylabel(), axes.get_xlabel()) if label)
+
+
+# -------------------------------------------------------------------------------- bokeh and panel
+
+
+def _bokeh_library(models: list[Any]) -> str:
+    """Returns the scripts and styles that bokeh's figures need, once for all of them."""
+    from bokeh.embed.bundle import bundle_for_objs_and_resources
     from bokeh.resources import INLINE
 
-    if type(figure).__module__.split(".")[0] == "holoviews" and "panel" not in sys.modules:
-        import holoviews
+    bundle = bundle_for_objs_and_resources(models, INLINE)
+    styles = "".join(f"<style>{css}</style>\n" for css in bundle.css_raw)
+    return styles + "".join(f"<script>{script}</script>\n" for script in bundle.js_raw)
 
-        if "bokeh" not in holoviews.Store.renderers:
-            holoviews.extension("bokeh")
-        figure = holoviews.render(figure, backend="bokeh")
-    if type(figure).__module__.split(".")[0] == "bokeh":
-        return str(file_html(figure, INLINE, title))
-    import panel
 
-    page = io.StringIO()
-    shown: Any = panel.panel(figure)
-    shown.save(page, title=title, resources=INLINE)
-    return _FAR_LINK.sub("", page.getvalue())
+_STYLE_SHEET = re.compile(
+    r'\{"type":"object","name":"ImportedStyleSheet","id":"(\w+)","attributes":\{"url":"[^"]*?/dist/([^"?]+)[^"]*"\}\}'
+)
+"""A style sheet that panel takes from the network even where all is to be in the page."""
+
+
+def _with_styles_of_panel(page: str) -> str:
+    """Puts panel's style sheets into a page that it has made."""
+    from panel.io.resources import DIST_DIR
+
+    def inline(found: re.Match[str]) -> str:
+        path = DIST_DIR / found[2]
+        if not path.is_file():
+            return found[0]
+        css = json.dumps(path.read_text(encoding="utf-8")).replace("</", "<\\/")
+        return f'{{"type":"object","name":"InlineStyleSheet","id":"{found[1]}","attributes":{{"css":{css}}}}}'
+
+    return _STYLE_SHEET.sub(inline, page)
