@@ -28,6 +28,7 @@ COMMANDS = {
     "cancel": "stop a run",
     "pause": "suspend a run and its clock",
     "resume": "let a paused run go on",
+    "elog": "show or send what waits to be posted to the eLog",
 }
 
 NOTHING_STARTED = 2

@@ -26,7 +26,7 @@ from lute.errors import ElogError
 from lute.execution import _secrets
 from lute.execution._bounded import TookTooLong, call_beside
 
-__all__ = ["Request", "Service", "ask", "check_address"]
+__all__ = ["NOT_CONFIGURED", "Request", "Service", "ask", "check_address", "shown"]
 
 NOT_CONFIGURED = "no eLog is configured: set LUTE_ELOG_URL, or load a plug-in whose Facility has an elog_url"
 LOGINS = ("basic", "token", "kerberos", "none")
@@ -99,10 +99,10 @@ class Request:
 def check_address(url: str) -> str | None:
     """Returns what is wrong with an address; None if it can be used."""
     if _server(url) is None:
-        return f"the address {_shown(url)!r} cannot be used: expected http:// or https:// and a host"
+        return f"the address {shown(url)!r} cannot be used: expected http:// or https:// and a host"
     if "@" in urlsplit(url).netloc:
         return (
-            f"the address {_shown(url)} has a user or password in it, which would be written down: set LUTE_ELOG_USER"
+            f"the address {shown(url)} has a user or password in it, which would be written down: set LUTE_ELOG_USER"
             " and LUTE_ELOG_PASSWORD"
         )
     return None
@@ -130,7 +130,7 @@ def ask(service: Service, request: Request, seconds: float) -> Any:
     try:
         return _value(_exchange(service, request, url, login, seconds), must_be_json=not whole)
     except ElogError as error:
-        text = _secrets.hide(f"eLog: {request.method} {_shown(url)}: {error}", secrets)
+        text = _secrets.hide(f"eLog: {request.method} {shown(url)}: {error}", secrets)
         raise ElogError(text, final=error.final, retry_after=error.retry_after) from None
 
 
@@ -154,7 +154,7 @@ def _exchange(service: Service, request: Request, url: str, login: _Login, secon
     try:
         return call_beside(talk, seconds, give_up=lambda: False, look=seconds)
     except (TookTooLong, httpx.TimeoutException):
-        raise ElogError(f"no answer within {seconds:.2g} s") from None
+        raise ElogError(f"no answer within {seconds:.1f} s") from None
     except ElogError:
         raise
     except Exception as error:  # of httpx, TLS or Kerberos: whatever it is, the post stays
@@ -167,6 +167,8 @@ def _httpx() -> Any:
         import httpx
     except ImportError:
         raise ElogError("the eLog needs httpx: pip install 'lute-executor[elog]'") from None
+    for name in ("httpx", "httpcore"):  # they log whole addresses and cookies
+        logging.getLogger(name).setLevel(logging.WARNING)
     return httpx
 
 
@@ -293,7 +295,7 @@ def _raise_for_status(answer: Any, said: Any) -> None:
     if status in (401, 403):
         text += ". Is the login right? See: lute elog status"
     if answer.is_redirect:
-        text += f" to {_shown(answer.headers.get('Location', ''))}: is LUTE_ELOG_URL right?"
+        text += f" to {shown(answer.headers.get('Location', ''))}: is LUTE_ELOG_URL right?"
     waits = status == TOO_MANY or status >= 500
     raise ElogError(text, final=not waits, retry_after=_retry_after(answer) if waits else None)
 
@@ -321,7 +323,7 @@ def _server(url: str) -> tuple[str, str, int] | None:
         return None
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Returns an address without what may be secret: user, password, query."""
     address = re.split(r"[?#]", url, maxsplit=1)[0]
     return re.sub(r"//[^/]*@", "//", address)

@@ -268,7 +268,7 @@ class Outbox:
         else:
             write_whole(self._refused_file(name), json.dumps(content).encode())
             path.unlink(missing_ok=True)
-        return f"{why}. It is kept in {self._refused_file(name)}"
+        return f"{why}. The post is in {self._refused_file(name)}; to try it again: lute elog send --refused"
 
     @contextlib.contextmanager
     def _alone(self, deadline: float) -> Iterator[bool]:

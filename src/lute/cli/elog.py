@@ -1,0 +1,108 @@
+"""`lute elog`: what waits to be posted to the eLog, and sending it now."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from typing import Any
+
+from lute.cli import common
+from lute.errors import UsageError
+from lute.io import elog
+from lute.io._elog_http import NOT_CONFIGURED, Service, shown
+from lute.io.outbox import Outbox
+from lute.io.rows import utc
+
+ACTIONS = ("status", "send")
+PATIENCE = 30.0
+"""Longest time for one post, in s: nobody waits for a run here."""
+SOMETHING_LEFT = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "action", metavar="ACTION", choices=ACTIONS, help="`status` shows what waits and why; `send` sends it now"
+    )
+    parser.add_argument("--refused", action="store_true", help="with send: also what the eLog refused before")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=PATIENCE,
+        help=f"with send: longest time for one post; {PATIENCE:g} if not given",
+    )
+    common.add_options(parser)
+    parser.epilog = "exit status: 0 done, 1 send left something or something was refused, 2 nothing could be done"
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    outbox, experiment = _outbox(options)
+    service = Service.of(experiment)
+    refused = _send(options, outbox, service) if options.action == "send" else []
+    for text in refused:
+        print(f"lute: {text}", file=sys.stderr)
+    found = {
+        "url": shown(service.url) or None,
+        "login": service.login,
+        "outbox": str(outbox.folder),
+        "waiting": [_public(post) for post in outbox.waiting()],
+        "refused": [_public(post) for post in outbox.refused()],
+    }
+    if options.json:
+        common.print_json(found)
+    else:
+        _print(found, service)
+    return SOMETHING_LEFT if options.action == "send" and (found["waiting"] or refused) else 0
+
+
+def _outbox(options: argparse.Namespace) -> tuple[Outbox, str]:
+    """Returns the outbox that the options mean, and the experiment."""
+    file = common.open_config(options)
+    if file is None:
+        return elog.outbox_of(None, options.experiment or ""), options.experiment or ""
+    header = file.analysis_header()[0]
+    return Outbox(header.work_dir), header.experiment
+
+
+def _send(options: argparse.Namespace, outbox: Outbox, service: Service) -> list[str]:
+    """Sends what waits. Returns what was refused, and why."""
+    if options.refused:
+        outbox.take_back()
+    if not outbox.names():
+        return []
+    if not service.url:
+        raise UsageError(NOT_CONFIGURED)
+    return outbox.deliver(elog.send, math.inf, options.timeout, at_once=True)
+
+
+def _public(post: dict[str, Any]) -> dict[str, Any]:
+    """Returns a post as `--json` prints it, its times as ISO 8601 in UTC."""
+    times = {name: utc(post[name]) for name in ("created", "not_before") if post.get(name)}
+    return post | {"not_before": None} | times if "not_before" in post else post | times
+
+
+def _print(found: dict[str, Any], service: Service) -> None:
+    login = f"login: {service.login}{f' as {service.user}' if service.login == 'basic' else ''}"
+    print(f"eLog      {shown(service.url)} ({login})" if service.url else f"eLog      none ({NOT_CONFIGURED})")
+    print(f"outbox    {found['outbox']}: {len(found['waiting'])} waiting, {len(found['refused'])} refused")
+    rows = [(post, "refused") for post in found["refused"]] + [(post, "waiting") for post in found["waiting"]]
+    if rows:
+        cells = [(common.when(post.get("created")), post.get("kind"), *_where(post, state)) for post, state in rows]
+        common.print_table(("SINCE", "KIND", "EXPERIMENT", "RUN", "STATE", "TRIES", "WHY"), cells)
+
+
+def _where(post: dict[str, Any], state: str) -> tuple[object, ...]:
+    run = (post.get("query") or {}).get("run_num", "")
+    return post.get("experiment", ""), run, state, post.get("tries") or "", f"{post['why']}{_next_try(post)}"
+
+
+def _next_try(post: dict[str, Any]) -> str:
+    later = post.get("not_before")
+    if not later or later <= utc(time.time()):
+        return ""
+    return f" (next try after {common.when(later)}, or now with: lute elog send)"
