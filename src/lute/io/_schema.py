@@ -126,8 +126,7 @@ MIGRATIONS: list[list[str]] = [
         "UPDATE lute_view_columns SET kind = 'other'",
         "CREATE TABLE lute_views (task {TEXT} PRIMARY KEY, name {TEXT})",
         "INSERT INTO lute_views SELECT min(task), CASE WHEN substr(lower(min(task)), 1, 5) = 'lute_'"
-        " OR substr(lower(min(task)), 1, 7) = 'sqlite_' THEN min(task) || ' (Task)' ELSE min(task) END"
-        " FROM lute_view_columns GROUP BY lower(task)",
+        " THEN min(task) || ' (Task)' ELSE min(task) END FROM lute_view_columns GROUP BY lower(task)",
     ],
     [
         f"CREATE TABLE lute_workflows ({', '.join(_declared(WORKFLOW_COLUMNS))})".replace(
@@ -199,7 +198,8 @@ def view_name(task: str, taken: set[str], longest: int) -> str:
         taken: The names of other Tasks' views, in small letters.
         longest: Longest name that the database keeps whole, in bytes.
     """
-    name = fitting(f"{task} (Task)" if task.lower().startswith(("lute_", "sqlite_")) else task, longest)
+    ours = task.lower().startswith(("lute_", "sqlite_"))  # SQLite keeps the second for itself
+    name = fitting(f"Task {task}" if ours else task, longest)
     return fitting(task, longest, always=True) if name.lower() in taken else name
 
 

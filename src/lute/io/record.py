@@ -16,16 +16,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lute.errors import RecordError, UsageError, did_you_mean
 from lute.execution.logging import get_logger
 from lute.io import _schema
+from lute.io._aside import Aside
 from lute.io._database import Database
 from lute.io._schema import LIVE
 from lute.io._sqlite import Sqlite
 from lute.io._substitution import item_number
-from lute.io.files import make_folder, shared_mode
+from lute.io._views import Views
 from lute.io.owner import is_gone
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Record:
         self._database = _database_at(str(place), busy_timeout, Path(aside or "lute.db.d").absolute())
         self._there: list[str] = []
         self._lock = threading.RLock()
-        self._views: dict[str, dict[str, str | None]] = {}
+        self._aside = Aside(self._database.aside, self._database.mark)
+        self._views = Views(self._database)
 
     def __str__(self) -> str:
         return self._database.name
@@ -92,70 +94,24 @@ class Record:
         try:
             with self.transaction(wait):
                 self._upsert(row)
-                self._extend_view(str(row["task"]), row.get("parameters") or {})
+                self._views.extend(str(row["task"]), row.get("parameters") or {})
             # an older state of this run, from when nothing could be written
-            self._aside_file(row).unlink(missing_ok=True)
+            self._aside.file(row["id"]).unlink(missing_ok=True)
             return True
         except (OSError, RecordError) as error:
             logger.warning("run %s was not recorded: %s", row["id"], error)
             self.close()
-            self._put_aside(row)
-            return False
+        try:
+            self._aside.put(row)
+        except OSError as error:
+            raise RecordError(
+                f"run {row['id']} could not be recorded, neither in {self} nor in {self.aside}: {error}"
+            ) from error
+        return False
 
     def _upsert(self, row: Mapping[str, Any], only_newer: bool = False) -> None:
         names = tuple(name for name in _schema.COLUMNS if name in row)
         self._database.execute(_upsert_query(names, only_newer), [_to_sql(name, row[name]) for name in names])
-
-    def _extend_view(self, task: str, parameters: dict[str, Any]) -> None:
-        """A view that cannot be made (someone else's hangs on it, say) costs no row."""
-        names = _schema.flat_names(parameters)
-        if task in self._views and not _missing(self._views[task], names):
-            return
-        try:
-            with self._database.part():
-                self._views[task] = self._made_view(task, names)
-        except RecordError as error:
-            logger.warning("the view of Task %s was left as it is: %s", task, error)
-
-    def _made_view(self, task: str, names: dict[str, tuple[str, str | None]]) -> dict[str, str | None]:
-        """Adds what a Task's view has not. Returns its paths and their kinds."""
-        database = self._database
-        if not (known := self._view_columns(task)) or _missing(_kinds(known), names):
-            database.lock()
-            known = self._view_columns(task)
-            missing = _missing(_kinds(known), names)
-            for path, (name, kind) in missing.items():
-                database.execute(
-                    "INSERT INTO lute_view_columns (task, name, path, position, kind) VALUES (?, ?, ?, ?, ?)"
-                    " ON CONFLICT (task, path) DO UPDATE SET kind = excluded.kind",
-                    (task, name, path, len(known), kind),
-                )
-                known[path] = known[path]._replace(kind=kind) if path in known else _Column(path, name, kind)
-            self._make_view(task, list(known.values())[: _schema.MOST_COLUMNS])
-        return _kinds(known)
-
-    def _view_columns(self, task: str) -> dict[str, _Column]:
-        query = "SELECT path, name, kind FROM lute_view_columns WHERE task = ? ORDER BY position, path"
-        return {row[0]: _Column(*row) for row in self._database.execute(query, (task,))}
-
-    def _make_view(self, task: str, columns: list[_Column]) -> None:
-        database = self._database
-        names = _schema.column_names(
-            [*(column.name for column in columns), *_schema.RESULT_COLUMNS], database.longest_name
-        )
-        parameters = [(name, column.path, column.kind) for name, column in zip(names, columns, strict=False)]
-        results = dict(zip(names[len(columns) :], _schema.RESULT_COLUMNS.values(), strict=True))
-        view = _schema.identifier(self._view_name(task))
-        database.execute(f"DROP VIEW IF EXISTS {view}")
-        database.execute(f"CREATE VIEW {view} AS {database.view(task, parameters, results)}")
-
-    def _view_name(self, task: str) -> str:
-        names = dict(self._database.execute("SELECT task, name FROM lute_views"))
-        if task not in names:
-            taken = {str(name).lower() for name in names.values()}
-            names[task] = _schema.view_name(task, taken, self._database.longest_name)
-            self._database.execute("INSERT INTO lute_views VALUES (?, ?)", (task, names[task]))
-        return str(names[task])
 
     def set_valid(self, identity: str, valid: bool, reason: str | None = None) -> None:
         """Says whether the result of a run may be used by others, and why not."""
@@ -167,42 +123,17 @@ class Record:
     @property
     def aside(self) -> Path:
         """The folder of rows that the database did not take."""
-        return self._database.aside
-
-    def _aside_file(self, row: Mapping[str, Any]) -> Path:
-        return self.aside / f"{row['id']}.json"
-
-    def _put_aside(self, row: Mapping[str, Any]) -> None:
-        try:
-            make_folder(self.aside)
-            part = self.aside / f"{row['id']}.{os.getpid()}.part"
-            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                os.fchmod(file.fileno(), shared_mode(self.aside.parent, 0o600))
-                json.dump({**row, "record": self._database.mark}, file, default=str)
-            part.replace(self._aside_file(row))
-        except OSError as error:
-            raise RecordError(
-                f"run {row['id']} could not be recorded, neither in {self} nor in {self.aside}: {error}"
-            ) from error
+        return self._aside.folder
 
     def recover(self) -> list[str]:
         """Takes in the rows that were put aside. Returns the runs' ids; environment and files are untouched."""
         taken = []
-        for file in sorted(self.aside.glob("*.json")) if self.aside.is_dir() else []:
-            try:
-                row = json.loads(file.read_text())
-                identity, task = str(row["id"]), str(row["task"])
-            except (ValueError, KeyError, TypeError) as error:
-                logger.warning("%s holds no run (%s); it is set aside as %s.bad", file, error, file.name)
-                file.replace(file.with_name(file.name + ".bad"))
-                continue
-            if row.get("record") != self._database.mark:
-                continue  # it is for another record that has this folder too
+        for file, row in self._aside.rows():
             with self.transaction():
                 self._upsert(row, only_newer=True)
-                self._extend_view(task, row.get("parameters") or {})
+                self._views.extend(str(row["task"]), row.get("parameters") or {})
             file.unlink(missing_ok=True)
-            taken.append(identity)
+            taken.append(str(row["id"]))
         return taken
 
     # ------------------------------------------------------------------------------------- reading
@@ -334,32 +265,15 @@ class Record:
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None
     ) -> tuple[str | None, Any]:
         """Returns the id of the latest run of a Task, and a parameter's or result's value in it; or None twice."""
-        clauses, values = ["task = ?"], [task]
-        if valid_only:
-            clauses.append("valid = 1")
-        for column, value in (("run", run), ("experiment", experiment)):
-            if value is not None:
-                clauses.append(f"{column} = ?")
-                values.append(str(value))
-        query = (
-            "SELECT id, parameters, status, summary, payload, impl_schemas, valid FROM lute_runs"
-            f" WHERE {' AND '.join(clauses)} ORDER BY started DESC, id DESC LIMIT 1"
-        )
-        for identity, parameters, *others in self.read(query, values):
-            names = ("result.task_status", "result.summary", "result.payload", "result.impl_schemas", "valid_flag")
-            results = dict(zip(names, others, strict=True))
-            if param in ("result", "payload", "result.payload"):
-                return identity, path_of_kept(json.loads(results["result.payload"] or "null"))
-            return identity, results[param] if param in results else _walk(json.loads(parameters or "{}"), param)
+        columns = ("id", "parameters", "status", "summary", "payload", "impl_schemas", "valid")
+        valid = True if valid_only else None
+        for row in self.find(task=task, valid=valid, run=run, experiment=experiment, limit=1, columns=columns):
+            return row["id"], _value_of(row, param)
         return None, None
 
     def value_in(self, identity: str, param: str) -> Any:
         """Returns a parameter's or result's value in one run; None if it has none."""
-        row = self.get(identity)
-        if param in ("result", "payload", "result.payload"):
-            return path_of_kept(row["payload"])
-        column = _schema.RESULT_COLUMNS.get(param)
-        return row[column] if column else _walk(row["parameters"] or {}, param)
+        return _value_of(self.get(identity), param)
 
     # -------------------------------------------------------------------------------- the database
 
@@ -417,6 +331,7 @@ class Record:
         """Closes the connection; the next use opens it again."""
         with self._lock:
             self._database.close()
+            self._views.forget()
 
     def __enter__(self) -> Record:
         return self
@@ -440,31 +355,6 @@ def _upsert_query(names: tuple[str, ...], only_newer: bool) -> str:
     marks = ", ".join("?" * len(names))
     insert = f"INSERT INTO lute_runs ({', '.join(names)}) VALUES ({marks})"
     return f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}{newer}"
-
-
-class _Column(NamedTuple):
-    """A parameter's column of a view."""
-
-    path: str
-    name: str
-    kind: str | None
-
-
-def _kinds(columns: dict[str, _Column]) -> dict[str, str | None]:
-    return {path: column.kind for path, column in columns.items()}
-
-
-def _missing(
-    known: Mapping[str, str | None], names: Mapping[str, tuple[str, str | None]]
-) -> dict[str, tuple[str, str | None]]:
-    """Returns the paths that a view has not, or not of a kind that holds the value, with their names and kinds."""
-    found = {}
-    for name, (path, kind) in names.items():
-        if path not in known:
-            found[path] = name, kind
-        elif kind is not None and known[path] not in (kind, _schema.OTHER):
-            found[path] = name, kind if known[path] is None else _schema.OTHER
-    return found
 
 
 def _to_sql(name: str, value: Any) -> Any:
@@ -491,6 +381,15 @@ def path_of_kept(value: Any) -> Any:
     """Returns a payload as another Task is given it: what is kept in a file of its own is that file's path."""
     kept = isinstance(value, dict) and {"type", "path", "size"} <= value.keys()
     return value["path"] if kept else value
+
+
+def _value_of(row: dict[str, Any], param: str) -> Any:
+    if param in ("result", "payload", "result.payload"):
+        return path_of_kept(row["payload"])
+    if param.startswith("result.") or param == "valid_flag":
+        column = _schema.RESULT_COLUMNS.get(param)
+        return row[column] if column else None
+    return _walk(row["parameters"] or {}, param)
 
 
 def _walk(value: Any, name: str) -> Any:

@@ -1,0 +1,59 @@
+"""Rows that the database did not take: each is a file in a folder beside it, until someone takes it in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lute.errors import RecordError
+from lute.execution.logging import get_logger
+from lute.io.files import make_folder, shared_mode
+
+logger = get_logger(__name__)
+
+
+class Aside:
+    """The folder of one record. Constructing makes nothing.
+
+    Args:
+        folder: The folder.
+        mark: What tells this record's rows from others' in the same folder; None if they are all its own.
+    """
+
+    def __init__(self, folder: Path, mark: str | None) -> None:
+        self.folder, self._mark = folder, mark
+
+    def file(self, identity: Any) -> Path:
+        """Returns the file of a run."""
+        return self.folder / f"{identity}.json"
+
+    def put(self, row: Mapping[str, Any]) -> None:
+        """Writes a row, in place of an older state of the same run.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        make_folder(self.folder)
+        part = self.folder / f"{row['id']}.{os.getpid()}.part"
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            os.fchmod(file.fileno(), shared_mode(self.folder.parent, 0o600))
+            json.dump({**row, "record": self._mark}, file, default=str)
+        part.replace(self.file(row["id"]))
+
+    def rows(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Gives this record's rows, each with its file. A file that holds none is renamed, and told."""
+        for file in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []:
+            try:
+                row = json.loads(file.read_text())
+                missing = {"id", "task"} - row.keys()
+                if missing:
+                    raise RecordError(f"without {' and '.join(sorted(missing))}")
+            except (ValueError, AttributeError, RecordError) as error:
+                logger.warning("%s holds no run (%s); it is set aside as %s.bad", file, error, file.name)
+                file.replace(file.with_name(file.name + ".bad"))
+                continue
+            if row.get("record") == self._mark:
+                yield file, row
