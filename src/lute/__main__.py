@@ -1,8 +1,6 @@
 """`python -m lute` is the command `lute`."""
 
-import sys
-
-from lute.cli import main
+from lute.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -20,7 +20,6 @@ Exit codes are chosen in `lute.cli` and `lute.tasks.__main__` alone.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Iterable, NamedTuple, Optional
 
 if TYPE_CHECKING:
@@ -119,6 +118,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> Optional[st
     >>> nearest("treshold", ["threshold", "radius"])
     'threshold'
     """
+    import difflib  # only where something is misspelt
+
     names = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=cutoff)
     if not close and len(name) > 2:

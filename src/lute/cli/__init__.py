@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
 import lute
 from lute.errors import LuteError, UsageError, did_you_mean
 
-__all__ = ["main"]
+__all__ = ["command", "main"]
 
 COMMANDS = {
     "init": "write a project that runs: YAML, a Python file with Tasks, a template, a workflow",
@@ -32,6 +34,8 @@ COMMANDS = {
 }
 
 NOTHING_STARTED = 2
+NOBODY_READS = 120
+"""Python's own exit code where standard output cannot be flushed."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,6 +63,23 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         if only in (None, name):
             importlib.import_module(f"lute.cli.{name}").add_arguments(command)
     return parser
+
+
+def command() -> NoReturn:
+    """Is the command `lute`: `main`, and then the process ends at once.
+
+    Python takes its modules apart before it ends, which takes longer than many a run; nothing here needs that. What
+    is registered with `atexit` is called, threads that are no daemons are waited for, and what was printed is out.
+    """
+    code = main()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or NOBODY_READS
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,6 @@ reaches an owner on another host too, where both see the folder, and only who ma
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import socket
@@ -39,6 +38,8 @@ class Request:
 
 def this_user() -> str:
     """Returns `user@host`."""
+    import getpass  # not needed to run a Task
+
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # no such user in this container
