@@ -21,7 +21,7 @@ from lute.execution.plan import Plan
 from lute.io.models.base import TaskParameters, fields_marked, result_field
 from lute.io.models.fields import Output
 from lute.io.record import Record
-from lute.io.rows import plain, plain_parameters
+from lute.io.rows import plain, plain_parameters, utc
 
 HEADER_PARTS = ("experiment", "run")
 """What of the header a result depends on."""
@@ -51,7 +51,7 @@ def fingerprint(plan: Plan, needs: Iterable[str]) -> str:
         "code": _code(plan),
         "environment": [_change(change) for change in plan.settings.changes],
         "template": rendered[0] if rendered else None,
-        "inputs": [_stamp(path) for path in input_files(plan)],
+        "inputs": [_stamp(path) for path in input_files(plan, rendered[1] if rendered else None)],
         "needs": sorted(needs),
     }
     return " ".join(f"{name}:{_digest(value)}" for name, value in parts.items())
@@ -85,14 +85,20 @@ def _as_it_was(path: str, row: dict[str, Any]) -> bool:
     known = {entry["path"]: entry for entry in row.get("outputs") or []}
     if not os.path.exists(path):
         return False
-    if path not in known:
+    if path not in known or os.path.isdir(path):
         return True
-    return os.path.isdir(path) or os.stat(path).st_size == known[path]["size"]
+    about = os.stat(path)
+    return (about.st_size, utc(about.st_mtime)) == (known[path]["size"], known[path]["mtime"])
 
 
-def input_files(plan: Plan) -> list[str]:
-    """Returns the existing files that parameters name, those it writes itself apart."""
-    own = set(declared_outputs(plan))
+def input_files(plan: Plan, rendered: str | None = None) -> list[str]:
+    """Returns the existing files that parameters name, those it writes itself apart.
+
+    Args:
+        plan: What would be run.
+        rendered: Where its rendered template goes: that is written anew for each run.
+    """
+    own = {*declared_outputs(plan), *([os.path.join(plan.cwd, rendered)] if rendered else [])}
     paths = {os.path.join(plan.cwd, text) for text in _texts(plan.params)}
     return sorted(path for path in paths - own if os.path.isfile(path))
 
