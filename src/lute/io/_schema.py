@@ -7,6 +7,8 @@ database's own names of these types; JSON is kept as text.
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 TEXT, INTEGER, REAL, JSON = "TEXT", "INTEGER", "REAL", "JSON"
@@ -168,20 +170,28 @@ def flat_names(parameters: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
     >>> flat_names({"a": {"b": [1, None]}, "c": "x"})
     {'a.b[0]': ('$."a"."b"[0]', 'number'), 'a.b[1]': ('$."a"."b"[1]', None), 'c': ('$."c"', 'other')}
     """
-    found: dict[str, tuple[str, str | None]] = {}
-    _flatten(parameters, "", "$", found)
-    return dict(list(found.items())[:MOST_COLUMNS])
+    leaves = itertools.islice(_leaves(parameters, "", "$"), MOST_COLUMNS)
+    return {name: (path, _kind(value)) for name, path, value in leaves}
 
 
-def _flatten(value: Any, name: str, path: str, found: dict[str, tuple[str, str | None]]) -> None:
+def flat_values(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Returns parameters by the names that a Task's view has for them.
+
+    >>> flat_values({"a": {"b": [1, None]}, "c": "x"})
+    {'a.b[0]': 1, 'a.b[1]': None, 'c': 'x'}
+    """
+    return {name: value for name, _, value in _leaves(parameters, "", "$")}
+
+
+def _leaves(value: Any, name: str, path: str) -> Iterator[tuple[str, str, Any]]:
     if isinstance(value, dict) and value and not any('"' in str(key) for key in value):
         for key, item in value.items():
-            _flatten(item, f"{name}.{key}" if name else str(key), f'{path}."{key}"', found)
+            yield from _leaves(item, f"{name}.{key}" if name else str(key), f'{path}."{key}"')
     elif isinstance(value, list) and 0 < len(value) <= LONGEST_LIST and name:
         for number, item in enumerate(value):
-            _flatten(item, f"{name}[{number}]", f"{path}[{number}]", found)
+            yield from _leaves(item, f"{name}[{number}]", f"{path}[{number}]")
     elif name:
-        found[name] = path, _kind(value)
+        yield name, path, value
 
 
 def _kind(value: Any) -> str | None:
