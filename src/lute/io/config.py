@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import pprint
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from lute.io.models.base import (
 from lute.io.models.fields import FromResult
 from lute.tasks import templates
 
-__all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config"]
+__all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config", "unknown_names"]
 
 Reader = Callable[[AnalysisHeader, str, str], Any]
 """Gives the latest valid value of a parameter or result: `reader(header, task, param)`, or None.
@@ -259,7 +259,7 @@ class ConfigFile:
             LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
         found, sources = self._fill_from_results(model, task_name, values, header, reader)
         problems += found
-        unknown = self._unknown(model, values)
+        unknown = unknown_names(model, values)
         parameters, found = self._validated(model, task_name, values, header, unknown)
         if parameters is not None:
             parameters._lute_sources = sources
@@ -314,17 +314,6 @@ class ConfigFile:
                     )
                 )
         return problems, sources
-
-    def _unknown(self, model: type[TaskParameters], values: dict[str, Any]) -> list[str]:
-        by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")
-        known: set[str] = set()
-        for name, about in model.model_fields.items():
-            aliases = {alias for alias in (about.alias, about.validation_alias) if isinstance(alias, str)}
-            known |= aliases | ({name} if by_name or not aliases else set())
-        known.discard("lute_config")
-        if not issubclass(model, ThirdPartyParameters) and model.model_config.get("extra") != "forbid":
-            return []
-        return [name for name in values if name not in known]
 
     def _validated(
         self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, unknown: list[str]
@@ -403,6 +392,19 @@ class ConfigFile:
             separator = " " if several[0]["type"] == "missing" else ": "
             found.append(self._problem(document, (*at, *location), f"{name}{separator}{text}"))
         return found
+
+
+def unknown_names(model: type[TaskParameters], names: Iterable[str]) -> list[str]:
+    """Returns the names that are no parameters of a model; for a program they may be variables of its template."""
+    by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")
+    known: set[str] = set()
+    for name, about in model.model_fields.items():
+        aliases = {alias for alias in (about.alias, about.validation_alias) if isinstance(alias, str)}
+        known |= aliases | ({name} if by_name or not aliases else set())
+    known.discard("lute_config")
+    if not issubclass(model, ThirdPartyParameters) and model.model_config.get("extra") != "forbid":
+        return []
+    return [name for name in names if name not in known]
 
 
 def _template_name(

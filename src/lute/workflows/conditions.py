@@ -27,6 +27,7 @@ _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
 }
 _WORDS = {"true": True, "false": False, "null": None}
 _LONGEST = 2000
+_DEEPEST = 50
 
 
 def parse(text: str) -> ast.expr:
@@ -54,13 +55,22 @@ def _as_subscripts(braces: re.Match[str]) -> str:
     return first + "".join(f"[{part if part.isdigit() else repr(part)}]" for part in others)
 
 
-def _check(node: ast.AST, text: str) -> None:
+def _check(node: ast.AST, text: str, depth: int = 0) -> None:
     allowed = (ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare, ast.Name, ast.Attribute)
     more = (ast.Subscript, ast.Constant, ast.List, ast.Tuple, ast.Load, *_COMPARE)
+    if depth > _DEEPEST:
+        raise WorkflowError(f"`when: {text}` is no condition: it is nested deeper than {_DEEPEST}")
     if not isinstance(node, (*allowed, *more)):
-        raise WorkflowError(f"`when: {text}`: {type(node).__name__} is not part of a condition; it compares values")
+        hint = " A name with a hyphen goes in braces: {{ steps.my-step.result }}" if _is_minus(node) else ""
+        raise WorkflowError(
+            f"`when: {text}`: {type(node).__name__} is not part of a condition; it compares values.{hint}"
+        )
     for child in ast.iter_child_nodes(node):
-        _check(child, text)
+        _check(child, text, depth + 1)
+
+
+def _is_minus(node: ast.AST) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
 
 
 def names_in(text: str) -> set[str]:

@@ -9,8 +9,9 @@ In Python:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -172,9 +173,9 @@ class Chain(Joinable):
 
     def _take(self, other: Chain) -> None:
         for name, step in other.steps.items():
-            if self.steps.setdefault(name, step) is not step and self.steps[name].task != step.task:
+            if not same(self.steps.setdefault(name, step), step):
                 raise WorkflowError(
-                    f"two steps are named {name!r}: give one another name, Step({step.task!r}, name=...)"
+                    f"two different steps are named {name!r}: give one another name, Step({step.task!r}, name=...)"
                 )
             needs = self.needs.setdefault(name, [])
             needs += [need for need in other.needs[name] if need not in needs]
@@ -188,6 +189,12 @@ class Chain(Joinable):
         for name in after.first:
             joined.needs[name] += [need for need in self.last if need not in joined.needs[name]]
         return joined
+
+
+def same(one: Step, other: Step) -> bool:
+    """Returns whether two steps differ in nothing but what they need."""
+    names = [field.name for field in fields(Step) if field.name != "needs"]
+    return one is other or all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _step_of(node: Any) -> Step:
@@ -267,15 +274,29 @@ def ordered(steps: Mapping[str, Step]) -> dict[str, Step]:
         for need in step.needs:
             if need not in steps:
                 raise WorkflowError(f"step {step.name!r} needs {need!r}, which is no step.{did_you_mean(need, steps)}")
-    found: dict[str, Step] = {}
-    for name in _in_order(steps):
-        found[name] = steps[name]
-    return found
+    if circle := circle_of(steps):
+        raise WorkflowError(in_a_circle(circle))
+    return {name: steps[name] for name in _in_order(steps)}
+
+
+def circle_of(steps: Mapping[str, Step]) -> list[str]:
+    """Returns steps that need each other in a circle, the first again at the end; none if there is no circle."""
+    left = steps.keys() - set(_in_order(steps))
+    if not left:
+        return []
+    path = [min(left)]
+    while path.count(path[-1]) == 1:
+        path.append(next(need for need in steps[path[-1]].needs if need in left))
+    return path[path.index(path[-1]) :][::-1]
+
+
+def in_a_circle(circle: list[str]) -> str:
+    """Returns what is wrong with a circle."""
+    return f"steps need each other in a circle: {' -> '.join(circle)}"
 
 
 def _in_order(steps: Mapping[str, Step]) -> Iterator[str]:
-    from collections import deque
-
+    """Yields the steps' names, each after what it needs; those in a circle and after one are left out."""
     waiting = {name: len(set(step.needs)) for name, step in steps.items()}
     needed_by: dict[str, list[str]] = {name: [] for name in steps}
     for name, step in steps.items():
@@ -285,21 +306,10 @@ def _in_order(steps: Mapping[str, Step]) -> Iterator[str]:
     while ready:
         name = ready.popleft()
         yield name
-        del waiting[name]
         for later in needed_by[name]:
             waiting[later] -= 1
             if waiting[later] == 0:
                 ready.append(later)
-    if waiting:
-        raise WorkflowError(f"steps need each other in a circle: {' -> '.join(_circle(steps, waiting))}")
-
-
-def _circle(steps: Mapping[str, Step], among: Iterable[str]) -> list[str]:
-    left = set(among)
-    path = [next(iter(sorted(left)))]
-    while path.count(path[-1]) == 1:
-        path.append(next(need for need in steps[path[-1]].needs if need in left))
-    return path[path.index(path[-1]) :][::-1]
 
 
 def decide(step: Step, states: Mapping[str, State], stopping: bool = False) -> State | None:
@@ -331,9 +341,9 @@ def decide(step: Step, states: Mapping[str, State], stopping: bool = False) -> S
         return _never(needs) if done else None
     if any(state.bad for state in needs):
         return State.BLOCKED
-    if State.SKIPPED in needs:
-        return State.SKIPPED
-    return State.RUNNING if done else None
+    if not done:  # one was skipped, perhaps, but another may still fail
+        return None
+    return State.SKIPPED if State.SKIPPED in needs else State.RUNNING
 
 
 def _never(needs: list[State]) -> State:

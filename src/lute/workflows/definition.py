@@ -18,19 +18,24 @@ and Python: a `Workflow`, or steps joined by `>>`, as a module-level name of a p
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lute import managed_tasks, plugins, registry
-from lute.errors import ConfigError, Problem, TaskNotFoundError, WorkflowError, did_you_mean
+from lute.errors import ConfigError, Problem, TaskNotFoundError, WorkflowError, did_you_mean, nearest
 from lute.io import _yaml
+from lute.io._substitution import steps as path_steps
+from lute.io.config import unknown_names
 from lute.tasks.dataclasses import TaskStatus
 from lute.workflows import conditions
-from lute.workflows.dag import Chain, Resources, Retries, Rule, Step, Workflow, ordered
+from lute.workflows.dag import Chain, Resources, Retries, Rule, Step, Workflow, circle_of, in_a_circle, ordered, same
+from lute.workflows.results import runs_of, steps_used
 
 STEP_KEYS = (
     "task",
@@ -114,14 +119,11 @@ def parse(text: str, path: str) -> Workflow:
         raise ConfigError([Problem(path, 1, 1, "expected one workflow: one document, or one marked !LUTE_DAG")])
     reading = _Reading(path, (marked or documents)[0])
     steps, limits, name = reading.all()
-    if not reading.problems:
-        try:
-            steps = ordered(steps)
-        except WorkflowError as error:
-            reading.wrong(("steps",), str(error))
+    if not reading.problems and (circle := circle_of(steps)):
+        reading.wrong(reading.at(circle[0], "needs"), in_a_circle(circle))
     if reading.problems:
         raise ConfigError(sorted(reading.problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
-    return Workflow(name or Path(path).stem, steps, limits, os.path.abspath(path), text)
+    return Workflow(name or Path(path).stem, ordered(steps), limits, os.path.abspath(path), text)
 
 
 class _Reading:
@@ -130,6 +132,11 @@ class _Reading:
     def __init__(self, path: str, document: _yaml.Document) -> None:
         self.path, self.document = path, document
         self.problems: list[Problem] = []
+        self._places: dict[str, _yaml.Path] = {}
+
+    def at(self, name: str, *rest: str | int) -> _yaml.Path:
+        """Returns where a step is, or something in it."""
+        return (*self._places[name], *rest)
 
     def wrong(self, at: _yaml.Path, message: str) -> None:
         place = next(self.document.places[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.document.places)
@@ -140,23 +147,31 @@ class _Reading:
         if isinstance(value, list) or (isinstance(value, dict) and "task_name" in value):
             steps: dict[str, Step] = {}
             self._tree(value, (), [], steps)
+            self._check_needs(steps)
             return steps, {}, ""
         if not isinstance(value, dict) or not isinstance(value.get("steps"), dict) or not value["steps"]:
             self.wrong((), "expected `steps:`, a mapping of step names to {task: ...}, or a tree with `task_name:`")
             return {}, {}, ""
         self._only(value, FILE_KEYS, ())
         limits = self._expect(value, "limits", (), dict, {})
+        steps = self._flat(value["steps"])
+        tasks = {step.task for step in steps.values()}
         for task, limit in limits.items():
             if type(limit) is not int or limit < 1:
                 self.wrong(("limits", task), f"{task}: expected how many at once, a number from 1")
-        return self._flat(value["steps"]), limits, str(value.get("name") or "")
+            if task not in tasks:
+                self.wrong(("limits", task), f"{task}: no step has this Task.{did_you_mean(str(task), tasks)}")
+        return steps, limits, str(value.get("name") or "")
 
     # ----------------------------------------------------------------------------------- the flat form
 
     def _flat(self, raw: dict[Any, Any]) -> dict[str, Step]:
-        steps = {}
+        steps: dict[str, Step] = {}
         for name, entry in raw.items():
             at: _yaml.Path = ("steps", name)
+            if str(name) in steps:
+                self.wrong(at, f"step {name} stands here a second time")
+            self._places[str(name)] = at
             entry = {"task": entry} if isinstance(entry, str) else entry
             if not _NAME.fullmatch(str(name)):
                 self.wrong(at, f"step {name}: a step's name has letters, digits, _ and - only")
@@ -172,18 +187,19 @@ class _Reading:
         for name, step in steps.items():
             for number, need in enumerate(step.needs):
                 if need not in steps:
-                    at = ("steps", name, "needs", number)
-                    self.wrong(at, f"step {name} needs {need!r}, which is no step.{did_you_mean(need, steps)}")
+                    self.wrong(
+                        self.at(name, "needs", number),
+                        f"step {name} needs {need!r}, which is no step.{did_you_mean(need, steps)}",
+                    )
             self._check_names(steps, name, step)
 
     def _check_names(self, steps: Mapping[str, Step], name: str, step: Step) -> None:
         """A condition or parameter may use only results that are there by then."""
-        from lute.workflows.results import steps_used
-
         for key, used in steps_used(step).items():
-            for other in used - _all_before(steps, name) if used else ():
+            missing = used - set(step.needs)
+            for other in sorted(missing - _all_before(steps, name)) if missing else ():
                 what = "is not among what it needs" if other in steps else f"is no step.{did_you_mean(other, steps)}"
-                self.wrong(("steps", name, key), f"step {name} uses the result of {other!r}, which {what}")
+                self.wrong(self.at(name, key), f"step {name} uses the result of {other!r}, which {what}")
 
     def _step(self, name: str, entry: dict[str, Any], at: _yaml.Path) -> Step:
         task = entry.get("task")
@@ -193,6 +209,9 @@ class _Reading:
         else:
             for problem in _unknown_task(task):
                 self.wrong((*at, "task"), f"step {name}: {problem}")
+        parameters = self._expect(entry, "parameters", at, dict, {})
+        for parameter, problem in (_unknown_parameters(task, parameters) if parameters else {}).items():
+            self.wrong((*at, "parameters", parameter), f"step {name}: {problem}")
         rule, when = self._when(entry, at)
         return Step(
             task,
@@ -201,7 +220,7 @@ class _Reading:
             rule=rule,
             when=when,
             foreach=self._foreach(entry.get("foreach"), at),
-            parameters=self._expect(entry, "parameters", at, dict, {}),
+            parameters=parameters,
             slurm=self._slurm(entry.get("slurm"), at, "slurm"),
             timeout=self._timeout(entry.get("timeout"), at),
             retries=self._retries(entry.get("retries"), at),
@@ -228,13 +247,19 @@ class _Reading:
             rules = [one.value for one in Rule]
             self.wrong((*at, "when"), f"rule: {rule!r} is none of {', '.join(rules)}.{did_you_mean(rule, rules)}")
             rule = Rule.ALL_SUCCEEDED.value
-        text = str(condition).lower() if isinstance(condition, bool) else str(condition or "")
-        return Rule(rule), self._checked(text, conditions.parse, (*at, "when"))
+        return Rule(rule), self._condition(condition, (*at, "when"))
 
-    def _checked(self, text: str, parse: Callable[[str], Any], at: _yaml.Path) -> str:
+    def _condition(self, value: Any, at: _yaml.Path) -> str:
+        if isinstance(value, (list, dict)):
+            self.wrong(at, "when: expected a condition, a rule, or {rule: RULE, if: CONDITION}")
+            return ""
+        text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        rule = nearest(text, [one.value for one in Rule], 0.8) if text.isidentifier() else None
         try:
+            if rule:
+                raise WorkflowError(f"when: {text!r} is no rule. Did you mean {rule!r}?")
             if text:
-                parse(text)
+                conditions.parse(text)
         except WorkflowError as error:
             self.wrong(at, str(error))
             return ""
@@ -242,16 +267,28 @@ class _Reading:
 
     def _foreach(self, value: Any, at: _yaml.Path) -> Any:
         if isinstance(value, dict):
-            if set(value) - {"files", "runs"} or len(value) != 1:
+            self._only(value, ("files", "runs"), (*at, "foreach"))
+            if len(value) != 1 or not isinstance(value.get("files", ""), str):
                 self.wrong((*at, "foreach"), "foreach: expected a list, {files: GLOB} or {runs: 1-5,8}")
+            if "runs" in value and "{{" not in str(value["runs"]):
+                self._checked(value["runs"], runs_of, (*at, "foreach", "runs"))
         elif value is not None and not isinstance(value, list) and not (isinstance(value, str) and "{{" in value):
             self.wrong((*at, "foreach"), "foreach: expected a list, {files: GLOB}, {runs: 1-5,8} or '{{ ... }}'")
         return value
+
+    def _checked(self, value: Any, check: Callable[[Any], Any], at: _yaml.Path) -> None:
+        try:
+            check(value)
+        except WorkflowError as error:
+            self.wrong(at, str(error))
 
     def _slurm(self, value: Any, at: _yaml.Path, key: str) -> str:
         """Returns Slurm's options as one text; a mapping is options by name."""
         if isinstance(value, dict):
             value = " ".join(shlex.quote(f"--{name}={item}") for name, item in value.items())
+        if isinstance(value, list):
+            self.wrong((*at, key), f"{key}: expected options as one text, such as '--ntasks=4 --time=10'")
+            return ""
         try:
             shlex.split(str(value or ""))
         except ValueError as error:
@@ -261,7 +298,7 @@ class _Reading:
     def _timeout(self, value: Any, at: _yaml.Path) -> float | None:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        if not _is_number(value) or value <= 0:
             self.wrong((*at, "timeout"), "timeout: expected a number of seconds, more than 0")
             return None
         return float(value)
@@ -270,11 +307,11 @@ class _Reading:
         entry = {"times": value} if not isinstance(value, dict) else value
         self._only(entry, ("times", "delay", "on"), (*at, "retries"))
         times, delay = entry.get("times") or 0, entry.get("delay") or 0
-        if type(times) is not int or times < 0 or isinstance(delay, (str, list, dict)) or delay < 0:
+        if type(times) is not int or times < 0 or not _is_number(delay) or delay < 0:
             self.wrong((*at, "retries"), "retries: expected how often, or {times: N, delay: SECONDS, on: [FAILED, 75]}")
             return Retries()
-        on = entry.get("on") or []
-        on = on if isinstance(on, list) else [on]
+        on = entry.get("on")
+        on = on if isinstance(on, list) else [] if on is None else [on]
         known = {status.name for status in TaskStatus}
         for item in on:
             if type(item) is not int and item not in known:
@@ -345,8 +382,11 @@ class _Reading:
         step = replace(self._step(name, {"task": name, **entry}, at), slurm=slurm)
         known = steps.get(name)
         if known is None:
+            self._places[name] = at
             steps[name] = replace(step, needs=tuple(above))
             return
+        if entry and not same(replace(step, slurm=known.slurm), known):
+            self.wrong(at, f"{name} is reached twice, each time with other {', '.join(entry)}: write them once")
         if value.get("slurm_params") and known.slurm not in ("", slurm):
             self.wrong(at, f"{name} is reached twice with different slurm_params: {known.slurm!r} and {slurm!r}")
         needs = tuple(dict.fromkeys((*known.needs, *above)))
@@ -362,6 +402,25 @@ def _all_before(steps: Mapping[str, Step], name: str) -> set[str]:
                 found.add(need)
                 waiting.append(need)
     return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _unknown_parameters(task: str, names: Iterable[Any]) -> dict[Any, str]:
+    """Returns what is wrong with parameters' names, where that can be told without their values."""
+    executor = managed_tasks.find(task)
+    try:
+        model: Any = registry.model_of(executor.task_name if executor else task)
+    except TaskNotFoundError:
+        return {}
+    if "lute_template_cfg" in model.model_fields:
+        return {}
+    first = {name: path_steps(str(name))[0] if path_steps(str(name)) else "" for name in names}
+    unknown = unknown_names(model, first.values())
+    hint = functools.partial(did_you_mean, known=model.model_fields.keys() - {"lute_config"})
+    return {name: f"{task} has no parameter {one!r}.{hint(one)}" for name, one in first.items() if one in unknown}
 
 
 def _unknown_task(task: str) -> list[str]:
@@ -388,4 +447,4 @@ def in_bytes(value: Any) -> int | None:
         found = float(number) * UNITS[unit]
     except ValueError:
         return None
-    return int(found) if found >= 0 and found == found else None
+    return int(found) if 0 <= found < math.inf else None

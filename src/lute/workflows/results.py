@@ -18,6 +18,8 @@ from lute.workflows.dag import Step
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "id")
 """What can be asked of a step that has run."""
+MOST_RUNS = 100_000
+"""So many runs are a mistake in a `foreach`."""
 
 
 def steps_used(step: Step) -> dict[str, set[str]]:
@@ -138,12 +140,12 @@ def runs_of(value: Any) -> list[int]:
     >>> runs_of("1-3,8")
     [1, 2, 3, 8]
     """
-    if isinstance(value, list):
-        return [int(item) for item in value]
     found: list[int] = []
-    for part in str(value).split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+    for part in value if isinstance(value, list) else str(value).split(","):
+        first, dash, last = str(part).strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
             raise WorkflowError(f"runs: {value!r}: write numbers and ranges, such as 1-5,8")
-        found += range(int(first), int(last if dash else first) + 1)
+        found += range(int(first), min(int(last or first), int(first) + MOST_RUNS) + 1)
+        if len(found) > MOST_RUNS:
+            raise WorkflowError(f"runs: {value!r} are more than {MOST_RUNS}")
     return found
