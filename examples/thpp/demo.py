@@ -1,6 +1,7 @@
-"""Runs the thpp example with real programs on real data, and ends with a table of what came out.
+"""Runs the thpp workflow with real programs on real data, and ends with a table of what came out.
 
-`python demo.py [WORK_DIR]` puts the record, logs and pages into WORK_DIR, `./demo-output` if not given.
+`python demo.py [WORK_DIR] [OPTIONS]` puts the record, logs and pages into WORK_DIR, `./demo-output` if not given.
+OPTIONS go to `lute workflow run`: `--dry-run`, `--fresh`, `-s CompareModel.sigma_cutoff=3`.
 """
 
 import argparse
@@ -13,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-MANAGED_TASKS = ("StatisticsCalculator", "Refiner", "ModelComparer")
-COLUMNS = ("Task", "status", "seconds", "result")
+COLUMNS = ("Step", "Task", "status", "seconds", "result")
 
 
 def data_folder() -> Path:
@@ -43,37 +43,26 @@ def environment(data: Path) -> dict[str, str]:
     return {**kept, "PATH": f"{programs}{os.pathsep}{kept.get('PATH', os.defpath)}", "THPP_DATA": str(data)}
 
 
-def run(name: str, work_dir: Path, env: dict[str, str]) -> dict[str, Any]:
-    """Runs one managed Task with the command `lute run`, and returns what its `--json` says.
+def lute(arguments: list[str], work_dir: Path, env: dict[str, str]) -> Any:
+    """Runs `lute ... -c thpp.yaml --json`, and returns what it says.
 
     Raises:
-        SystemExit: It did not complete; with the exit code of `lute`.
+        SystemExit: It did not end well; with its exit code. It has said why.
     """
-    command = ["lute", "run", name, "-c", str(HERE / "thpp.yaml"), "-p", str(HERE / "thpp.py"), "--json"]
+    command = ["lute", *arguments, "-c", str(HERE / "thpp.yaml"), "--json"]
     done = subprocess.run(command, cwd=work_dir, env=env, stdout=subprocess.PIPE, encoding="utf-8")
-    try:
-        told = json.loads(done.stdout)
-    except ValueError:
-        told = {"error": f"lute gave no JSON but: {done.stdout!r}"}
-    if done.returncode != 0 or told.get("status") != "COMPLETED":
-        print(failure(name, told), file=sys.stderr)
-        sys.exit(done.returncode or 1)
-    return told
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    return json.loads(done.stdout)
 
 
-def failure(name: str, told: dict[str, Any]) -> str:
-    """Returns what to tell of a Task that did not complete."""
-    if "error" in told:
-        return f"{name} was not started: {told['error']}"
-    return f"{name} {told.get('status')}: {told.get('reason')}\nIts log: {told.get('log')}"
-
-
-def row(told: dict[str, Any]) -> tuple[str, ...]:
-    """Returns a run's line of the table: its summary, or the name of the file it made."""
-    result = str(told["summary"] or "").replace(";", ", ").replace(": ", " ")
-    if not result and isinstance(told["payload"], str):
-        result = Path(told["payload"]).name
-    return told["task"], told["status"], f"{told['wall_s']:.1f}", result
+def row(step: dict[str, Any], run: dict[str, Any]) -> tuple[str, ...]:
+    """Returns a step's line of the table: the summary of its run, or the name of the file it made."""
+    result = str(run["summary"] or "").replace(";", ", ").replace(": ", " ")
+    if not result and isinstance(run["payload"], str):
+        result = Path(run["payload"]).name
+    status = "reused" if step["reused"] else step["status"]
+    return step["name"], run["task"], status, f"{run['wall_s']:.1f}", result
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
@@ -88,18 +77,33 @@ def table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def tell(ran: dict[str, Any], runs: dict[str, dict[str, Any]], work_dir: Path) -> None:
+    """Prints the table of a workflow run, what was not run again and why, and where everything is."""
+    steps = ran["steps"]
+    print(table([COLUMNS, *(row(step, runs[step["id"]]) for step in steps)]))
+    reused = [step["name"] for step in steps if step["reused"]]
+    if reused:
+        print(f"\nNot run again, since nothing that they depend on has changed: {', '.join(reused)}")
+    print(f"\nrecord  {work_dir / 'lute.db'}")
+    for page in (page for step in steps for page in runs[step["id"]]["plots"]):
+        print(f"page    {Path(page).as_uri()}")
+    if ran.get("report"):
+        print(f"report  {Path(ran['report']).as_uri()}")
+
+
 def main() -> None:
-    """Runs the three managed Tasks one after another and prints the table."""
+    """Runs the workflow and prints the table."""
     parser = argparse.ArgumentParser(description="Run the thpp example: real programs on real data.")
     parser.add_argument("work_dir", nargs="?", type=Path, default=Path("demo-output"), metavar="WORK_DIR")
-    work_dir = parser.parse_args().work_dir.resolve()
+    options, others = parser.parse_known_args()
+    work_dir = options.work_dir.resolve()
     env = environment(data_folder())
     work_dir.mkdir(parents=True, exist_ok=True)
-    runs = [run(name, work_dir, env) for name in MANAGED_TASKS]
-    print(table([COLUMNS, *map(row, runs)]))
-    print(f"\nrecord  {work_dir / 'lute.db'}")
-    for page in (page for told in runs for page in told["plots"]):
-        print(f"page    {Path(page).as_uri()}")
+    ran = lute(["workflow", "run", str(HERE / "workflow.yaml"), *others], work_dir, env)
+    if "steps" not in ran:  # of --dry-run
+        print(json.dumps(ran, indent=2))
+        return
+    tell(ran, {run["id"]: run for run in lute(["history"], work_dir, env)}, work_dir)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 Two programs of cctbx are wrapped as third-party Tasks; a Python Task reads what they wrote.
 
-    lute run StatisticsCalculator -c thpp.yaml -p thpp.py
-    lute run Refiner              -c thpp.yaml -p thpp.py
-    lute run ModelComparer        -c thpp.yaml -p thpp.py
+    lute run StatisticsCalculator -c thpp.yaml
+    lute run Refiner              -c thpp.yaml
+    lute run ModelComparer        -c thpp.yaml
 """
 
 import json
@@ -91,6 +91,9 @@ class CompareModelParameters(TaskParameters):
         2.0, ge=0, description="A reflection is strong if I > this many sigma(I); 2 is the custom."
     )
     n_labels: int = Field(4, ge=0, description="How many of the worst reflections are named by h k l.")
+    numbers: Annotated[Path, Output()] = Field(
+        Path("comparison.json"), description="R1 and how many reflections, as JSON. Each run replaces it."
+    )
 
 
 # What the programs wrote --------------------------------------------------------------------------
@@ -335,7 +338,8 @@ class CompareModel(Task):
         tab = parameters.lute_config.experiment
         merging = merging_figure(shells, merging_summary(parameters.merging))
         refinement = refinement_figure(amplitudes, shells, parameters.n_labels)
-        self._result.summary = refinement_summary(amplitudes)
+        self._result.summary = summary = refinement_summary(amplitudes)
+        parameters.numbers.write_text(json.dumps(summary))
         self._result.payload = (
             ElogSummaryPlots(f"{tab}/merging", merging),
             ElogSummaryPlots(f"{tab}/refinement", refinement),
