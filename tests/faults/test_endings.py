@@ -361,6 +361,7 @@ def begun(running: Running, name: str, **header: Any) -> dict[str, Any]:
     running.config(task(name, parameters), **header)
     running.start(name, "-q", **({"FAULTS_CLEAN": "60"} if header.get("clean_up_grace") else {}))
     running.reach()
+    wait_until(lambda: running.row()["status"] == "RUNNING", "it is recorded that it runs")
     return running.row()
 
 

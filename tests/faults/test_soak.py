@@ -23,7 +23,7 @@ from lute.execution import requests
 from lute.io.db import Record
 from process.helpers import wait_until
 
-RUNS = int(os.environ.get("LUTE_SOAK", "120"))
+RUNS = int(os.environ.get("LUTE_SOAK", "200"))
 AT_ONCE = 8
 SEED = int(os.environ.get("LUTE_SOAK_SEED", "1"))
 LONGEST = 25.0

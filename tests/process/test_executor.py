@@ -677,7 +677,7 @@ PROGRAMS = """
         (True, "str = Field('made.txt', flag_type='-', is_result=True)", "impl_schemas = 'a;b'", ("made.txt", "a;b")),
         (True, "str = Field('made.txt', flag_type='-', is_result=True)", "result_from_params = 'said'", ("said", None)),
         (True, "Annotated[int, Flag('-o'), IsResult()] = 0", "", (0, None)),
-        (True, "Annotated[dict, Flag('-o'), IsResult()] = {'a': 1}", "", ({"a": 1}, None)),
+        (True, "Annotated[dict, IsResult()] = {'a': 1}", "", ({"a": 1}, None)),
         (False, "Annotated[str, Flag('-o'), IsResult()] = 'made.txt'", "impl_schemas = 'a'", (None, "a")),
     ],
 )

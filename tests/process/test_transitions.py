@@ -105,6 +105,7 @@ def begun(running: Running, name: str, clean: str = "note('cleaned')", code: str
     running.config(json.dumps(task), **fixed)
     running.start(name, "-vv")
     running.reach()
+    wait_until(lambda: statuses(running)[-1:] == ["RUNNING"], "it is recorded that it runs")
 
 
 def paused(running: Running, name: str, **keywords: Any) -> None:

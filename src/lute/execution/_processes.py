@@ -36,6 +36,16 @@ def parents() -> dict[int, int]:
     return found
 
 
+def any_lives(pids: Iterable[int]) -> bool:
+    """Returns whether one of some processes lives; much cheaper than `processes_of`."""
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError):
+            text = Path(f"/proc/{pid}/stat").read_text()
+            if text[text.rindex(")") + 2] not in "ZX":
+                return True
+    return False
+
+
 def descendants(roots: Iterable[int], tree: dict[int, int]) -> set[int]:
     """Returns the roots that live and everything below them."""
     children: dict[int, list[int]] = {}

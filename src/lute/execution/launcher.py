@@ -36,7 +36,9 @@ from lute.execution import _processes
 _LENGTH = struct.Struct("!Q")
 _MOST_DESCRIPTORS = 8
 ENDING_LOOKS = 0.02
-"""Time between two looks whether the last processes of a run are gone, in s."""
+"""Time between two looks whether the last known processes of a run are gone, in s."""
+SEARCH = 0.25
+"""Time between two searches of all processes for those of a run that is being ended, in s."""
 ORPHAN_GRACE = 3.0
 """Time between SIGTERM and SIGKILL for what a run left behind, in s, unless the run says another."""
 
@@ -235,6 +237,9 @@ class _Started:
         self.kill_at: float | None = None
         """When SIGKILL is due; None while the run may go on."""
         self.grace = grace
+        self.left: set[int] = set()
+        """Its processes that lived at the last search."""
+        self.search_at = 0.0
 
 
 class _Launching:
@@ -367,9 +372,10 @@ class _Launching:
             run.kill_at = min(run.kill_at, due)
             return
         run.kill_at = due
-        left = self._left(name, run)
-        _processes.send(left, signal.SIGTERM)
-        _processes.send(left, signal.SIGCONT)
+        run.left = self._left(name, run)
+        run.search_at = time.monotonic() + SEARCH
+        _processes.send(run.left, signal.SIGTERM)
+        _processes.send(run.left, signal.SIGCONT)
 
     def _left(self, name: str, run: _Started) -> set[int]:
         """Returns the run's processes that live; the costly look only where there may be any."""
@@ -380,12 +386,13 @@ class _Launching:
 
     def _end_what_is_due(self) -> None:
         for name, run in list(self.runs.items()):
-            if run.kill_at is None:
+            now = time.monotonic()
+            if run.kill_at is None or (now < min(run.kill_at, run.search_at) and _processes.any_lives(run.left)):
                 continue
-            left = self._left(name, run)
-            if left and time.monotonic() >= run.kill_at:
-                _processes.send(left, signal.SIGKILL)
-            if not left and run.exited:
+            run.left, run.search_at = self._left(name, run), now + SEARCH
+            if now >= run.kill_at:
+                _processes.send(run.left, signal.SIGKILL)
+            if not run.left and run.exited:
                 self._forget(name, {"empty": True})
 
 

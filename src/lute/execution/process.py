@@ -33,7 +33,7 @@ from typing import Any
 from lute.errors import LaunchError
 from lute.execution import _processes
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
-from lute.execution.launcher import Events, Launcher
+from lute.execution.launcher import SEARCH, Events, Launcher
 from lute.execution.logging import get_logger
 
 logger = get_logger(__name__)
@@ -354,7 +354,10 @@ class Supervision:
             _processes.send(left - sent, number)
             _processes.send(left - sent, signal.SIGCONT)
             sent |= left
+            search_at = time.monotonic() + SEARCH
             time.sleep(LOST_LOOKS)  # they may be no children of ours, so the kernel cannot tell us of their end
+            while time.monotonic() < min(search_at, deadline) and _processes.any_lives(left):
+                time.sleep(LOST_LOOKS)
         for pid in sent:
             with contextlib.suppress(ChildProcessError):  # those that are, are not left as zombies
                 os.waitpid(pid, os.WNOHANG)
