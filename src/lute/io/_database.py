@@ -43,8 +43,8 @@ class Database(Protocol):
     def execute(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Runs one statement. Returns its rows."""
 
-    def transaction(self, wait: float | None = None) -> AbstractContextManager[None]:
-        """All or nothing; waits at most `wait` s for other writers."""
+    def transaction(self, wait: float | None = None, patient: bool = False) -> AbstractContextManager[None]:
+        """All or nothing; waits at most `wait` s for other writers, and if `patient` as long as the work takes."""
 
     def part(self) -> AbstractContextManager[None]:
         """A part of a transaction that can be undone on its own."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,10 @@ except ImportError as error:
     raise UsageError(f"a record in PostgreSQL needs psycopg ({error}): pip install 'lute-executor[postgres]'") from None
 
 SCHEMES = ("postgresql://", "postgres://")
+ANSWER_LIMIT = 10.0
+"""Longest time for the server's answer to a write, beyond that for others' locks, in s: it may be there, but stuck."""
+READ_LIMIT = 300.0
+"""Longest time for a query that only reads, in s."""
 CONNECT_TIMEOUT = 5
 """Longest time to connect to one address, in s, unless the URL has its own `connect_timeout`."""
 LOCK_KEY = 0x6C757465
@@ -57,6 +64,7 @@ class Postgres:
         self._busy_timeout = busy_timeout
         self._connection: psycopg.Connection[Any] | None = None
         self._inside = False  # a transaction
+        self._cut_after: float | None = None
 
     def exists(self) -> bool:
         """Returns True: whether it can be reached is seen when it is opened."""
@@ -103,34 +111,55 @@ class Postgres:
             yield
         except psycopg.Error as error:
             text = " ".join(_secrets.hide(str(error), self._secrets).split())
+            if self._cut_after is not None:
+                text = f"the server did not answer within {self._cut_after:g} s"
             raise RecordError(f"the record {self.name}: {text}") from None  # whose text may hold the password
 
     def execute(self, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Runs one statement. Returns its rows. A connection that was lost since the last one is made anew."""
         connection = self._connection or self._connect(None)
-        with self._telling():
+        with self._telling(), contextlib.nullcontext() if self._inside else self._limit(READ_LIMIT):
             try:
                 return _rows(connection, query, values)
             except psycopg.OperationalError:
-                if self._inside or not connection.closed:
+                if self._inside or self._cut_after is not None or not connection.closed:
                     raise
             return _rows(self._connect(None), query, values)
 
     @contextlib.contextmanager
-    def transaction(self, wait: float | None = None) -> Iterator[None]:
-        """All or nothing; waits at most `wait` s for other writers, or the record's own time."""
-        patience = self._busy_timeout if wait is None else wait
-        self.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        self._inside = True
+    def _limit(self, seconds: float) -> Iterator[None]:
+        """Cuts the connection if what is done here takes longer: no setting of the server's or libpq's does that."""
+        self._cut_after = None
+        timer = threading.Timer(seconds, self._cut, (seconds,))
+        timer.daemon = True
+        timer.start()
         try:
-            self.execute(f"SET LOCAL lock_timeout = {int(patience * 1000)}")
             yield
-            self.execute("COMMIT")
-        except BaseException:
-            self._roll_back("ROLLBACK")
-            raise
         finally:
-            self._inside = False
+            timer.cancel()
+
+    def _cut(self, seconds: float) -> None:
+        self._cut_after = seconds
+        with contextlib.suppress(OSError, psycopg.Error, AttributeError):  # it may be closing just now
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as end:  # type: ignore[union-attr]
+                end.shutdown(socket.SHUT_RDWR)
+
+    @contextlib.contextmanager
+    def transaction(self, wait: float | None = None, patient: bool = False) -> Iterator[None]:
+        """All or nothing; waits at most `wait` s for other writers, or the record's own time."""
+        seconds = self._busy_timeout if wait is None else wait
+        with contextlib.nullcontext() if patient else self._limit(seconds + ANSWER_LIMIT):
+            self.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            self._inside = True
+            try:
+                self.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                self._roll_back("ROLLBACK")
+                raise
+            finally:
+                self._inside = False
 
     @contextlib.contextmanager
     def part(self) -> Iterator[None]:

@@ -110,7 +110,7 @@ class Sqlite:
             return self.connection.execute(query, values).fetchall()
 
     @contextlib.contextmanager
-    def transaction(self, wait: float | None = None) -> Iterator[None]:
+    def transaction(self, wait: float | None = None, patient: bool = False) -> Iterator[None]:
         """All or nothing; waits at most `wait` s for other writers, or the file's own time."""
         patience = self._busy_timeout if wait is None else wait
         if patience != self._patience:

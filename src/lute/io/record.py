@@ -307,7 +307,7 @@ class Record:
             return version
         if database.read_only():
             raise RecordError(f"{self} is no record of lute, and it cannot be written")
-        with database.transaction(wait):
+        with database.transaction(wait, patient=True):
             database.lock()
             version = database.version()
             for statements in _schema.MIGRATIONS[version:]:
