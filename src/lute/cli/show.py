@@ -9,6 +9,7 @@ from typing import Any
 
 from lute.cli import common
 from lute.cli.run import public
+from lute.io.report import version_of
 from lute.tasks.progress import as_text, metric_as_text
 
 
@@ -23,6 +24,7 @@ def execute(options: argparse.Namespace) -> int:
     common.set_up(options)
     with common.open_record(options) as record:
         row = record.get(options.id)
+    row["plots"] = [version_of(path, row["id"]) for path in row["plots"] or []]
     if options.json:
         common.print_json(public(row))
         return 0

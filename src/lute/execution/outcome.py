@@ -197,13 +197,14 @@ class Keeper:
     Args:
         files: The run's files.
         folder: Where pages of figures go.
+        about: Which run it is, for its pages.
     """
 
     def __init__(self, files: RunFiles, folder: Path, about: About) -> None:
         self._files, self._folder, self._about = files, folder, about
         self._count = 0
-        self.pages: list[str] = []
         self._written: dict[tuple[str, str], str] = {}
+        self.pages: list[str] = []
         self.troubles: list[str] = []
         self.run_parameters: dict[str, Any] = {}
 

@@ -57,7 +57,7 @@ def page_path(folder: Path, display_name: str) -> Path:
 def _usable(name: str) -> str:
     """Returns a name of at most 200 bytes (file systems take 255) that is none of our own files'."""
     short = name.encode("utf-8", "backslashreplace")[:200].decode("utf-8", "ignore")
-    return f"{short}_" if short in ("index.html", "report.html") else short
+    return f"{short}_" if short in (".lock", "index.html", "report.html") else short
 
 
 def write_page(

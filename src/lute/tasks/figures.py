@@ -53,8 +53,7 @@ def render(plots: ElogSummaryPlots) -> RenderedPage:
     drawing = Drawing()
     named = list(_named(plots.figures))
     for number, (name, figure) in enumerate(named, start=1):
-        title = name or _own_title(figure) or (f"Figure {number}" if len(named) > 1 else plots.display_name)
-        drawing.add(title, figure)
+        drawing.add(name, figure, f"Figure {number}" if len(named) > 1 else plots.display_name)
     return drawing.page(show_titles=len(named) > 1 or isinstance(plots.figures, dict))
 
 
@@ -78,9 +77,13 @@ class Drawing:
         self._bokeh: list[Any] = []
         self._has_plotly = self._has_scripts = False
 
-    def add(self, title: str, figure: Any) -> None:
-        """Draws a figure below those that are there."""
+    def add(self, name: str, figure: Any, otherwise: str) -> None:
+        """Draws a figure below those that are there. Its title is the name given, its own, or else `otherwise`."""
+        title = name or otherwise
         try:
+            if hasattr(getattr(figure, "figure", None), "savefig"):  # axes of matplotlib, a grid of seaborn
+                figure = figure.figure
+            title = name or _own_title(figure) or otherwise
             body, note = self._drawn(title, figure)
         except Exception as error:  # whatever a figure is, it does not take the result with it
             traceback.print_exc()
@@ -112,8 +115,6 @@ class Drawing:
             return self._from_html(figure, title)
         if hasattr(figure, "savefig"):
             return _from_matplotlib(figure), ""
-        if hasattr(getattr(figure, "figure", None), "savefig"):  # axes, and grids of seaborn
-            return _from_matplotlib(figure.figure), ""
         if "plotly" in homes and hasattr(figure, "to_html"):
             return self._from_plotly(figure), ""
         if homes & HOLOVIEWS:

@@ -29,6 +29,12 @@ addEventListener("load", () => {
 """Has a document that is a part of the page tell it how high it is."""
 
 
+_DOCUMENT = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Figure</title>'
+    "<style>body{{margin:0;font:16px/1.5 system-ui,sans-serif}}</style></head><body>{}</body></html>"
+)
+
+
 def is_active(text: str) -> bool:
     """Returns whether HTML has scripts."""
     return _ACTIVE.search(text) is not None
@@ -37,7 +43,8 @@ def is_active(text: str) -> bool:
 def prepared(text: str, title: str) -> tuple[str, str]:
     """Returns HTML as a part of a page, and what there is to say about it.
 
-    A whole document is kept apart from the page in a frame of its own. Text without any tag is shown as it is.
+    A whole document, or one with scripts, is kept apart from the page in a frame of its own. Text without any tag is
+    shown as it is.
     """
     if not _TAG.search(text):
         return f"<pre>{html.escape(text)}</pre>", ""
@@ -46,7 +53,9 @@ def prepared(text: str, title: str) -> tuple[str, str]:
     if addresses:
         several = ", ".join(addresses[:5]) + (", ..." if len(addresses) > 5 else "")
         note = f"Left out, since a page must hold all that it shows: {several}"
-    return (in_frame(text, title) if _WHOLE.search(text[:2000]) else text), note
+    if _WHOLE.search(text[:2000]):
+        return in_frame(text, title), note
+    return (in_frame(_DOCUMENT.format(text), title) if is_active(text) else text), note
 
 
 def without_loads(text: str) -> tuple[str, list[str]]:
