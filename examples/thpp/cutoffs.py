@@ -29,7 +29,7 @@ class CompareCutoffsParameters(TaskParameters):
     merged: list[Path] = Field(description="Merging statistics as JSON, one file for each limit.")
     table: Annotated[Path, Output(), IsResult()] = Field(
         Path("cutoffs.tsv"),
-        description="Table to write: one line for each limit, coarse to fine, tabs between columns.",
+        description="Table to write: a line for each limit, coarse to fine; tabs between columns.",
     )
 
 
@@ -55,15 +55,15 @@ def read_overall(json_file: Path) -> dict[str, float]:
 def as_table(rows: list[dict[str, float]]) -> str:
     """Returns the numbers as text: a line of names, then a line for each limit.
 
-    >>> print(as_table([dict.fromkeys(COLUMNS, 0.5)]).splitlines()[1][:9].replace("\\t", " "))
-    0.5 0.5 0
+    >>> as_table([dict.fromkeys(COLUMNS, 0.5)]).splitlines()[1].split()
+    ['0.5', '0.5', '0.5', '0.5', '0.5', '0.5', '0.5']
     """
     lines = ["\t".join(COLUMNS.values()), *("\t".join(f"{row[name]:.6g}" for name in COLUMNS) for row in rows)]
     return "".join(f"{line}\n" for line in lines)
 
 
 def cutoffs_figure(rows: list[dict[str, float]]) -> "Figure":
-    """Draws Rmerge, CC½ and I/σ(I) over the limit, which runs from coarse to fine."""
+    """Draws three of the columns over the limit, which runs from coarse to fine."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.8), layout="constrained")

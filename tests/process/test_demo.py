@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
 from conftest import Project
 
 ROOT = Path(__file__).resolve().parents[2]

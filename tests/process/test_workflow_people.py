@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.dom import minidom
 
 import pytest
 
 from conftest import Project
+from lute.workflows.dag import Step, Workflow
+from lute.workflows.page import html
 
 TASKS = '''
 from pathlib import Path
@@ -71,3 +78,84 @@ def test_what_another_run_has_written_over_is_not_reused(project: Project, text:
     assert reused(run(project, "other.yaml")) == []
     assert reused(run(project, "work.yaml")) == []
     assert (project.folder / "out.txt").read_text() == "aaa"
+
+
+# ------------------------------------------------------------------------------------------- the report
+
+LOOKS = """
+steps:
+  first: { task: Shell, parameters: { line: "echo one" } }
+  wide: { task: Shell, needs: [first], foreach: [1, 2], parameters: { line: "exit {{ item }}" }, retries: 1 }
+  after: { task: Shell, needs: [wide] }
+"""
+
+
+def links_of(text: str) -> list[str]:
+    """Returns what a page links to or takes from elsewhere."""
+    return [unquote(unescape(target)) for target in re.findall(r'(?:href|src)="([^"]*)"', text)]
+
+
+def test_a_workflow_run_has_a_page_that_needs_nothing_else(project: Project) -> None:
+    """B3, B4: graph, timeline and a table with status, reason, attempts, command and a link to the log of each step."""
+    prepare(project, LOOKS)
+    row = run(project, "work.yaml")
+    report = Path(row["report"])
+    assert report == project.folder / "lute.runs" / report.parts[-3] / row["id"] / "report.html"
+    text = report.read_text()
+    assert text.count("<svg") == 2
+    assert "after: BLOCKED" in text
+    assert "sh -c &#x27;exit 2&#x27;" in text
+    assert "exited with status 2" in text
+    assert text.count("wide[1]: FAILED") == 2, "two attempts are two bars"
+    links = links_of(text)
+    assert len(links) == 3, links
+    logs = [(report.parent / link).read_text() for link in links]
+    assert "one" in logs[0]
+    assert "http:" not in re.sub("http://www.w3.org/2000/svg", "", text)
+    assert "<script" not in text
+    minidom.parseString(text[text.index("<svg") : text.index("</svg>") + 6])
+    assert project.lute("workflow", "status", "-c", "config.yaml", "--json").json["report"] == row["report"]
+
+
+def test_what_a_step_is_named_and_runs_is_no_html(project: Project) -> None:
+    """B5: text of a YAML file cannot become part of a page's own HTML."""
+    prepare(project, "steps: {one: {task: Shell, parameters: {line: 'true # </td><script>alert(1)</script>'}}}")
+    text = Path(run(project, "work.yaml")["report"]).read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_a_page_links_to_pages_of_figures(project: Project) -> None:
+    """B4: the page of a workflow run leads to its steps' figures, also to those of a step that was reused."""
+    assert project.lute("init").code == 0
+    for _ in range(2):
+        report = Path(run(project, "workflow.yaml")["report"])
+        pages = [link for link in links_of(report.read_text()) if "summary/" in link]
+        assert len(pages) == 1
+        assert "<svg" in (report.parent / pages[0]).read_text()
+
+
+def test_the_page_of_many_steps_has_the_table_only(project: Project) -> None:
+    """B3: above 300 steps graph and timeline are left out, and the page says so."""
+    prepare(project, "steps: {many: {task: Shell, foreach: [0]}}")
+    row = run(project, "work.yaml")
+    workflow = Workflow.of(Step("Shell", name="many"))
+    rows = [{**row["steps"][0], "name": f"many[{number}]"} for number in range(301)]
+    assert html(workflow, {**row, "steps": rows[:300]}, []).count("<svg") == 2
+    text = html(workflow, {**row, "steps": rows}, [])
+    assert "<svg" not in text
+    assert "301 steps are more than 300" in text
+    assert "many[300]" in text
+
+
+def test_a_page_that_cannot_be_written_changes_nothing(project: Project) -> None:
+    """B3: the report never fails the workflow; standard error says why there is none."""
+    prepare(
+        project,
+        "steps: {one: {task: Shell, parameters: {line: 'for d in lute.runs/*/*; do mkdir -p $d/report.html/x; done'}}}",
+    )
+    outcome = project.lute("workflow", "run", "work.yaml", "-c", "config.yaml")
+    assert outcome.code == 0, outcome
+    assert "COMPLETED" in outcome.out
+    assert "could not be written" in outcome.err
+    assert "report.html" not in outcome.out

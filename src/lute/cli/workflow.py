@@ -163,11 +163,20 @@ def _print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
     _print_steps(row)
     told = f": {row['reason']}" if row["reason"] else ""
     print(f"\n{row['name']} {row['status']} in {common.seconds(row['wall_s'])} (workflow run {row['id']}){told}")
+    _print_report(row)
     worst = next((step for step in row["steps"] if step["status"] in ("FAILED", "TIMEDOUT")), None)
     if worst is not None:
         _tell_worst(options, worst)
     if row["status"] != "COMPLETED":
         print(f"To go on: {_resume_command(options, row)}", file=sys.stderr)
+
+
+def _print_report(row: Mapping[str, Any]) -> None:
+    from lute.workflows import page
+
+    report = page.path_of(row)
+    if report:
+        print(f"  report   file://{report}")
 
 
 def _resume_command(options: argparse.Namespace, row: Mapping[str, Any]) -> str:
@@ -177,7 +186,10 @@ def _resume_command(options: argparse.Namespace, row: Mapping[str, Any]) -> str:
 
 def public(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a workflow run as `--json` prints it."""
-    return {name: value for name, value in row.items() if name not in ("owner", "definition", "options")}
+    from lute.workflows import page
+
+    shown = {name: value for name, value in row.items() if name not in ("owner", "definition", "options", "steps")}
+    return {**shown, "report": page.path_of(row), "steps": row["steps"]}
 
 
 def _print_steps(row: Mapping[str, Any]) -> None:
@@ -331,6 +343,7 @@ def _status(options: argparse.Namespace) -> int:
         return 0
     _print_steps(row)
     print(f"\n{row['name']} {row['status']} (workflow run {row['id']}){': ' + row['reason'] if row['reason'] else ''}")
+    _print_report(row)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The HTML around figures: a page of them, and the index of all pages. Pure; nothing in it needs the network."""
+"""The HTML around what a page shows: figures, all pages, a workflow run. Pure; nothing in it needs the network."""
 
 from __future__ import annotations
 
@@ -139,6 +139,17 @@ def page(rendered: RenderedPage, about: About) -> str:
         + (_FIT_FRAMES if "<iframe" in rendered.html else "")
         + f"<main>\n{rendered.html}\n</main>\n</body></html>\n"
     )
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """Returns a whole page without scripts.
+
+    Args:
+        title: What it is about, as text.
+        body: What it shows, as HTML.
+        style: CSS of its own.
+    """
+    return _head(title, _STATIC, _STYLE + style, About()) + body + "\n</body></html>\n"
 
 
 def as_earlier(data: bytes, display_name: str) -> bytes:

@@ -18,7 +18,7 @@ from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.io.db import Record, record_of
 from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, utc
-from lute.workflows import definition
+from lute.workflows import definition, page
 from lute.workflows.dag import State, Workflow
 from lute.workflows.local import Instance, Local, Node, Options
 
@@ -114,9 +114,16 @@ class WorkflowRun:
         finally:
             self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
             self._save()
+            self._report()
             requests.take(self.folder / "request")  # it came when there was nothing left to ask for
             self.record.close()
         return self.row
+
+    def _report(self) -> None:
+        try:
+            page.write(self.local.workflow, self.row, self.record)
+        except Exception as error:  # it is for people; the workflow has ended as it has
+            logger.warning("the report of workflow run %s could not be written: %s", self.row["id"], error)
 
     def _verdict(self) -> tuple[str, str]:
         by = self.local.stopped_by
