@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import gc
 import json
 import os
 import selectors
@@ -212,6 +213,7 @@ def main() -> NoReturn:
 
 def _live(sock: socket.socket, owner: int) -> NoReturn:
     code = 1
+    gc.freeze()  # or each forked Task would copy the memory of all that its collector looks at
     try:
         os.setsid()
         _processes.become_subreaper()

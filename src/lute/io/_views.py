@@ -34,16 +34,21 @@ class Views:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._seen: dict[str, Kinds] = {}
+        self._last: dict[str, dict[str, Any]] = {}
 
     def forget(self) -> None:
         """Forgets what was seen: a transaction that failed has taken it back."""
         self._seen.clear()
+        self._last.clear()
 
     def extend(self, task: str, parameters: dict[str, Any]) -> None:
         """Adds to a Task's view what it has not, within a transaction.
 
         A view that cannot be made (someone else's hangs on it, say) costs no row.
         """
+        if self._last.get(task) == parameters:  # mostly the next write of the same run
+            return
+        self._last[task] = parameters
         names = _schema.flat_names(parameters)
         if task in self._seen and not _missing(self._seen[task], names):
             return

@@ -348,6 +348,9 @@ def _database_at(place: str, busy_timeout: float, aside: Path) -> Database:
     return Postgres(place, busy_timeout, aside)
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 @functools.lru_cache(maxsize=16)
 def _upsert_query(names: tuple[str, ...], only_newer: bool) -> str:
     newer = " WHERE lute_runs.ended IS NULL OR excluded.ended IS NOT NULL" if only_newer else ""
@@ -359,7 +362,7 @@ def _upsert_query(names: tuple[str, ...], only_newer: bool) -> str:
 
 def _to_sql(name: str, value: Any) -> Any:
     if _schema.COLUMNS[name] == _schema.JSON:
-        value = None if value is None else json.dumps(value, ensure_ascii=False)
+        value = None if value is None else _as_json(value)
     if value is None or isinstance(value, (int, float)):
         return int(value) if isinstance(value, bool) else value
     # a lone surrogate stands for a byte that is no UTF-8; not every database keeps a NUL

@@ -83,7 +83,8 @@ def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
     if params is not None:
         row.setdefault("experiment", params.lute_config.experiment)
         row.setdefault("run", str(params.lute_config.run))
-        row.setdefault("parameters", plain_parameters(params))
+        if "parameters" not in row:
+            row["parameters"] = plain_parameters(params)
     row.setdefault("started", utc(time.time()))
     row.setdefault("log", "")
     row.setdefault("attempt", 1)

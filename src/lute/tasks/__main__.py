@@ -25,6 +25,7 @@ import atexit
 import importlib
 import io
 import os
+import re
 import runpy
 import signal
 import socket
@@ -40,6 +41,9 @@ from lute.execution._values import Unloadable
 from lute.execution.debug_utils import DebugExit
 from lute.tasks.dataclasses import TaskStatus
 from lute.tasks.task import Task
+
+_MAIN = re.compile("__main__")
+"""Compiled before a fork, so that a child finds it in the cache of `re`."""
 
 
 def main(arguments: list[str]) -> int:
@@ -94,7 +98,7 @@ def _forget_the_parent(env: dict[str, str], cwd: str) -> None:
     warnings.resetwarnings()
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", category)
-    warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
+    warnings.filterwarnings("default", category=DeprecationWarning, module=_MAIN.pattern)
     warnings.showwarning = _show_warning
     sys.excepthook = sys.__excepthook__
     if "numpy.random" in sys.modules:
@@ -109,8 +113,8 @@ def _show_environment(env: dict[str, str]) -> None:
     """
     import ctypes
 
-    with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
-        fields = file.read().rpartition(")")[2].split()
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
     start, size = int(fields[47]), int(fields[48]) - int(fields[47])
     shown = b""
     for name in sorted(env, key=lambda name: (name != "LUTE_RUN_ID", len(env[name]))):

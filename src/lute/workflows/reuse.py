@@ -181,6 +181,9 @@ def _digest_of_file(path: str, size: int, mtime: int) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+_as_json = json.JSONEncoder(sort_keys=True, default=str).encode
+
+
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
+    text = _as_json(value)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -22,6 +22,7 @@ A `Config` inherits from its model's parents without being told to. A validator 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -342,6 +343,7 @@ class ThirdPartyParameters(TaskParameters, extra="allow"):
         return self
 
 
+@functools.cache
 def fields_marked(model: type[TaskParameters], mark: type[Any]) -> dict[str, Any]:
     """Returns the parameters that carry typed metadata of one kind, and that metadata."""
     found = {name: metadata_of(field, mark) for name, field in model.model_fields.items()}
@@ -355,6 +357,7 @@ def says_no_result(model: type[TaskParameters]) -> bool:
     return next(said, None) is False
 
 
+@functools.cache
 def result_field(model: type[TaskParameters]) -> str | None:
     """Returns the name of the parameter marked as the result, in either spelling."""
     for name, field in model.model_fields.items():
