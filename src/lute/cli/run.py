@@ -10,6 +10,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lute import managed_tasks, plugins, registry
@@ -184,7 +185,7 @@ def print_result(row: Mapping[str, Any]) -> None:
         if text not in ("", None) and not expected and not (label == "summary" and text == row["reason"]):
             print(f"  {label:<8} {_short(text)}")
     for page in row.get("plots") or []:
-        print(f"  page     file://{page}")
+        print(f"  page     {Path(page).as_uri()}")
     print(f"  log      {row['log']}")
 
 
