@@ -16,7 +16,7 @@ from typing import Any
 
 from conftest import LUTE, Outcome, Project
 from lute.cli.run import public
-from lute.io.db import Record
+from lute.io.db import record_at
 from process.helpers import alive, wait_until
 
 REPORT: dict[str, list[str]] = {}
@@ -387,7 +387,7 @@ class Running:
 
     def row(self) -> dict[str, Any]:
         """The only run in the record, as `lute history` shows it, without the time to start that."""
-        with Record(self.home / "lute.db") as record:
+        with record_at(self.project.env.get("LUTE_DATABASE") or self.home / "lute.db", self.home) as record:
             record.refresh()
             [row] = record.find()
         return json.loads(json.dumps(public(row), default=str))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from conftest import LUTE, Project
@@ -29,6 +30,24 @@ def sh(running: Running, code: str, **header: Any) -> None:
     running.config(json.dumps({"Sh": {"code": code}}), **header)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def anywhere(request: pytest.FixtureRequest, running: Running) -> Running:
+    """A project whose record is in each kind of database."""
+    if request.param == "postgresql":
+        running.project.env["LUTE_DATABASE"] = request.getfixturevalue("postgres").new_database()
+    return running
+
+
+def rows_of(running: Running, sql: str) -> list[Any]:
+    """Reads with nothing but the database's own driver; a file is checked to be whole."""
+    if url := running.project.env.get("LUTE_DATABASE"):
+        with psycopg.connect(url) as database:
+            return database.execute(sql).fetchall()
+    check(running.home / "lute.db")
+    with contextlib.closing(sqlite3.connect(running.home / "lute.db")) as file:
+        return file.execute(sql).fetchall()
+
+
 def check(path: Path) -> None:
     """Checks that a database is whole."""
     with sqlite3.connect(path) as database:
@@ -36,23 +55,20 @@ def check(path: Path) -> None:
     database.close()
 
 
-def test_thirty_at_once(running: Running) -> None:
+def test_thirty_at_once(anywhere: Running) -> None:
     """B2: many Executors write one record at once, from its creation on, and lose nothing."""
-    sh(running, "echo hello")
+    sh(anywhere, "echo hello")
     argv = [*LUTE, "run", "Shell", "-c", "config.yaml", "--json", "-q"]
-    env = {**running.project.env, **running.env}
+    env = {**anywhere.project.env, **anywhere.env}
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    many = [subprocess.Popen(argv, cwd=running.home, env=env, **pipes) for _ in range(30)]
+    many = [subprocess.Popen(argv, cwd=anywhere.home, env=env, **pipes) for _ in range(30)]
     said = [process.communicate(timeout=90) for process in many]
     assert [process.returncode for process in many] == [0] * 30, [err for _, err in said if err]
-    rows = running.history()
+    rows = anywhere.history()
     assert {row["id"] for row in rows} == {json.loads(out)["id"] for out, _ in said}
     assert {row["status"] for row in rows} == {"COMPLETED"}
-    with sqlite3.connect(running.home / "lute.db") as database:
-        assert database.execute('SELECT count(*) FROM "Sh"').fetchone() == (30,)
-    database.close()
-    check(running.home / "lute.db")
-    assert not list((running.home / "lute.db.d").glob("*")) if (running.home / "lute.db.d").exists() else True
+    assert rows_of(anywhere, 'SELECT count(*) FROM "Sh"') == [(30,)]
+    assert not list((anywhere.home / "lute.db.d").glob("*")) if (anywhere.home / "lute.db.d").exists() else True
 
 
 LOCKED = """
@@ -273,30 +289,29 @@ def test_disk_full_from_the_start(running: Running, small_disk: Path, quiet: lis
 # ---------------------------------------------------------------------------- killed in mid-write
 
 
-def test_killed_at_random_moments(running: Running) -> None:
+def test_killed_at_random_moments(anywhere: Running) -> None:
     """B2: `lute` killed at any moment: the database is whole, and every row is true when it is read next."""
-    sh(running, "true")
-    running.start("Shell", "-q")
+    sh(anywhere, "true")
+    anywhere.start("Shell", "-q")
     begin = time.monotonic()
-    assert running.wait() == 0
+    assert anywhere.wait() == 0
     usual = time.monotonic() - begin
     chance = random.Random(20)
     ended: Counter[str] = Counter()
     for _ in range(30):
-        running.start("Shell", "-q")
+        anywhere.start("Shell", "-q")
         late = time.monotonic() + chance.uniform(0.3, 1.1) * usual
         wait_until(lambda late=late: time.monotonic() > late, "the moment")
-        assert running.owner is not None
-        ended["alive" if running.owner.poll() is None else "over"] += 1
-        running.owner.kill()
-        running.owner.wait()
-    wait_until(lambda: not marked(running.mark), "all gone", 3 + 2 + SLACK)
-    check(running.home / "lute.db")
-    rows = running.history()
+        assert anywhere.owner is not None
+        ended["alive" if anywhere.owner.poll() is None else "over"] += 1
+        anywhere.owner.kill()
+        anywhere.owner.wait()
+    wait_until(lambda: not marked(anywhere.mark), "all gone", 3 + 2 + SLACK)
+    rows = anywhere.history()
     assert all(row["status"] in ("COMPLETED", "FAILED") for row in rows), Counter(row["status"] for row in rows)
     assert all(row["reason"] for row in rows)
     assert sum(row["status"] == "COMPLETED" for row in rows) >= ended["over"] + 1
-    check(running.home / "lute.db")
+    assert len(rows_of(anywhere, 'SELECT id FROM "Sh"')) == len(rows)
 
 
 def test_a_writer_killed_inside_a_transaction(running: Running) -> None:
@@ -326,33 +341,33 @@ def elsewhere(running: Running, *arguments: str) -> Any:
     return running.project.run(command)
 
 
-def test_another_host_marks_nothing_lost(running: Running) -> None:
+def test_another_host_marks_nothing_lost(anywhere: Running) -> None:
     """B2: what runs or ran on another host is not guessed: neither a live run nor one whose owner is gone is marked."""
-    sh(running, "touch reached; read x < go; true")
-    owner = running.start("Shell", "-q")
-    running.reach()
+    sh(anywhere, "touch reached; read x < go; true")
+    owner = anywhere.start("Shell", "-q")
+    anywhere.reach()
     for status in ("live", "gone"):
-        outcome = elsewhere(running, "history", "--json")
+        outcome = elsewhere(anywhere, "history", "--json")
         assert [(row["status"], row["host"]) for row in outcome.json] == [("RUNNING", socket.gethostname())], status
         if status == "live":
-            running.kill(owner)
-            running.wait_gone(3 + 2 + SLACK)
-    assert running.row()["status"] == "FAILED"
-    assert [row["status"] for row in elsewhere(running, "history", "--json").json] == ["FAILED"]
+            anywhere.kill(owner)
+            anywhere.wait_gone(3 + 2 + SLACK)
+    assert anywhere.row()["status"] == "FAILED"
+    assert [row["status"] for row in elsewhere(anywhere, "history", "--json").json] == ["FAILED"]
 
 
-def test_a_run_of_another_host_is_not_ours(running: Running) -> None:
+def test_a_run_of_another_host_is_not_ours(anywhere: Running) -> None:
     """B2: and the other way round, also where the other host's pid lives here or does not."""
-    sh(running, "touch reached; read x < go; true")
+    sh(anywhere, "touch reached; read x < go; true")
     command = ["unshare", "--uts", "sh", "-c", 'hostname far-away; exec "$0" "$@"', *LUTE]
-    owner = running.start("", argv=[*command, "run", "Shell", "-c", "config.yaml", "-q"])
-    running.reach()
-    assert running.row()["status"] == "RUNNING"
-    running.kill(owner)
-    running.wait_gone(3 + 2 + SLACK)
-    row = running.row()
+    owner = anywhere.start("", argv=[*command, "run", "Shell", "-c", "config.yaml", "-q"])
+    anywhere.reach()
+    assert anywhere.row()["status"] == "RUNNING"
+    anywhere.kill(owner)
+    anywhere.wait_gone(3 + 2 + SLACK)
+    row = anywhere.row()
     assert (row["status"], row["host"]) == ("RUNNING", "far-away")
-    assert [row["status"] for row in elsewhere(running, "history", "--json").json] == ["FAILED"]
+    assert [row["status"] for row in elsewhere(anywhere, "history", "--json").json] == ["FAILED"]
 
 
 def test_cancel_from_another_host(running: Running) -> None:
@@ -366,15 +381,15 @@ def test_cancel_from_another_host(running: Running) -> None:
     assert "far-away" in running.row()["reason"]
 
 
-def test_cancel_of_a_run_whose_owner_is_gone(running: Running) -> None:
+def test_cancel_of_a_run_whose_owner_is_gone(anywhere: Running) -> None:
     """B1: `lute cancel` of a run whose owner was killed says so at once and does not wait."""
-    sh(running, "touch reached; exec sleep 60")
-    owner = running.start("Shell", "-q")
-    running.reach()
-    identity = running.row()["id"]
-    running.kill(owner)
+    sh(anywhere, "touch reached; exec sleep 60")
+    owner = anywhere.start("Shell", "-q")
+    anywhere.reach()
+    identity = anywhere.row()["id"]
+    anywhere.kill(owner)
     begin = time.monotonic()
-    outcome = running.lute("cancel", identity)
+    outcome = anywhere.lute("cancel", identity)
     assert outcome.code == 1
     assert "FAILED" in outcome.err
     assert time.monotonic() - begin < 2 + SLACK

@@ -205,7 +205,7 @@ class Postgres:
 
     def condition(self, path: str, operator: str, value: Any) -> tuple[str, list[Any]]:
         """Returns the SQL and its values that compare the parameter at a path with a value."""
-        at, kind = f"{_json('parameters')} #> ?", JSON_KINDS[type(value)]
+        at, kind = f"({_json('parameters')}) #> ?", JSON_KINDS[type(value)]
         is_of_type, steps = f"jsonb_typeof({at}) = '{kind}'", _steps(path)
         if value is None:
             return is_of_type, [steps]
@@ -234,8 +234,9 @@ def _rows(connection: psycopg.Connection[Any], query: str, values: Values) -> li
 
 
 def _json(column: str) -> str:
-    """Returns a column's text as jsonb, which has neither NUL nor lone surrogates."""
-    return rf"regexp_replace({column}, '\\u(0000|d[89a-f][0-9a-f]{{2}})', '\\ufffd', 'gi')::jsonb"
+    """Returns a column's text as jsonb, which has neither NUL nor lone surrogates: few texts have such."""
+    clean = rf"regexp_replace({column}, '\\u(0000|d[89a-f][0-9a-f]{{2}})', '\\ufffd', 'gi')::jsonb"
+    return rf"CASE strpos({column}, '\u') WHEN 0 THEN {column}::jsonb ELSE {clean} END"
 
 
 def _steps(path: str) -> list[str]:
