@@ -84,10 +84,9 @@ class Bench:
         """Runs a module of `lutebench.peers` and returns what it prints, read as JSON."""
         argv = [sys.executable, "-m", f"lutebench.peers.{name}", *map(str, arguments)]
         env = {**self.env, "PYTHONPATH": str(HERE.parent)}
-        done = subprocess.run(argv, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{name} {arguments} ended with {done.returncode}\n{done.stderr[-2000:]}")
-        return json.loads(done.stdout)
+        out = self.folder / "peer"
+        self.spawner.cost(argv, cwd=self.folder, env=env, out=out)
+        return json.loads(out.read_text())
 
     def lacks(self, *command: str) -> str:
         """Returns why a command of `lute` cannot be measured, or nothing if this version has it."""

@@ -35,20 +35,24 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     else:
         actions += [(os.POSIX_SPAWN_OPEN, 1, request["out"], WRITE, 0o600)]
     actions += [(os.POSIX_SPAWN_OPEN, 2, request["err"], WRITE, 0o600)]
+    argv, env = request["argv"], request["env"]
     begun = time.monotonic()
-    pid = os.posix_spawnp(request["argv"][0], request["argv"], request["env"], file_actions=actions, setsigdef=ALL)
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
+    pid = os.posix_spawnp(argv[0], argv, env, file_actions=actions, setsigdef=IGNORED, setpgroup=0)
+    for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os.killpg(pid, signal.SIGKILL))
     signal.setitimer(signal.ITIMER_REAL, request["timeout"])
     _, status, usage = os.wait4(pid, 0)
     wall = time.monotonic() - begun
     signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for descriptor in terminal or ():
         os.close(descriptor)
     cpu = usage.ru_utime + usage.ru_stime
     return {"code": os.waitstatus_to_exitcode(status), "wall_s": wall, "cpu_s": cpu, "peak_kib": usage.ru_maxrss}
 
 
-ALL = [signal.SIGPIPE, signal.SIGXFSZ]
+IGNORED = [signal.SIGPIPE, signal.SIGXFSZ]
 """What Python ignores and a shell does not."""
 
 

@@ -8,44 +8,55 @@ import sys
 import time
 from collections.abc import Callable
 
+Send = Callable[[Callable[[], None], Callable[[], None]], None]
+"""Called with two functions: `begin`, to call when it is connected, and `end`, when all is sent."""
+Receive = Callable[[Callable[[], None]], None]
+"""Called with a function to call when it is connected too. Returns when it has all."""
 
-def timed(send: Callable[[Callable[[], None]], None], receive: Callable[[Callable[[], None]], None]) -> None:
+
+def timed(send: Send, receive: Receive) -> None:
     """Runs both sides, and prints when the sender began and had sent all, and when the receiver had all, in s.
 
-    Args:
-        send: The sender, in a process of its own. It calls what it is given when it is connected, to wait until
-            the receiver is too.
-        receive: The receiver. It calls what it is given when it is connected.
+    The sender is a process of its own. Its `end` waits until the receiver has all: a socket that closes while
+    messages are on their way may lose some.
     """
-    ready_read, ready_write = os.pipe()
+    go_read, go_write = os.pipe()
     told_read, told_write = os.pipe()
     if os.fork() == 0:
-        _in_child(send, ready_read, told_write)
+        os.close(go_write)
+        _be_sender(send, go_read, told_write)
     os.close(told_write)
-    receive(lambda: _write(ready_write, b"r"))
+    receive(lambda: _tell(go_write))
     arrived = time.monotonic()
+    _tell(go_write)
     with open(told_read) as told:
-        print(json.dumps({**json.loads(told.read()), "arrived": arrived}))
+        times = json.loads(told.read() or "{}")
     if os.wait()[1]:
         sys.exit("the sender failed")
+    print(json.dumps({**times, "arrived": arrived}))
 
 
-def _in_child(send: Callable[[Callable[[], None]], None], ready: int, told: int) -> None:
+def _be_sender(send: Send, go: int, told: int) -> None:
     code = 1
+    times = {}
+
+    def begin() -> None:
+        os.read(go, 1)
+        times["begun"] = time.monotonic()
+
+    def end() -> None:
+        times["sent"] = time.monotonic()
+        os.read(go, 1)
+
     try:
-        begun = 0.0
-
-        def wait() -> None:
-            nonlocal begun
-            os.read(ready, 1)
-            begun = time.monotonic()
-
-        send(wait)
-        _write(told, json.dumps({"begun": begun, "sent": time.monotonic()}).encode())
+        send(begin, end)
+        os.write(told, json.dumps(times).encode())
         code = 0
+    except Exception as error:
+        print(f"the sender: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     finally:
         os._exit(code)
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    os.write(descriptor, data)
+def _tell(descriptor: int) -> None:
+    os.write(descriptor, b".")

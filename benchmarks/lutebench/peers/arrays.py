@@ -26,14 +26,15 @@ def through_shared_memory(size: int, count: int) -> None:
     views = [numpy.ndarray(size, numpy.uint8, memory.buf, slot * size) for slot in range(slots)]
     ours, theirs = socket.socketpair()
 
-    def send(wait: Callable[[], None]) -> None:
+    def send(begin: Callable[[], None], end: Callable[[], None]) -> None:
         array = numpy.ones(size, numpy.uint8)
-        wait()
+        begin()
         for number in range(count):
             if number >= slots:
                 theirs.recv(1)  # the slot is free
             views[number % slots][:] = array
             theirs.send(b"f")
+        end()
 
     def receive(connected: Callable[[], None]) -> None:
         connected()
@@ -55,11 +56,12 @@ def through_unix(size: int, count: int) -> None:
     """Sends through a Unix socket."""
     ours, theirs = socket.socketpair()
 
-    def send(wait: Callable[[], None]) -> None:
+    def send(begin: Callable[[], None], end: Callable[[], None]) -> None:
         array = numpy.ones(size, numpy.uint8)
-        wait()
+        begin()
         for _ in range(count):
             theirs.sendall(array.data)
+        end()
 
     def receive(connected: Callable[[], None]) -> None:
         connected()

@@ -31,15 +31,16 @@ def through_zmq(kind: str, count: int) -> None:
 
     contents = CONTENTS[kind]
 
-    def send(wait: Callable[[], None]) -> None:
+    def send(begin: Callable[[], None], end: Callable[[], None]) -> None:
         context = zmq.Context()
         push = context.socket(zmq.PUSH)
         push.connect(address)
         push.send(b"connected")
         write = push.send_string if kind == "text" else push.send_pyobj
-        wait()
+        begin()
         for _ in range(count):
             write(contents)
+        end()
         push.close()
         context.term()
 
@@ -63,11 +64,12 @@ def through_unix(kind: str, count: int) -> None:
     encode, decode, contents = ENCODE[kind], DECODE[kind], CONTENTS[kind]
     ours, theirs = socket.socketpair()
 
-    def send(wait: Callable[[], None]) -> None:
-        wait()
+    def send(begin: Callable[[], None], end: Callable[[], None]) -> None:
+        begin()
         for _ in range(count):
             data = encode(contents)
             theirs.sendall(LENGTH.pack(len(data)) + data)
+        end()
 
     def receive(connected: Callable[[], None]) -> None:
         connected()
