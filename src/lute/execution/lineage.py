@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -10,16 +11,19 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from lute import plugins
+from lute.execution.logging import get_logger
 from lute.io.models.base import TaskParameters, TemplateConfig, TemplateParameters, fields_marked, result_field
 from lute.io.models.fields import Output
 from lute.io.rows import utc
+
+logger = get_logger(__name__)
 
 GIT_LIMIT = 1.0
 VERSION_LIMIT = 2.0
@@ -51,6 +55,9 @@ class Lineage:
 
     def at_start(self) -> dict[str, Any]:
         """Returns the runs that values came from, and the files that parameters name."""
+        return _or_nothing(self._at_start)
+
+    def _at_start(self) -> dict[str, Any]:
         made = set(_made_by(self._params))
         values = {name: value for name, value, _ in self._params.command_line_fields()}
         given = {name: value for name, value in values.items() if name not in {*made, "executable", "lute_config"}}
@@ -66,19 +73,23 @@ class Lineage:
         files = [module.__file__ for module in plugins.modules() if module.__file__]
         command = self._params.Config.version_command
         if command or any(file not in _code for file in files):
-            arguments = (files, command, env)
-            self._thread = threading.Thread(target=self._look, args=arguments, daemon=True, name="lute-lineage")
+            work = functools.partial(_or_nothing, functools.partial(self._look, files, command, env))
+            self._thread = threading.Thread(target=work, daemon=True, name="lute-lineage")
             self._thread.start()
 
-    def _look(self, files: list[str], command: list[str], env: Mapping[str, str]) -> None:
+    def _look(self, files: list[str], command: list[str], env: Mapping[str, str]) -> dict[str, Any]:
         if command:
             self._version = version_of(command, env, self._cwd)
         for file in files:
             if file not in _code:
                 _code[file] = code_of(file)
+        return {}
 
     def at_end(self, versions: Mapping[str, str]) -> dict[str, Any]:
         """Returns the files that were read and made, the code, and the versions with the program's."""
+        return _or_nothing(functools.partial(self._at_end, versions))
+
+    def _at_end(self, versions: Mapping[str, str]) -> dict[str, Any]:
         if self._thread is not None:
             self._thread.join(LONGEST_WAIT)
         values = {name: getattr(self._params, name) for name in _made_by(self._params)}
@@ -90,6 +101,15 @@ class Lineage:
         code = [_code[source] for source in sources if source in _code]
         program = {"program": self._version} if self._version else {}
         return {"inputs": self._inputs, "outputs": outputs, "code": code, "versions": {**versions, **program}}
+
+
+def _or_nothing(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Returns what a look found; one that fails is told, and costs the run nothing."""
+    try:
+        return look()
+    except Exception:
+        logger.warning("where this run comes from is not recorded", exc_info=True)
+        return {}
 
 
 def _made_by(params: TaskParameters) -> list[str]:
