@@ -324,8 +324,12 @@ class Record:
         """All that is written in it, or nothing; waits at most `wait` s for other writers, or the record's own time."""
         with self._lock:
             self._open(create=True, wait=wait)
-            with self._database.transaction(wait):
-                yield self._database
+            try:
+                with self._database.transaction(wait):
+                    yield self._database
+            except BaseException:
+                self._views.forget()
+                raise
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
