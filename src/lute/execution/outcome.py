@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from lute.execution import _processes
+from lute.execution._ending import Ending
 from lute.execution._values import RawArray, Unloadable, qualified_name, short_description
-from lute.execution.process import Ending
-from lute.io import report
 from lute.io.files import shared_mode
-from lute.io.models.base import TaskParameters, fields_marked, result_field, says_no_result
+from lute.io.models.base import AnalysisHeader, TaskParameters, fields_marked, result_field, says_no_result
 from lute.io.models.fields import Output
-from lute.io.page import About
 from lute.io.rows import RunFiles, plain
 from lute.tasks import figures
 from lute.tasks.command_line import why_not_started
@@ -196,12 +194,13 @@ class Keeper:
 
     Args:
         files: The run's files.
-        folder: Where pages of figures go.
-        about: Which run it is, for its pages.
+        header: Says where pages of figures go, and what they are about.
+        task: Name of the Task.
+        run_id: The run's id.
     """
 
-    def __init__(self, files: RunFiles, folder: Path, about: About) -> None:
-        self._files, self._folder, self._about = files, folder, about
+    def __init__(self, files: RunFiles, header: AnalysisHeader, task: str, run_id: str) -> None:
+        self._files, self._header, self._task, self._run_id = files, header, task, run_id
         self._count = 0
         self._written: dict[tuple[str, str], str] = {}
         self.pages: list[str] = []
@@ -235,25 +234,32 @@ class Keeper:
         return f"{short_description(value)}, kept in {kept['path']}" if isinstance(kept, dict) else str(kept)
 
     def _page(self, plots: ElogSummaryPlots) -> str:
+        from lute.io import report  # most runs have no page
+
+        header, name = self._header, plots.display_name
         try:
             rendered = figures.render(plots)
-            same = (plots.display_name, rendered.html)  # it may be in both payload and summary
+            same = (name, rendered.html)  # it may be in both payload and summary
             if same not in self._written:
-                path = report.write_page(self._folder, plots.display_name, rendered, self._about, self.pages)
+                about = report.About("", self._task, self._run_id, header.experiment, str(header.run))
+                path = report.write_page(report.folder_of(header), name, rendered, about, self.pages)
                 self._written[same] = str(path)
                 self.pages.append(str(path))
             return self._written[same]
         except Exception as error:  # whatever a figure is, it does not decide about the run
-            self.troubles.append(f"the page {plots.display_name!r} could not be written: {error}")
+            self.troubles.append(f"the page {name!r} could not be written: {error}")
             return ""
 
     def index(self) -> None:
         """Writes the index of pages anew, if there are new ones."""
+        if not self.pages:
+            return
+        from lute.io import report
+
         try:
-            if self.pages:
-                report.write_index(self._folder)
+            report.write_index(report.folder_of(self._header))
         except OSError as error:
-            self.troubles.append(f"the index of pages in {self._folder} could not be written: {error}")
+            self.troubles.append(f"the index of the pages of figures could not be written: {error}")
 
     def _kept(self, value: Any, name: str) -> Any:
         if value is None or isinstance(value, (bool, int, float, str)):

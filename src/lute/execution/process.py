@@ -26,12 +26,12 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from lute.errors import LaunchError
 from lute.execution import _processes
+from lute.execution._ending import Ending, Limits
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import SEARCH, Events, Launcher
 from lute.execution.logging import get_logger
@@ -56,58 +56,6 @@ class State(Enum):
     CLEANING = "cleaning"
     STOPPING = "stopping"
     ENDED = "ended"
-
-
-@dataclass
-class Ending:
-    """How the processes of a run ended.
-
-    Attributes:
-        exit_code: Exit status of the first process; None if a signal ended it or it never started.
-        signal: Name of the signal that ended it.
-        core: Whether it left a core file.
-        user_s: User time, in s.
-        system_s: System time, in s.
-        max_rss_kib: Peak memory, in KiB.
-        failed: Why it could not be started.
-        errno: The error's number, if it could not be started.
-        stopped_by: `timeout`, or who cancelled it; None if it ended by itself.
-        unprepared: Why the child could make no Task.
-        rank: What an MPI rank other than the one that speaks failed with.
-        out_of_memory: Whether the kernel's memory killer ended it.
-        lost: Why it could not be run, or its end not be seen.
-    """
-
-    exit_code: int | None = None
-    signal: str | None = None
-    core: bool = False
-    user_s: float = 0.0
-    system_s: float = 0.0
-    max_rss_kib: int = 0
-    failed: str | None = None
-    errno: int | None = None
-    stopped_by: str | None = None
-    unprepared: str | None = None
-    rank: str | None = None
-    lost: str | None = None
-    out_of_memory: bool = False
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Times of a run, in s.
-
-    Attributes:
-        timeout: Longest time for the Task.
-        clean_up_grace: For the Task's own clean-up when it is stopped.
-        terminate_grace: Between SIGTERM and SIGKILL.
-        poll_interval: Longest time between two looks where there is nothing to wait on.
-    """
-
-    timeout: float
-    clean_up_grace: float = 5.0
-    terminate_grace: float = 3.0
-    poll_interval: float = 0.05
 
 
 class TaskProcess:

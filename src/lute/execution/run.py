@@ -21,6 +21,7 @@ import lute
 from lute import facility
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import _secrets, environment, outcome, requests
+from lute.execution._ending import Ending, Limits
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator
@@ -28,14 +29,13 @@ from lute.execution.launcher import Launcher
 from lute.execution.lineage import Lineage
 from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory, with_mpi
-from lute.execution.process import Ending, Limits, Supervision, TaskProcess
+from lute.execution.process import Supervision, TaskProcess
 from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
 from lute.io import owner, report
 from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
-from lute.io.page import About
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
 from lute.tasks import templates
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus, is_unset
@@ -338,9 +338,7 @@ class Run:
     def process_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
         header, result = self._header, self.analysis.task_result
-        folder = report.summary_folder(header.work_dir, header.experiment, header.run)
-        about = About("", self.plan.task, self.id, header.experiment, str(header.run))
-        keeper = outcome.Keeper(self.files, folder, about)
+        keeper = outcome.Keeper(self.files, header, self.plan.task, self.id)
         result.payload, kept = keeper.payload(result.payload)
         result.summary = keeper.summary(result.summary)
         keeper.index()

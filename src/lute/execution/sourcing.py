@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment
+from lute.execution._ending import Limits
 from lute.execution.launcher import Launcher
-from lute.execution.process import Limits, Supervision
+from lute.execution.process import Supervision
 
 _CODE = 'source "$1" >&2 && exec env -0 >"$2"'
 
