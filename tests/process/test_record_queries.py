@@ -86,6 +86,7 @@ ALL = list(range(19, -1, -1))
         ({"tasks": ["Task1"]}, [n for n in ALL if n % 3 == 1]),
         ({"tasks": ["Managed1"]}, [n for n in ALL if n % 2]),
         ({"tasks": ["Task1", "Managed1"]}, [n for n in ALL if n % 3 == 1 or n % 2]),
+        ({"tasks": ["Task1", *(f"no{n}" for n in range(300))], "statuses": ["FAILED", "RUNNING"]}, [19, 4]),
         ({"tasks": []}, ALL),
         ({"task": "Managed1"}, []),
         ({"task": "Task2", "managed_task": "Managed0"}, [n for n in ALL if n % 3 == 2 and n % 2 == 0]),
@@ -120,7 +121,7 @@ ALL = list(range(19, -1, -1))
         ({"tasks": ["'; DROP TABLE lute_runs; --", "?", "%s"]}, []),
         ({"where": {"name": "?%s"}}, []),
     ],
-    ids=str,
+    ids=lambda given: str(given)[:60],
 )
 def test_what_can_be_asked_for(record: Record, wanted: dict[str, Any], expected: list[int]) -> None:
     """B2: runs are found by everything that is known of them, and counted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from lute.io._schema import COLUMNS, JSON
 OPERATORS = ("=", "!=", "<=", ">=", "<", ">")
 _CONDITION = re.compile(r"\s*(?P<name>[^=!<>]+?)\s*(?P<operator>!=|<=|>=|==?|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
 _NO_LIMIT = 2**62
+_MOST_BRANCHES = 100
+"""A database takes only so many parts in one statement; beyond that a page is sorted."""
 _LARGEST_INTEGER = 2**63 - 1
 
 Clause = tuple[str, list[Any]]
@@ -176,6 +179,8 @@ def branches(
         like = database.like
         common.append((f"(summary {like} ? ESCAPE '!' OR reason {like} ? ESCAPE '!')", [pattern, pattern]))
     common += [locate(condition) for condition in conditions(wanted.get("where"))]
+    if math.prod(len(choices) for choices in several) > _MOST_BRANCHES:
+        common, several = [*common, *(_any_of(choices) for choices in several)], []
     return [_all_of([*common, *choice]) for choice in itertools.product(*several)]
 
 
@@ -200,6 +205,10 @@ def _times(wanted: Wanted, before: tuple[str, str] | None) -> list[Clause]:
         if moment is not None:
             found.append((f"started {operator} ?", [utc_text(moment)]))
     return found
+
+
+def _any_of(clauses: Sequence[Clause]) -> Clause:
+    return f"({' OR '.join(sql for sql, _ in clauses)})", [value for _, values in clauses for value in values]
 
 
 def _all_of(clauses: Sequence[Clause]) -> Clause:
