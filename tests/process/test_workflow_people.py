@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from json import loads
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,6 +15,7 @@ import pytest
 from conftest import Project
 from lute.workflows.dag import Step, Workflow
 from lute.workflows.page import html
+from process.helpers import start, wait_until
 
 TASKS = '''
 from pathlib import Path
@@ -159,3 +161,96 @@ def test_a_page_that_cannot_be_written_changes_nothing(project: Project) -> None
     assert "COMPLETED" in outcome.out
     assert "could not be written" in outcome.err
     assert "report.html" not in outcome.out
+
+
+# --------------------------------------------------------------------------------- run again and cancel
+
+GATE = """
+steps:
+  first: { task: Shell, parameters: { line: "echo first >> ran" } }
+  second: { task: Shell, needs: [first], parameters: { line: "echo second >> ran; test -e gate" } }
+  third: { task: Shell, needs: [second], parameters: { line: "echo third >> ran" } }
+"""
+
+
+def ran(project: Project) -> list[str]:
+    """Returns which steps of `GATE` ran since it was last asked."""
+    place = project.folder / "ran"
+    lines = place.read_text().split() if place.exists() else []
+    place.unlink(missing_ok=True)
+    return lines
+
+
+def rerun(project: Project, *arguments: str) -> dict[str, Any]:
+    """Runs `lute workflow rerun`. Returns what `--json` prints."""
+    outcome = project.lute("workflow", "rerun", *arguments, "-c", "config.yaml", "--json", "-q")
+    assert outcome.out, outcome
+    return outcome.json
+
+
+def test_rerun_failed_goes_on_where_it_failed(project: Project) -> None:
+    """B3: `rerun --failed` runs only what did not complete, in the same workflow run, with what `-s` changes."""
+    prepare(project, GATE)
+    failed = run(project, "work.yaml")
+    assert (failed["status"], ran(project)) == ("FAILED", ["first", "second"])
+    assert rerun(project, failed["id"], "--failed")["status"] == "FAILED"
+    assert ran(project) == ["second"]
+    project.write("work.yaml", "steps: {other: Shell}")
+    done = rerun(project, "last", "--failed", "-s", "Shell.line=echo changed >> ran")
+    assert (done["id"], done["status"], ran(project)) == (failed["id"], "COMPLETED", ["changed", "changed"])
+    assert len(project.lute("workflow", "list", "-c", "config.yaml", "--json").json) == 1
+
+
+def test_rerun_is_a_new_workflow_run_of_the_same(project: Project) -> None:
+    """B3: `rerun`: the definition, settings and options of then; a new id."""
+    prepare(project, GATE)
+    project.write("gate", "")
+    first = run(project, "work.yaml", "-s", "Shell.option=-ec", "--only", "first")
+    assert ran(project) == ["first"]
+    project.write("work.yaml", "steps: {other: Shell}")
+    second = rerun(project, first["id"])
+    assert ran(project) == ["first"]
+    assert second["id"] != first["id"]
+    assert [step["status"] for step in second["steps"]] == [step["status"] for step in first["steps"]]
+    kept = project.lute("show", second["steps"][0]["id"], "-c", "config.yaml", "--json").json
+    assert kept["parameters"]["option"] == "-ec"
+
+
+def test_rerun_fresh_runs_what_would_be_reused(project: Project) -> None:
+    """B3: `rerun` reuses what has not changed, `rerun --fresh` does not."""
+    prepare(project, "steps: {one: {task: Shell, reuse: true, parameters: {line: 'echo one >> ran'}}}")
+    run(project, "work.yaml")
+    assert (reused(rerun(project, "last")), ran(project)) == (["one"], ["one"])
+    assert (reused(rerun(project, "last", "--fresh")), ran(project)) == ([], ["one"])
+
+
+def test_rerun_of_what_is_not_there(project: Project) -> None:
+    """B: exit 2 with the reason as JSON."""
+    prepare(project, GATE)
+    run(project, "work.yaml")
+    outcome = project.lute("workflow", "rerun", "abc", "-c", "config.yaml", "--json")
+    assert outcome.code == 2
+    assert "abc" in outcome.json["error"]
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_cancel_stops_a_workflow_run(project: Project, json: list[str]) -> None:
+    """B1, B3: `lute cancel` with a workflow run's id: what runs is cancelled, the rest does not start."""
+    prepare(project, GATE.replace("test -e gate", "touch here; sleep 60"))
+    process = start(project, "workflow", "run", "work.yaml", "-c", "config.yaml", "--json", "-q")
+    try:
+        wait_until((project.folder / "here").exists, "the second step runs")
+        identity = project.lute("workflow", "list", "-c", "config.yaml", "--json").json[0]["id"]
+        outcome = project.lute("cancel", identity, "-c", "config.yaml", "--reason", "wrong sample", *json)
+        assert outcome.code == 0, outcome
+        assert "wrong sample" in (outcome.json["reason"] if json else outcome.out)
+        out, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    row = loads(out)
+    assert process.returncode == 143
+    assert [step["status"] for step in row["steps"]] == ["COMPLETED", "CANCELLED", "CANCELLED"], row
+    again = project.lute("cancel", identity, "-c", "config.yaml")
+    assert again.code == 1
+    assert "nothing to cancel" in again.err

@@ -27,7 +27,7 @@ COMMANDS = {
     "history": "list what ran",
     "show": "show one run",
     "log": "print the log of a run",
-    "cancel": "stop a run",
+    "cancel": "stop a run or a workflow run",
     "pause": "suspend a run and its clock",
     "resume": "let a paused run go on",
     "elog": "show or send what waits to be posted to the eLog",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lute.cli import common
+from lute.cli import common, workflow
 from lute.cli.run import public
+from lute.errors import RecordError
 from lute.execution import requests
+from lute.io import workflow_record
 from lute.io._schema import LIVE
+from lute.io.record import Record
 from lute.io.rows import RunFiles
 
 LOOK = 0.05
@@ -20,9 +26,39 @@ LOOK = 0.05
 NOT_LIVE = 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that all three have."""
-    parser.add_argument("id", metavar="ID", help="the run's id, the start of it, or `last`")
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing that takes requests.
+
+    Attributes:
+        name: What people call it.
+        get: Returns its row for an id.
+        folder: Returns its folder for its row.
+        mark_lost: Marks those FAILED whose owner is gone.
+        public: Returns its row as `--json` prints it.
+    """
+
+    name: str
+    get: Callable[[Record, str], dict[str, Any]]
+    folder: Callable[[Mapping[str, Any]], str]
+    mark_lost: Callable[[Record], object]
+    public: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+RUN = Kind("run", Record.get, lambda row: os.path.dirname(row["log"]), Record.mark_lost, public)
+WORKFLOW = Kind(
+    "workflow run", workflow_record.get, lambda row: str(row["folder"]), workflow_record.mark_lost, workflow.public
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Adds the arguments that all three have.
+
+    Args:
+        parser: The command's.
+        also: What else the command can be asked for.
+    """
+    parser.add_argument("id", metavar="ID", help=f"the run's id, the start of it, or `last`{also}")
     parser.add_argument("--reason", metavar="TEXT", default="", help="why; kept in the record")
     parser.add_argument(
         "--wait", metavar="SECONDS", type=float, default=60.0, help="longest time to wait; 60 if not given"
@@ -31,7 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "exit status: 0 done, 1 the run does not live or did not answer, 2 there is no such run"
 
 
-def ask(options: argparse.Namespace, do: str, met: Callable[[str], bool], sensible: tuple[str, ...]) -> int:
+def ask(
+    options: argparse.Namespace,
+    do: str,
+    met: Callable[[str], bool],
+    sensible: tuple[str, ...],
+    kinds: tuple[Kind, ...] = (RUN,),
+) -> int:
     """Asks a run's owner for something and waits until the record says that it was done. Returns the exit code.
 
     Args:
@@ -39,31 +81,42 @@ def ask(options: argparse.Namespace, do: str, met: Callable[[str], bool], sensib
         do: What is asked.
         met: Whether a status means that it was done.
         sensible: Statuses in which it can be asked.
+        kinds: What can be asked; what is not a run is known by its whole id only.
     """
     common.set_up(options)
     with common.open_record(options) as record:
-        row = record.get(options.id)
+        kind, row = _find(record, options.id, kinds)
+        told = f"{kind.name} {row['id']}"
         if row["status"] not in sensible:
-            return _tell(options, row, f"run {row['id']} is {row['status']}: there is nothing to {do}", NOT_LIVE)
-        request = requests.Request(do, requests.this_user(), options.reason)
-        place = RunFiles(Path(row["log"]).parent).request
-        requests.post(place, request)
+            return _tell(options, kind.public(row), f"{told} is {row['status']}: there is nothing to {do}", NOT_LIVE)
+        place = RunFiles(Path(kind.folder(row))).request
+        requests.post(place, requests.Request(do, requests.this_user(), options.reason))
         deadline = time.monotonic() + options.wait
         while not met(row["status"]) and time.monotonic() < deadline:
             time.sleep(LOOK)
-            record.mark_lost()
-            row = record.get(row["id"])
+            kind.mark_lost(record)
+            row = kind.get(record, row["id"])
         if row["status"] not in LIVE:  # it ended by itself, and nobody takes requests any more
             place.unlink(missing_ok=True)
     if not met(row["status"]):
-        text = f"run {row['id']} on {row['host']} did not answer within {options.wait:g} s; it is {row['status']}"
-        return _tell(options, row, text, NOT_LIVE)
-    return _tell(options, row, f"run {row['id']} is {row['status']}{': ' + row['reason'] if row['reason'] else ''}", 0)
+        text = f"{told} on {row['host']} did not answer within {options.wait:g} s; it is {row['status']}"
+        return _tell(options, kind.public(row), text, NOT_LIVE)
+    text = f"{told} is {row['status']}{': ' + row['reason'] if row['reason'] else ''}"
+    return _tell(options, kind.public(row), text, 0)
+
+
+def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind, dict[str, Any]]:
+    for kind in kinds[1:]:
+        with contextlib.suppress(RecordError):
+            row = kind.get(record, identity)
+            if row["id"] == identity:
+                return kind, row
+    return kinds[0], kinds[0].get(record, identity)
 
 
 def _tell(options: argparse.Namespace, row: dict[str, Any], text: str, code: int) -> int:
     if options.json:
-        common.print_json(public(row))
+        common.print_json(row)
     if not options.json or code:
         print(text, file=sys.stderr if code else sys.stdout)
     return code

@@ -14,6 +14,7 @@ from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.workflows.local import Local, Options
+    from lute.workflows.runner import WorkflowRun
 
 CTRL_C = "cancelled by Ctrl-C"
 ENGINES = ("local",)
@@ -121,6 +122,10 @@ def _run(options: argparse.Namespace) -> int:
         workflow_run = runner.WorkflowRun(
             workflow, config, common.overrides(options), _options(options), viewer_for(options)
         )
+    return _executed(options, workflow_run)
+
+
+def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
         row = workflow_run.execute()
     with common.unread_output():
@@ -287,6 +292,30 @@ def _why(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_rerun(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the workflow run's id, the start of it, or `last`")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--failed", action="store_true", help="run only what did not complete, in that workflow run")
+    choice.add_argument("--fresh", action="store_true", help="run every step, also if nothing has changed")
+    _add_settings(parser)
+    parser.set_defaults(config_required=False)
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    from lute.cli._workflow_view import viewer_for
+    from lute.workflows import runner
+    from lute.workflows.local import Options
+
+    settings = common.overrides(options).settings
+    viewer = viewer_for(options)
+    with common.open_record(options) as record:
+        if options.failed:
+            workflow_run = runner.resumed(record, options.id, Options(), viewer, settings)
+        else:
+            workflow_run = runner.again(record, options.id, options.fresh, viewer, settings)
+    return _executed(options, workflow_run)
+
+
 # ------------------------------------------------------------------------------------- list and status
 
 
@@ -349,6 +378,7 @@ def _status(options: argparse.Namespace) -> int:
 
 ACTIONS = {
     "run": ("run a workflow", _add_run, _run),
+    "rerun": ("run a workflow again as it was run before", _add_rerun, _rerun),
     "show": ("show the steps of a workflow and what each needs", _add_show, _show),
     "why": ("tell whether a step would run, and what changed", _add_why, _why),
     "list": ("list workflow runs, newest first", _add_list, _list),

@@ -182,20 +182,69 @@ def _entry(instance: Instance) -> dict[str, Any]:
     }
 
 
-def resumed(record: Record, identity: str, options: Options, viewer: Viewer | None = None) -> WorkflowRun:
+def resumed(
+    record: Record,
+    identity: str,
+    options: Options,
+    viewer: Viewer | None = None,
+    settings: tuple[tuple[str, str], ...] = (),
+) -> WorkflowRun:
     """Returns a workflow run that goes on where an earlier one stopped: what completed is not run again.
+
+    Args:
+        record: Where it is recorded.
+        identity: Its id.
+        options: How it is run.
+        viewer: Shows how it goes on.
+        settings: What is changed besides what was changed then.
 
     Raises:
         RecordError: There is no such workflow run.
         WorkflowError: It still runs.
     """
+    row = _ended(record, identity)
+    return WorkflowRun(*_kept(row, settings), options, viewer, earlier=row)
+
+
+def again(
+    record: Record,
+    identity: str,
+    fresh: bool = False,
+    viewer: Viewer | None = None,
+    settings: tuple[tuple[str, str], ...] = (),
+) -> WorkflowRun:
+    """Returns a new workflow run with the definition, YAML file, settings and options of an earlier one.
+
+    Args:
+        record: Where that is recorded.
+        identity: Its id.
+        fresh: Whether nothing is reused.
+        viewer: Shows how it goes on.
+        settings: What is changed besides what was changed then.
+
+    Raises:
+        RecordError: There is no such workflow run.
+    """
+    row = workflow_record.get(record, identity)
+    kept: dict[str, Any] = row["options"]["options"]
+    kept |= {"fresh": fresh or kept["fresh"], "start": tuple(kept["start"]), "only": tuple(kept["only"])}
+    options = Options(**kept)
+    return WorkflowRun(*_kept(row, settings), options, viewer)
+
+
+def _ended(record: Record, identity: str) -> dict[str, Any]:
     workflow_record.mark_lost(record)
     row = workflow_record.get(record, identity)
     if row["status"] == "RUNNING":
         raise WorkflowError(f"workflow run {row['id']} still runs, on {row['host']}: it cannot be resumed")
+    return row
+
+
+def _kept(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[Workflow, ConfigFile, Overrides]:
+    """Returns what a workflow run was made of, with further settings."""
     kept = row["options"]["overrides"]
-    overrides = Overrides(kept["experiment"], kept["run"], tuple(tuple(pair) for pair in kept["settings"]))
+    overrides = Overrides(kept["experiment"], kept["run"], (*(tuple(pair) for pair in kept["settings"]), *more))
     config = read_config(row["config"], overrides)
     config.load_plugins()
     workflow = definition.parse(row["definition"], row["file"]) if row["definition"] else definition.load(row["name"])
-    return WorkflowRun(workflow, config, overrides, options, viewer, earlier=row)
+    return workflow, config, overrides
