@@ -42,7 +42,9 @@ def test_its_workflow_is_a_join_and_a_fan_out(project: Project) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not demo_python() and not os.environ.get("CI"), reason="needs cctbx-base: make demo, or DEMO_PYTHON")
+@pytest.mark.skipif(
+    not demo_python() and not os.environ.get("CI"), reason="needs cctbx-base: make demo, or DEMO_PYTHON"
+)
 def test_the_second_time_it_runs_nothing_and_then_what_has_changed(project: Project) -> None:
     """B3: a step whose inputs did not change is not run again; with one changed, exactly what depends on it."""
     steps, _ = steps_of(project)

@@ -21,6 +21,7 @@ COMMANDS = {
     "init": "write a project that runs: YAML, a Python file with Tasks, a template, a workflow",
     "run": "run one managed Task, or a Task by its name",
     "workflow": "run Tasks that need each other, and look at what ran",
+    "watch": "run a workflow for each new file or acquisition run",
     "check": "validate a YAML file: every problem, with file, line and column",
     "tasks": "list Tasks and managed Tasks, or the parameters of one",
     "schema": "print the JSON Schema of the YAML, for editors",

@@ -44,22 +44,27 @@ def execute(options: argparse.Namespace) -> int:
 # ------------------------------------------------------------------------------------------------ run
 
 
-def _add_file(parser: argparse.ArgumentParser, **keywords: Any) -> None:
+def add_file(parser: argparse.ArgumentParser, **keywords: Any) -> None:
+    """Adds the workflow's file or name."""
     text = "a workflow's YAML file, or the name that a plug-in gives one"
     parser.add_argument("workflow", metavar="FILE_OR_NAME", help=text, **keywords)
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Adds `-j`."""
+    text = "at most N cores in use at once; all if not given"
+    parser.add_argument("-j", "--jobs", metavar="N", type=_from_one, help=text)
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser, nargs="?")
-    parser.add_argument(
-        "-j", "--jobs", metavar="N", type=_from_one, help="at most N cores in use at once; all if not given"
-    )
+    add_file(parser, nargs="?")
+    add_jobs(parser)
     parser.add_argument("--on", choices=ENGINES, default="local", help="where the steps run; local if not given")
     parser.add_argument("--resume", metavar="ID", help="go on with a workflow run: what completed is not run again")
     parser.add_argument("--fail-fast", action="store_true", help="stop everything at the first failure")
     parser.add_argument("--dry-run", action="store_true", help="tell of each step whether it would run, and why")
     _add_choice(parser)
-    _add_settings(parser)
+    add_settings(parser)
     parser.epilog = (
         "exit status: 0 every step that should run completed, 1 one did not, 2 nothing was started,\n"
         "             130 cancelled by Ctrl-C, 143 cancelled otherwise"
@@ -75,7 +80,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="STEP", action="append", default=[], help=text)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds `--set` and the common options."""
     parser.add_argument(
         "-s",
         "--set",
@@ -92,16 +98,17 @@ def _from_one(text: str) -> int:
     return int(text)
 
 
-def _options(options: argparse.Namespace) -> Options:
+def options_of(options: argparse.Namespace) -> Options:
+    """Returns how a workflow is run, by the command's options; what the command has not is as usual."""
     from lute.workflows.local import Options
 
     return Options(
         jobs=getattr(options, "jobs", None),
         fail_fast=getattr(options, "fail_fast", False),
-        fresh=options.fresh,
-        reuse_all=options.reuse_all,
-        start=tuple(options.start),
-        only=tuple(options.only),
+        fresh=getattr(options, "fresh", False),
+        reuse_all=getattr(options, "reuse_all", False),
+        start=tuple(getattr(options, "start", ())),
+        only=tuple(getattr(options, "only", ())),
     )
 
 
@@ -114,13 +121,13 @@ def _run(options: argparse.Namespace) -> int:
             raise UsageError("give either a workflow or --resume ID, which knows its workflow")
         options.config_required = False
         with common.open_record(options) as record:
-            workflow_run = runner.resumed(record, options.resume, _options(options), viewer_for(options))
+            workflow_run = runner.resumed(record, options.resume, options_of(options), viewer_for(options))
     else:
-        workflow, config = _load(options)
+        workflow, config = load(options)
         if options.dry_run:
             return _dry_run(options, _local(options, workflow, config))
         workflow_run = runner.WorkflowRun(
-            workflow, config, common.overrides(options), _options(options), viewer_for(options)
+            workflow, config, common.overrides(options), options_of(options), viewer_for(options)
         )
     return _executed(options, workflow_run)
 
@@ -133,7 +140,7 @@ def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
     return exit_code(row)
 
 
-def _load(options: argparse.Namespace) -> tuple[Any, Any]:
+def load(options: argparse.Namespace) -> tuple[Any, Any]:
     """Returns the workflow and the YAML file, checked as far as can be done before anything runs."""
     from lute.workflows import definition
 
@@ -151,7 +158,7 @@ def _local(options: argparse.Namespace, workflow: Any, config: Any) -> Local:
     from lute.workflows.local import Local
 
     record = record_of(config.analysis_header()[0])
-    return Local(workflow, "", config, common.overrides(options), _options(options), record)
+    return Local(workflow, "", config, common.overrides(options), options_of(options), record)
 
 
 def exit_code(row: Mapping[str, Any]) -> int:
@@ -228,7 +235,7 @@ def _tell_worst(options: argparse.Namespace, step: Mapping[str, Any]) -> None:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser)
+    add_file(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--mermaid", action="store_true", help="print it in Mermaid's language")
     form.add_argument("--svg", metavar="FILE", help="write a drawing")
@@ -240,7 +247,7 @@ def _show(options: argparse.Namespace) -> int:
 
     from lute.workflows import draw
 
-    workflow, _ = _load(options)
+    workflow, _ = load(options)
     if options.svg:
         Path(options.svg).write_text(draw.as_svg(workflow))
         print(options.svg)
@@ -273,15 +280,15 @@ def _dry_run(options: argparse.Namespace, local: Local) -> int:
 
 def _add_why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("step", metavar="STEP", help="the step")
-    _add_file(parser)
+    add_file(parser)
     _add_choice(parser)
-    _add_settings(parser)
+    add_settings(parser)
 
 
 def _why(options: argparse.Namespace) -> int:
     from lute.workflows.preview import forecast
 
-    workflow, config = _load(options)
+    workflow, config = load(options)
     step = workflow.find(options.step)
     one = next(one for one in forecast(_local(options, workflow, config)) if one.step == step.name)
     words = {True: "would run", False: "would not run", None: "it is not known yet whether it would run"}
@@ -297,7 +304,7 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--failed", action="store_true", help="run only what did not complete, in that workflow run")
     choice.add_argument("--fresh", action="store_true", help="run every step, also if nothing has changed")
-    _add_settings(parser)
+    add_settings(parser)
     parser.set_defaults(config_required=False)
 
 

@@ -337,6 +337,22 @@ def get_elog_runs_by_tag(exp: str, tag: str) -> list[int]:
     return [int(run) for run in _get(exp, "get_runs_with_tag", {"tag": tag}) if str(run).isdecimal()]
 
 
+def elog_runs(exp: str, tag: str = "") -> list[int]:
+    """Returns the numbers of an experiment's runs, or of those that have a tag.
+
+    Raises:
+        ElogError: The eLog cannot be asked, or does not answer with a list.
+    """
+    request = (
+        Request("GET", _path(exp, "get_runs_with_tag"), {"tag": tag}) if tag else Request("GET", _path(exp, "runs"))
+    )
+    found = ask(Service.of(exp), request, TIMEOUT)
+    if found is not None and not isinstance(found, list):
+        raise ElogError(f"eLog: the runs of {exp}: expected a list, got {type(found).__name__}")
+    numbers = [row.get("num") if isinstance(row, dict) else row for row in found or []]
+    return [int(str(number)) for number in numbers if str(number).isdecimal()]
+
+
 def get_elog_params_by_run(exp: str, params: list[str], runs: list[int] | None = None) -> dict[int, dict[str, Any]]:
     """Returns parameters of the given runs, or of all; none if the eLog cannot be asked."""
     found = {}

@@ -202,7 +202,7 @@ def resumed(
         RecordError: There is no such workflow run.
         WorkflowError: It still runs.
     """
-    row = _ended(record, identity)
+    row = ended(record, identity)
     return WorkflowRun(*_kept(row, settings), options, viewer, earlier=row)
 
 
@@ -232,7 +232,13 @@ def again(
     return WorkflowRun(*_kept(row, settings), options, viewer)
 
 
-def _ended(record: Record, identity: str) -> dict[str, Any]:
+def ended(record: Record, identity: str) -> dict[str, Any]:
+    """Returns what the record has of a workflow run that has ended, or whose process is gone.
+
+    Raises:
+        RecordError: There is no such workflow run.
+        WorkflowError: It still runs.
+    """
     workflow_record.mark_lost(record)
     row = workflow_record.get(record, identity)
     if row["status"] == "RUNNING":
