@@ -33,7 +33,7 @@ from lute.execution.process import Supervision, TaskProcess
 from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
-from lute.io import owner, report
+from lute.io import owner
 from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
 from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc

@@ -17,6 +17,7 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lute import facility
 from lute.execution.logging import get_logger
@@ -25,7 +26,10 @@ from lute.io.page import About, Entry, about_of, as_earlier, index, page
 from lute.io.rows import utc
 from lute.tasks.dataclasses import RenderedPage
 
-__all__ = ["KEPT", "page_path", "summary_folder", "version_of", "write_index", "write_page"]
+__all__ = ["KEPT", "About", "folder_of", "page_path", "version_of", "write_index", "write_page"]
+
+if TYPE_CHECKING:
+    from lute.io.models.base import AnalysisHeader
 
 logger = get_logger(__name__)
 
@@ -37,10 +41,12 @@ LOCK_WAIT = 10.0
 """Longest time to wait for another who writes pages, in s."""
 
 
-def summary_folder(work_dir: str, experiment: str, run: object = "") -> Path:
+def folder_of(header: AnalysisHeader) -> Path:
     """Returns the folder of an experiment's pages: what the facility says, or `<work_dir>/summary`."""
     site = facility.current()
-    return Path(site.path(site.summary_dir, experiment, run) if site.summary_dir else Path(work_dir) / "summary")
+    if site.summary_dir:
+        return Path(site.path(site.summary_dir, header.experiment, header.run))
+    return Path(header.work_dir) / "summary"
 
 
 def page_path(folder: Path, display_name: str) -> Path:

@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage, TaskResult
-from lute.tasks.pictures import is_array, picture
-from lute.tasks.ready_html import in_frame, is_active, prepared, without_loads
 
 LARGEST_SVG = 2_000_000
 """A matplotlib figure whose SVG is longer than this, in characters, becomes a PNG."""
@@ -35,11 +33,25 @@ def rendered(value: Any, done: dict[int, ElogSummaryPlots]) -> Any:
     """Returns a value with its `ElogSummaryPlots` rendered, also in a tuple or list; each of them once."""
     if isinstance(value, ElogSummaryPlots):
         if id(value) not in done:
-            done[id(value)] = ElogSummaryPlots(value.display_name, render(value))
+            done[id(value)] = ElogSummaryPlots(value.display_name, _drawn_or_why(value))
         return done[id(value)]
     if type(value) in (tuple, list):
         return type(value)(rendered(item, done) for item in value)
     return value
+
+
+def _drawn_or_why(plots: ElogSummaryPlots) -> RenderedPage:
+    try:
+        return render(plots)
+    except Exception as error:  # whatever figures are, they do not take the result with them
+        return RenderedPage(_why(error))
+
+
+def _why(error: Exception) -> str:
+    """Returns what stands in the place of a figure that cannot be drawn; the traceback goes to the log."""
+    traceback.print_exc()
+    told = html.escape(f"{type(error).__name__}: {error}")
+    return f"<p><strong>This figure could not be drawn.</strong> {told}</p>"
 
 
 def render(plots: ElogSummaryPlots) -> RenderedPage:
@@ -85,10 +97,8 @@ class Drawing:
                 figure = figure.figure
             title = name or _own_title(figure) or otherwise
             body, note = self._drawn(title, figure)
-        except Exception as error:  # whatever a figure is, it does not take the result with it
-            traceback.print_exc()
-            told = html.escape(f"{type(error).__name__}: {error}")
-            body, note = f"<p><strong>This figure could not be drawn.</strong> {told}</p>", ""
+        except Exception as error:
+            body, note = _why(error), ""
         self._sections.append((title, body, note))
 
     def page(self, show_titles: bool) -> RenderedPage:
@@ -110,6 +120,8 @@ class Drawing:
         Raises:
             TypeError: Nobody knows how to show it.
         """
+        from lute.tasks.pictures import is_array, picture
+
         homes = {base.__module__.split(".")[0] for base in type(figure).__mro__}
         if isinstance(figure, str):
             return self._from_html(figure, title)
@@ -128,6 +140,8 @@ class Drawing:
         return self._from_its_own_words(figure, title)
 
     def _from_html(self, text: str, title: str) -> tuple[str, str]:
+        from lute.tasks.ready_html import is_active, prepared
+
         body, note = prepared(text, title)
         self._has_scripts = self._has_scripts or is_active(body)
         return body, note
@@ -166,6 +180,8 @@ class Drawing:
         import panel
         from bokeh.resources import INLINE
 
+        from lute.tasks.ready_html import in_frame, without_loads
+
         panel.extension()
         self._has_scripts = True
         page = io.StringIO()
@@ -199,18 +215,23 @@ def _image(kind: str, data: bytes, alt: str) -> str:
 
 def _own_title(figure: Any) -> str:
     """Returns the title that a figure has itself, or an empty text."""
-    for names in (("get_suptitle",), ("layout", "title", "text"), ("title", "text"), ("label",)):
+    if hasattr(figure, "savefig"):
+        whole = figure.get_suptitle() if hasattr(figure, "get_suptitle") else ""
+        return whole or ", ".join(axes.get_title() for axes in _axes_of(figure) if axes.get_title())
+    for names in (("layout", "title", "text"), ("title", "text"), ("label",)):
         found = figure
         for name in names:
             found = getattr(found, name, None)
-        found = found() if callable(found) else found
         if isinstance(found, str) and found.strip():
             return found.strip()
-    titles = [axes.get_title() for axes in getattr(figure, "axes", []) if hasattr(axes, "get_title")]
-    return ", ".join(title for title in titles if title)
+    return ""
 
 
 # -------------------------------------------------------------------------------------- matplotlib
+
+
+def _axes_of(figure: Any) -> list[Any]:
+    return [axes for axes in getattr(figure, "axes", []) if hasattr(axes, "get_legend_handles_labels")]
 
 
 def _from_matplotlib(figure: Any) -> str:
@@ -226,7 +247,7 @@ def _from_matplotlib(figure: Any) -> str:
 def _in_words(figure: Any) -> str:
     """Returns what a matplotlib figure shows, for who cannot see it: titles, axes, names of what is drawn."""
     told = [figure.get_suptitle()] if hasattr(figure, "get_suptitle") else []
-    for axes in getattr(figure, "axes", []):
+    for axes in _axes_of(figure):
         names = axes.get_legend_handles_labels()[1]
         parts = (axes.get_title(), _against(axes), f"with {', '.join(names)}" if names else "")
         told.append(", ".join(part for part in parts if part))
@@ -250,7 +271,7 @@ def _bokeh_library(models: list[Any]) -> str:
     return styles + "".join(f"<script>{script}</script>\n" for script in bundle.js_raw)
 
 
-_STYLE_SHEET = re.compile(
+_STYLE_SHEET = (
     r'\{"type":"object","name":"ImportedStyleSheet","id":"(\w+)","attributes":\{"url":"[^"]*?/dist/([^"?]+)[^"]*"\}\}'
 )
 """A style sheet that panel takes from the network even where all is to be in the page."""
@@ -267,4 +288,4 @@ def _with_styles_of_panel(page: str) -> str:
         css = json.dumps(path.read_text(encoding="utf-8")).replace("</", "<\\/")
         return f'{{"type":"object","name":"InlineStyleSheet","id":"{found[1]}","attributes":{{"css":{css}}}}}'
 
-    return _STYLE_SHEET.sub(inline, page)
+    return re.sub(_STYLE_SHEET, inline, page)
