@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -44,11 +44,13 @@ class Table:
         if time.monotonic() - self._drawn < 0.1:
             return
         self._drawn = time.monotonic()
-        self._live.update(self._table(), refresh=True)
-        if all(node.state.final for node in self._nodes.values()):
-            self._live.stop()
+        self._live.update(self._drawing(), refresh=True)
 
-    def _table(self) -> RichTable:
+    def ended(self) -> None:
+        """It has ended: the table goes, since a whole one is printed."""
+        self._live.stop()
+
+    def _drawing(self) -> Group:
         entries = [entry for node in self._nodes.values() for entry in _entries(node)]
         if len(entries) > MOST_LINES:
             shown = [one for one in entries if one.state.value in ("RUNNING", "FAILED", "TIMEDOUT")][:MOST_LINES]
@@ -57,10 +59,10 @@ class Table:
         done = sum(entry.state.final for entry in entries)
         passed = common.seconds(time.monotonic() - self._begin)
         title = f"{self._row['name']}  {done}/{len(entries)} steps  {passed}  (workflow run {self._row['id']})"
-        table = RichTable("STEP", "STATUS", "TIME", "REASON", title=title, box=None, title_justify="left")
+        table = RichTable("STEP", "STATUS", "TIME", "REASON", box=None, pad_edge=False)
         for entry in shown:
             table.add_row(*_cells(entry))
-        return table
+        return Group(Text(title, style="bold", no_wrap=True), table)
 
 
 def _entries(node: Node) -> list[Any]:

@@ -57,5 +57,8 @@ class Lines:
     def look(self) -> None:
         """Some time has passed."""
 
+    def ended(self) -> None:
+        """It has ended."""
+
     def _say(self, text: str) -> None:
         print(f"[{time.monotonic() - self._begin:8.2f} s] {text}", file=sys.stderr, flush=True)

@@ -40,6 +40,9 @@ class Viewer(Protocol):
     def look(self) -> None:
         """Some time has passed."""
 
+    def ended(self) -> None:
+        """It has ended, however."""
+
 
 class WorkflowRun:
     """One run of a workflow on this machine.
@@ -112,6 +115,8 @@ class WorkflowRun:
             self.row["status"], self.row["reason"] = "FAILED", f"{type(error).__name__}: {error}"
             raise
         finally:
+            if self._viewer:
+                self._viewer.ended()
             self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
             self._save()
             self._report()
