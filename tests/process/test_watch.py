@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import Project
+from lute.testing import FakeElog
 from process.helpers import alive, start, wait_until
 
 TASKS = '''
@@ -266,3 +267,53 @@ def test_a_yaml_file_without_a_place_for_the_file(project: Project, folder: Path
     outcome = project.lute("watch", "one.yaml", "-c", "config.yaml", "--folder", "raw")
     assert outcome.code == 2
     assert 'file: ""' in outcome.err
+
+
+# ------------------------------------------------------------------------------------------------ eLog
+
+
+@pytest.fixture
+def elog() -> Iterator[FakeElog]:
+    """A fake eLog in which the experiment `exp1` has the runs 1 and 2."""
+    with FakeElog() as server:
+        server.run_tables.update({("exp1", 1): {}, ("exp1", 2): {}})
+        yield server
+
+
+def numbers(out: str) -> list[str]:
+    """Returns the acquisition runs of which the watch told."""
+    return [json.loads(line)["run"] for line in out.splitlines()]
+
+
+def test_each_new_run_of_the_elog(project: Project, folder: Path, elog: FakeElog) -> None:
+    """B3: `--elog` starts the workflow for each run that was not there, by its number, which is the header's `run`."""
+    arguments = ["watch", "one.yaml", "--elog", "--once", "--json", *SETTINGS, "-s", "file=x"]
+    env = {"LUTE_ELOG_URL": elog.url}
+    assert project.lute(*arguments, env=env).out == ""
+    elog.run_tables.update({("exp1", 10): {}, ("exp1", 9): {}, ("other", 4): {}})
+    outcome = project.lute(*arguments, env=env)
+    assert (outcome.code, numbers(outcome.out)) == (0, ["9", "10"]), outcome
+    elog.tags[("exp1", "DARK")] = [9, 10]
+    tagged = project.lute(*arguments, "--tag", "DARK", "--existing", env=env)
+    assert numbers(tagged.out) == ["9", "10"], tagged
+
+
+def test_an_elog_that_does_not_answer(project: Project, folder: Path, elog: FakeElog) -> None:
+    """B: at the very first look it is an error, since nobody knows what is new; later it is told, and tried again."""
+    arguments = ["watch", "one.yaml", "--elog", *SETTINGS, "-s", "file=x"]
+    env = {"LUTE_ELOG_URL": elog.url}
+    outcome = project.lute(*arguments, "--once", env={"LUTE_ELOG_URL": "http://127.0.0.1:1"})
+    assert outcome.code == 2, outcome
+    assert "eLog" in outcome.err
+    assert not list(project.folder.glob("lute.watch/*.json"))
+    process = start(project, *arguments, env=env)
+    try:
+        wait_until(lambda: list(project.folder.glob("lute.watch/*.json")), "it watches")
+        elog.answer(500, times=20)
+        assert process.stderr is not None
+        assert b"500" in process.stderr.readline()
+        elog.run_tables[("exp1", 3)] = {}
+        wait_until(lambda: completed(project) == 1, "run 3 is done")
+    finally:
+        process.kill()
+        process.communicate()
