@@ -180,6 +180,13 @@ def test_before_and_after(steps: dict[str, Step], data: Any) -> None:
     assert workflow.after([name]) == {name} | {other for other in steps if name in above(other)}
 
 
+@pytest.mark.parametrize("name", ["a.b", "a[0]", "a b", "<b>", "-a", "a\n", 'a"'])
+def test_what_is_no_name(name: str) -> None:
+    """B3: in Python too, a name is one that can be asked for."""
+    with pytest.raises(WorkflowError, match="letters, digits"):
+        Workflow.of(Step("T", name))
+
+
 # ----------------------------------------------------------------------------------- what is decided
 
 TABLE = [

@@ -13,6 +13,9 @@ from lute.io.owner import is_gone
 from lute.io.record import Record
 
 _NAMES = ", ".join(WORKFLOW_COLUMNS)
+_OF_A_RUN = ("status", "reason", "id", "attempt", "started", "ended", "exit_code")
+LOOKED_AT = 100
+"""So many workflow runs are looked at for what a step last was."""
 LOST = "the lute process that ran this workflow is gone (killed, or its machine was restarted)"
 
 
@@ -61,17 +64,28 @@ def steps_of(record: Record, workflow: str) -> dict[str, dict[str, Any]]:
     return {row["step"]: row for row in record.find(workflow=workflow, descending=False) if row["step"]}
 
 
-def last_runs(record: Record, step: str, experiment: str, run: str) -> dict[str, dict[str, Any]]:
-    """Returns the completed, valid runs of a step, or of its instances, in the last workflow run that ran it."""
+def last_completed(record: Record, name: str, experiment: str, run: str) -> dict[str, dict[str, str]]:
+    """Returns for each step of a workflow the runs it had when it last completed, by the instance's name.
+
+    Args:
+        record: The record.
+        name: The workflow's name.
+        experiment: The experiment that it ran for.
+        run: The run that it ran for.
+    """
+    found: dict[str, dict[str, str]] = {}
     query = (
-        "SELECT workflow FROM lute_runs WHERE workflow IS NOT NULL AND (step = ? OR substr(step, 1, ?) = ?)"
-        " AND status = 'COMPLETED' AND valid = 1 AND experiment = ? AND run = ? ORDER BY started DESC, id DESC LIMIT 1"
+        "SELECT steps FROM lute_workflows WHERE name = ? AND experiment = ? AND run = ?"
+        f" ORDER BY started DESC, id DESC LIMIT {LOOKED_AT}"
     )
-    for (workflow,) in record.read(query, (step, len(step) + 1, f"{step}[", experiment, run)):
-        rows = steps_of(record, workflow)
-        mine = {name: row for name, row in rows.items() if name.partition("[")[0] == step}
-        return {name: row for name, row in mine.items() if row["status"] == "COMPLETED" and row["valid"]}
-    return {}
+    for (text,) in record.read(query, (name, experiment, run)) if record.exists() else ():
+        entries: dict[str, list[dict[str, Any]]] = {}
+        for entry in json.loads(text or "[]"):
+            entries.setdefault(entry["step"], []).append(entry)
+        for step, several in entries.items():
+            if step not in found and all(one["status"] == "COMPLETED" and one["id"] for one in several):
+                found[step] = {one["name"]: one["id"] for one in several}
+    return found
 
 
 def mark_lost(record: Record) -> list[str]:
@@ -81,11 +95,44 @@ def mark_lost(record: Record) -> list[str]:
         if host == socket.gethostname() and is_gone(json.loads(owner or "{}")):
             lost.append(identity)
     for identity in lost:
+        steps = json.dumps(_as_they_are(record, identity))
         with record.transaction() as database:
-            query = "UPDATE lute_workflows SET status = 'FAILED', reason = ? WHERE id = ? AND status = 'RUNNING'"
+            query = (
+                "UPDATE lute_workflows SET status = 'FAILED', reason = ?, steps = ? WHERE id = ? AND status = 'RUNNING'"
+            )
             reason = f"{LOST}. To go on: lute workflow run --resume {identity}"
-            database.execute(query, (reason, identity))
+            database.execute(query, (reason, steps, identity))
     return lost
+
+
+def _as_they_are(record: Record, identity: str) -> list[dict[str, Any]]:
+    """Returns the steps of a workflow run that was lost, as the record of their own runs has them."""
+    record.mark_lost()
+    runs = steps_of(record, identity)
+    steps: list[dict[str, Any]] = get(record, identity)["steps"]
+    for entry in steps:
+        known = runs.get(entry["name"])
+        if known is not None:
+            entry |= {
+                name: known[name] for name in ("status", "reason", "id", "attempt", "started", "ended", "exit_code")
+            }
+        elif entry["status"] == "RUNNING":
+            entry["status"] = "PENDING"
+    return steps
+
+
+def claim(record: Record, identity: str, owner: Mapping[str, Any]) -> bool:
+    """Makes a process the owner of a workflow run that does not run. Returns whether it is; only one can be.
+
+    Raises:
+        RecordError: The database did not take it.
+    """
+    mine = json.dumps(owner)
+    with record.transaction() as database:
+        query = "UPDATE lute_workflows SET status = 'RUNNING', owner = ?, host = ? WHERE id = ? AND status <> 'RUNNING'"
+        database.execute(query, (mine, socket.gethostname(), identity))
+        [(now,)] = database.execute("SELECT owner FROM lute_workflows WHERE id = ?", (identity,))
+    return bool(now == mine)
 
 
 def _row(values: tuple[Any, ...]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ In Python:
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,9 @@ from enum import Enum
 from typing import Any
 
 from lute.errors import WorkflowError, did_you_mean
+
+NAME = re.compile(r"\w[\w-]*")
+"""What a step may be called; other characters mean something in `steps.NAME.result` and `NAME[3]`."""
 
 
 class Rule(Enum):
@@ -268,9 +272,11 @@ def ordered(steps: Mapping[str, Step]) -> dict[str, Step]:
     """Returns steps in an order in which each comes after what it needs; otherwise as they were written.
 
     Raises:
-        WorkflowError: A step needs one that is not there, or they need each other in a circle.
+        WorkflowError: A name is none, a step needs one that is not there, or they need each other in a circle.
     """
     for step in steps.values():
+        if not NAME.fullmatch(step.name):
+            raise WorkflowError(f"step {step.name!r}: a step's name has letters, digits, _ and - only")
         for need in step.needs:
             if need not in steps:
                 raise WorkflowError(f"step {step.name!r} needs {need!r}, which is no step.{did_you_mean(need, steps)}")

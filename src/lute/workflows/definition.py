@@ -21,7 +21,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -34,7 +33,19 @@ from lute.io._substitution import steps as path_steps
 from lute.io.config import unknown_names
 from lute.tasks.dataclasses import TaskStatus
 from lute.workflows import conditions
-from lute.workflows.dag import Chain, Resources, Retries, Rule, Step, Workflow, circle_of, in_a_circle, ordered, same
+from lute.workflows.dag import (
+    NAME,
+    Chain,
+    Resources,
+    Retries,
+    Rule,
+    Step,
+    Workflow,
+    circle_of,
+    in_a_circle,
+    ordered,
+    same,
+)
 from lute.workflows.results import runs_of, steps_used
 
 STEP_KEYS = (
@@ -52,7 +63,6 @@ STEP_KEYS = (
 """What a step of the flat form may have; all but `task` may be left out."""
 TREE_KEYS = ("task_name", "slurm_params", "next", "parameters", "timeout", "retries")
 FILE_KEYS = ("name", "steps", "limits")
-_NAME = re.compile(r"\w[\w-]*")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -173,7 +183,7 @@ class _Reading:
                 self.wrong(at, f"step {name} stands here a second time")
             self._places[str(name)] = at
             entry = {"task": entry} if isinstance(entry, str) else entry
-            if not _NAME.fullmatch(str(name)):
+            if not NAME.fullmatch(str(name)):
                 self.wrong(at, f"step {name}: a step's name has letters, digits, _ and - only")
             if not isinstance(entry, dict):
                 self.wrong(at, f"step {name}: expected {{task: NAME, ...}}")

@@ -7,6 +7,7 @@ one launcher and one record, so that a step costs little more than starting its 
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
 import os
 import queue
@@ -31,10 +32,11 @@ from lute.io.db import Earlier, read_for
 from lute.io.record import Record, path_of_kept
 from lute.workflows import reuse
 from lute.workflows.dag import Rule, State, Step, Workflow, decide
-from lute.workflows.results import Results, Scope, items_of
+from lute.workflows.results import NO_ITEM, Results, Scope, items_of
 
 logger = get_logger(__name__)
 
+_BAD_IS_ENOUGH = (Rule.ALL_SUCCEEDED, Rule.ANY_FAILED)
 LOOK = 0.1
 """Longest time between two looks at what others ask for, in s."""
 
@@ -58,6 +60,12 @@ class Options:
     reuse_all: bool = False
     start: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+
+    @property
+    def anew(self) -> str:
+        """What asks that steps run though nothing has changed; nothing if none does."""
+        given = {"--fresh": self.fresh, "--from": self.start, "--only": self.only}
+        return next((f"{name} was given" for name, value in given.items() if value), "")
 
 
 @dataclass
@@ -91,7 +99,7 @@ class Instance:
 
     name: str
     node: Node
-    item: Any = None
+    item: Any = NO_ITEM
     attempt: int = 0
     before: int = 0
     """Attempts of an earlier time, if the workflow run is being resumed."""
@@ -166,7 +174,8 @@ class Local:
         self._later: list[tuple[float, int, Instance]] = []
         self._ended: deque[Node] = deque()
         self._jobs: queue.SimpleQueue[Instance | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[Instance, Outcome]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Instance, Outcome] | str] = queue.SimpleQueue()
+        """Ends of attempts, and names of signals that ask for an end of all."""
         self._live: dict[str, Run] = {}
         self._busy = 0
         self._results = Results(self._given_by, lambda: list(self.nodes))
@@ -203,14 +212,20 @@ class Local:
             self._on_look()
 
     def _hear(self) -> None:
-        """Waits for the end of an attempt, or for the time of a retry."""
+        """Waits for the end of an attempt, for a signal, or for the time of a retry."""
         timeout = LOOK
         if self._later:
             timeout = min(timeout, max(0.0, self._later[0][0] - time.monotonic()))
         with contextlib.suppress(queue.Empty):
-            self._take(*self._done.get(timeout=timeout))
+            self._heard(self._done.get(timeout=timeout))
             while True:
-                self._take(*self._done.get_nowait())
+                self._heard(self._done.get_nowait())
+
+    def _heard(self, what: tuple[Instance, Outcome] | str) -> None:
+        if isinstance(what, str):
+            self.stop(what)
+        else:
+            self._take(*what)
 
     def stop(self, by: str) -> None:
         """Starts nothing new and cancels what runs; a second time, at once."""
@@ -237,7 +252,8 @@ class Local:
         before = {}
         if threading.current_thread() is threading.main_thread():
             for number, name in STOP_SIGNALS.items():
-                before[number] = signal.signal(number, lambda *_, name=name: self.stop(name))
+                # only put into the queue: the handler may come in the middle of anything
+                before[number] = signal.signal(number, lambda *_, name=name: self._done.put(name))
         try:
             yield
         finally:
@@ -248,12 +264,9 @@ class Local:
 
     def _select(self) -> None:
         """Takes what comes before `--from` and `--only` as it last was."""
-        chosen = set(self.options.only) or self.workflow.after(self.options.start)
-        if not chosen:
-            return
-        before = self.workflow.before(chosen) - chosen
+        chosen, adopted = self.chosen(), self._adopted()
         for name, node in self.nodes.items():
-            if name in before:
+            if name in adopted:
                 self.adopt(node, self.last_runs(name), "taken as it last was")
             elif name not in chosen:
                 self._end_node(node, State.SKIPPED, "it was not chosen")
@@ -264,13 +277,35 @@ class Local:
         Raises:
             WorkflowError: It never did.
         """
-        header = self._config.analysis_header()[0]
-        last = workflow_record.last_runs(self._record, name, header.experiment, str(header.run))
-        if not last:
+        rows = {instance: self._record.get(run) for instance, run in self.last.get(name, {}).items()}
+        if not rows or not all(row["valid"] for row in rows.values()):
             raise WorkflowError(
-                f"step {name} has no completed run to be taken as it was: run without --from and --only"
+                f"step {name} has no completed, valid run to be taken as it was: run without --from and --only"
             )
-        return last
+        return rows
+
+    @functools.cached_property
+    def last(self) -> dict[str, dict[str, str]]:
+        """The runs that each step had when it last completed, by the instance's name."""
+        header = self._config.analysis_header()[0]
+        return workflow_record.last_completed(self._record, self.workflow.name, header.experiment, str(header.run))
+
+    def check(self) -> None:
+        """Looks whether what is not run can be taken as it last was, before anything starts.
+
+        Raises:
+            WorkflowError: A step never completed.
+        """
+        for name in self._adopted():
+            self.last_runs(name)
+
+    def _adopted(self) -> set[str]:
+        chosen = self.chosen()
+        return self.workflow.before(chosen) - chosen
+
+    def chosen(self) -> set[str]:
+        """Returns the steps that are to run; all but with `--from` or `--only`."""
+        return set(self.options.only) or self.workflow.after(self.options.start) or set(self.nodes)
 
     def adopt(self, node: Node, rows: Mapping[str, dict[str, Any]], reason: str) -> None:
         """Takes completed runs as those of a step."""
@@ -346,8 +381,7 @@ class Local:
                 self.stop(f"--fail-fast: {ended.step.name} {ended.state.value}")
             for node in ended.needed_by:
                 node.waiting_for -= 1
-                early = ended.state is not State.COMPLETED or node.step.rule is Rule.ANY_SUCCEEDED
-                if not node.waiting_for or early:
+                if not node.waiting_for or _may_be_known(node.step.rule, ended.state):
                     self._settle(node)
 
     # --------------------------------------------------------------------------------- what is started
@@ -448,7 +482,7 @@ class Local:
         state = State[run.analysis.task_result.task_status.name]
         return Outcome(state, row["reason"], run.id, row["exit_code"], mark=mark)
 
-    def planned(self, step: Step, item: Any = None) -> tuple[BaseExecutor, Plan, str]:
+    def planned(self, step: Step, item: Any = NO_ITEM) -> tuple[BaseExecutor, Plan, str]:
         """Returns a step's Executor, what it would run now, and the fingerprint of that.
 
         Raises:
@@ -465,7 +499,7 @@ class Local:
         wanted = step.reuse
         if wanted is None:
             wanted = self.options.reuse_all or bool(reuse.declared_outputs(plan))
-        if self.options.fresh or not wanted:
+        if self.options.anew or not wanted:
             return None
         return reuse.earlier_run(self._record, mark, plan)
 
@@ -475,11 +509,11 @@ class Local:
         if step.timeout is not None:
             settings += (("task_timeouts", f'{{"{task}": {step.timeout}}}'),)
         run = self._overrides.run
-        if isinstance(step.foreach, Mapping) and "runs" in step.foreach and item is not None:
+        if isinstance(step.foreach, Mapping) and "runs" in step.foreach and item is not NO_ITEM:
             run = str(item)
         return Overrides(self._overrides.experiment, run, settings + self._overrides.settings)
 
-    def scope(self, item: Any = None) -> Scope:
+    def scope(self, item: Any = NO_ITEM) -> Scope:
         """Returns what names mean to a step: earlier results, the item of its `foreach`, the YAML file's own."""
         return Scope(self._results, [self._config.tasks.value, self._config.header.value], item)
 
@@ -487,7 +521,8 @@ class Local:
         """Returns a reader of earlier results that prefers what this workflow run's own steps gave."""
 
         def read(header: Any, task: str, param: str) -> Any:
-            for name in reversed(list(self.workflow.before([step.name]))):
+            before = self.workflow.before([step.name])
+            for name in (name for name in reversed(self.nodes) if name in before):
                 node = self.nodes[name]
                 own = node.step.executor or managed_tasks.find(node.step.task)
                 if task in (node.step.task, own.task_name if own else "") and node.instances:
@@ -510,6 +545,11 @@ class Local:
         metrics = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
         known = {key: row[key] for key in ("status", "summary", "exit_code", "parameters", "id")}
         return {**known, "result": path_of_kept(row["payload"]), "metrics": metrics}
+
+
+def _may_be_known(rule: Rule, ended: State) -> bool:
+    """Returns whether the end of one step may be enough to decide about one that needs others too."""
+    return ended is State.COMPLETED if rule is Rule.ANY_SUCCEEDED else ended.bad and rule in _BAD_IS_ENOUGH
 
 
 def step_of(name: str) -> str:

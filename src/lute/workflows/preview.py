@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from lute.errors import LuteError, WorkflowError
+from lute.execution.plan import Plan
 from lute.workflows import reuse
 from lute.workflows.dag import Rule, Step
 from lute.workflows.local import Local, Node
-from lute.workflows.results import items_of, steps_used
+from lute.workflows.results import NO_ITEM, items_of, steps_used
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Forecast:
 
 def forecast(local: Local) -> list[Forecast]:
     """Returns what would become of each step, in order. `local` is used up."""
-    chosen = set(local.options.only) or local.workflow.after(local.options.start) or set(local.nodes)
+    chosen = local.chosen()
     found: list[Forecast] = []
     anew: set[str] = set()
     for name, node in local.nodes.items():
@@ -73,25 +75,33 @@ def _judged(local: Local, node: Node, anew: set[str]) -> Forecast:
     step = node.step
     if step.when and not local.scope().holds(step.when):
         return Forecast(step.name, False, f"its condition is false: {step.when}")
-    items = [None] if step.foreach is None else items_of(step.foreach, local.scope())
-    reasons = [reason for item in items if (reason := why_anew(local, step, item))]
+    items = [NO_ITEM] if step.foreach is None else items_of(step.foreach, local.scope())
+    if not items:
+        return Forecast(step.name, False, "its foreach has no items", 0)
+    found = [_look(local, step, item) for item in items]
+    reasons = [reason for row, reason in found if row is None]
     if reasons:
         return Forecast(step.name, True, reasons[0], len(items))
-    local.adopt(node, local.last_runs(step.name), "unchanged")
+    names = [step.name] if step.foreach is None else [f"{step.name}[{number}]" for number in range(len(items))]
+    rows = {name: row for name, (row, _) in zip(names, found, strict=True) if row is not None}
+    local.adopt(node, rows, "unchanged")
     return Forecast(step.name, False, "nothing that it depends on has changed", len(items))
 
 
-def why_anew(local: Local, step: Step, item: object = None) -> str:
-    """Returns why a step, or an instance of it, would run; nothing if an earlier run would be taken.
+def _look(local: Local, step: Step, item: object) -> tuple[dict[str, Any] | None, str]:
+    """Returns the earlier run that would be taken for a step, or an instance of it; or None, and why it would run.
 
     Raises:
         LuteError: It cannot be planned.
     """
     _, plan, mark = local.planned(step, item)
-    if local.earlier(step, plan, mark) is not None:
-        return ""
-    if local.options.fresh:
-        return "--fresh was given"
+    row = local.earlier(step, plan, mark)
+    return row, "" if row is not None else _why_anew(local, step, plan, mark)
+
+
+def _why_anew(local: Local, step: Step, plan: Plan, mark: str) -> str:
+    if local.options.anew:
+        return local.options.anew
     if step.reuse is False:
         return "its `reuse` is false"
     if step.reuse is None and not local.options.reuse_all and not reuse.declared_outputs(plan):
@@ -103,7 +113,7 @@ def _changed_since(local: Local, step: Step, mark: str) -> str:
     try:
         last = local.last_runs(step.name)
     except WorkflowError:
-        return "it has not completed before"
+        return "its last run is not valid any more" if step.name in local.last else "it has not completed before"
     marks = [row["fingerprint"] for row in last.values() if row.get("fingerprint")]
     if mark in marks:
         return "what it wrote is not there any more as it was"

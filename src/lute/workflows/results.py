@@ -18,6 +18,8 @@ from lute.workflows.dag import Step
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "id")
 """What can be asked of a step that has run."""
+NO_ITEM: Any = object()
+"""Stands for the item of a step that has no `foreach`; null is an item."""
 MOST_RUNS = 100_000
 """So many runs are a mistake in a `foreach`."""
 
@@ -79,12 +81,12 @@ class Scope:
     Args:
         results: What earlier steps gave.
         documents: Second document and header of the YAML file.
-        item: The item of `foreach`; `None` if there is none.
+        item: The item of `foreach`, if there is one.
     """
 
-    def __init__(self, results: Results, documents: list[Mapping[str, Any]], item: Any = None) -> None:
+    def __init__(self, results: Results, documents: list[Mapping[str, Any]], item: Any = NO_ITEM) -> None:
         ours: dict[str, Any] = {"steps": results}
-        if item is not None:
+        if item is not NO_ITEM:
             ours["item"] = item
         self._substituter = Substituter([ours, *documents], os.environ, read_scalar)
 

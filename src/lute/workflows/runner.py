@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,8 +102,13 @@ class WorkflowRun:
         )
 
     def execute(self) -> dict[str, Any]:
-        """Runs it to its end, whatever that is. Returns its row."""
+        """Runs it to its end, whatever that is. Returns its row.
+
+        Raises:
+            WorkflowError: What is not to run cannot be taken as it last was; nothing was started.
+        """
         begun = time.monotonic()
+        self.local.check()
         make_folder(self.folder)
         self._save()
         if self._viewer:
@@ -208,7 +213,10 @@ def resumed(
         WorkflowError: It still runs.
     """
     row = ended(record, identity)
-    return WorkflowRun(*_kept(row, settings), options, viewer, earlier=row)
+    made = WorkflowRun(*_kept(row, settings), _both(row["options"]["options"], options), viewer, earlier=row)
+    if not workflow_record.claim(record, row["id"], made.row["owner"]):
+        raise WorkflowError(f"workflow run {row['id']} still runs: another --resume was first")
+    return made
 
 
 def again(
@@ -259,3 +267,11 @@ def _kept(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[Wo
     config.load_plugins()
     workflow = definition.parse(row["definition"], row["file"]) if row["definition"] else definition.load(row["name"])
     return workflow, config, overrides
+
+
+def _both(kept: Mapping[str, Any], given: Options) -> Options:
+    """Returns the options of a workflow run that is resumed: as it had them, but for those given now."""
+    names = [one.name for one in fields(Options)]
+    found: dict[str, Any] = {name: getattr(given, name) or kept.get(name) for name in names}
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return replace(given, **found)
