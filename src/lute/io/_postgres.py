@@ -137,6 +137,7 @@ class Postgres:
             yield
         finally:
             timer.cancel()
+            timer.join()  # where threads are left, a launcher cannot be forked
 
     def _cut(self, seconds: float) -> None:
         self._cut_after = seconds
