@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from lute.cli import common, workflow
-from lute.cli.run import public
 from lute.errors import RecordError
 from lute.execution import requests
 from lute.io import workflow_record
 from lute.io._schema import LIVE
 from lute.io.record import Record
-from lute.io.rows import RunFiles
+from lute.io.rows import RunFiles, public
 
 LOOK = 0.05
 """Time between two looks at the record, in s."""

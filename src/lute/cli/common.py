@@ -15,6 +15,9 @@ from lute import plugins
 from lute.errors import UsageError
 from lute.io.config import ConfigFile, Overrides, read_config
 from lute.io.db import FILE_NAME, Record, record_at, record_of
+from lute.io.shown import between as between
+from lute.io.shown import seconds as seconds
+from lute.io.shown import when as when
 
 
 def add_options(parser: argparse.ArgumentParser, *, config_required: bool = False) -> None:
@@ -121,30 +124,3 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for line in [head, *texts]:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
         print("  ".join([*cells, line[-1]]).rstrip())
-
-
-def when(iso: str | None) -> str:
-    """Returns a time of the record as people read it, in this machine's time zone."""
-    if not iso:
-        return ""
-    from datetime import datetime
-
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def between(started: str | None, ended: str | None) -> str:
-    """Returns the time between two times of the record as people read it; nothing if one is missing."""
-    if not started or not ended:
-        return ""
-    from datetime import datetime
-
-    return seconds((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds())
-
-
-def seconds(value: float | None) -> str:
-    """Returns a time span as people read it."""
-    if value is None:
-        return ""
-    if value < 100:
-        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
-    return f"{int(value // 60)} min {int(value % 60)} s" if value < 3600 else f"{value / 3600:.1f} h"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lute.cli import common
-from lute.cli.run import public
 from lute.io._schema import LIVE
+from lute.io.rows import public
 from lute.tasks.dataclasses import TaskStatus
 from lute.tasks.progress import as_text
 

@@ -21,8 +21,7 @@ from lute.execution import _secrets, environment
 from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command, with_mpi
-from lute.io._schema import BESIDES, PUBLIC
-from lute.io.rows import plain_parameters
+from lute.io.rows import plain_parameters, public
 
 EXIT_CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143}
 CTRL_C = 130
@@ -168,11 +167,6 @@ class LogCopier:
             self._screen.write_bytes(piece)
         else:
             write_fully(self._out, piece)  # with no buffer, which other threads could meddle with
-
-
-def public(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a run as `--json` prints it."""
-    return {name: row.get(name) for name in PUBLIC} | {name: row[name] for name in BESIDES if row.get(name)}
 
 
 def print_result(row: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ import shlex
 from typing import Any
 
 from lute.cli import common
-from lute.cli.run import public
 from lute.io.report import version_of
+from lute.io.rows import public
 from lute.tasks.progress import as_text, metric_as_text
 
 

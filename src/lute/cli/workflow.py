@@ -200,8 +200,7 @@ def public(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a workflow run as `--json` prints it."""
     from lute.workflows import page
 
-    shown = {name: value for name, value in row.items() if name not in ("owner", "definition", "options", "steps")}
-    return {**shown, "report": page.path_of(row), "steps": row["steps"]}
+    return page.public(row)
 
 
 def _print_steps(row: Mapping[str, Any]) -> None:

@@ -153,10 +153,10 @@ def utc_text(moment: str | datetime) -> str:
         UsageError: It is no ISO 8601.
     """
     try:
-        when = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    except ValueError as error:
+        when = (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{moment!r} is no time: write it as 2026-11-23 or 2026-11-23T14:30") from error
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def branches(

@@ -14,7 +14,7 @@ NO_TAB = "General"
 """The tab of pages whose display name has no folder."""
 
 _STATIC = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_SCRIPTED = (
+SCRIPTED = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; font-src data:; media-src data:;"
     " script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; connect-src 'none'; base-uri 'none';"
     " form-action 'none'"
@@ -134,7 +134,7 @@ def page(rendered: RenderedPage, about: About) -> str:
     """Returns a whole page of figures."""
     parts = about.page.split("/")
     return (
-        _head(parts[-1], _SCRIPTED if rendered.scripts else _STATIC, _STYLE + _PAGE_STYLE, about)
+        _head(parts[-1], SCRIPTED if rendered.scripts else _STATIC, _STYLE + _PAGE_STYLE, about)
         + f"<header>{_where(about.page, 0)}\n<h1>{_text(parts[-1])}</h1>\n{_facts(about)}</header>\n"
         + (_FIT_FRAMES if "<iframe" in rendered.html else "")
         + f"<main>\n{rendered.html}\n</main>\n</body></html>\n"
@@ -155,6 +155,11 @@ def document(title: str, body: str, style: str = "") -> str:
 def as_earlier(data: bytes, display_name: str) -> bytes:
     """Returns a page as it is kept when a later one has taken its place: it says so, and leads there."""
     return _NAV.sub(lambda _: _where(display_name, 1).encode("utf-8", "xmlcharrefreplace"), data, count=1)
+
+
+def without_way(data: bytes) -> bytes:
+    """Returns a page without its way to the index, for a place where that cannot be gone."""
+    return _NAV.sub(b"", data, count=1)
 
 
 def about_of(head: str) -> About:

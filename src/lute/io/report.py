@@ -26,7 +26,17 @@ from lute.io.page import About, Entry, about_of, as_earlier, index, page
 from lute.io.rows import utc
 from lute.tasks.dataclasses import RenderedPage
 
-__all__ = ["KEPT", "About", "folder_of", "page_path", "version_of", "write_index", "write_page"]
+__all__ = [
+    "KEPT",
+    "About",
+    "entries",
+    "folder_of",
+    "page_path",
+    "summary_folder",
+    "version_of",
+    "write_index",
+    "write_page",
+]
 
 if TYPE_CHECKING:
     from lute.io.models.base import AnalysisHeader
@@ -43,10 +53,13 @@ LOCK_WAIT = 10.0
 
 def folder_of(header: AnalysisHeader) -> Path:
     """Returns the folder of an experiment's pages: what the facility says, or `<work_dir>/summary`."""
+    return summary_folder(header.work_dir, header.experiment, header.run)
+
+
+def summary_folder(work_dir: str, experiment: str, run: object = "") -> Path:
+    """Returns the folder of an experiment's pages, as `folder_of` does."""
     site = facility.current()
-    if site.summary_dir:
-        return Path(site.path(site.summary_dir, header.experiment, header.run))
-    return Path(header.work_dir) / "summary"
+    return Path(site.path(site.summary_dir, experiment, run) if site.summary_dir else Path(work_dir) / "summary")
 
 
 def page_path(folder: Path, display_name: str) -> Path:
@@ -144,11 +157,12 @@ def write_index(folder: Path) -> Path:
     """
     path = folder.absolute() / "index.html"
     with _alone(folder):
-        _write(path, index(list(_entries(folder.absolute()))).encode("utf-8", "xmlcharrefreplace"))
+        _write(path, index(list(entries(folder.absolute()))).encode("utf-8", "xmlcharrefreplace"))
     return path
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
+def entries(folder: Path) -> Iterator[Entry]:
+    """Yields the pages that are in a summary folder."""
     for place, _, names in os.walk(folder):
         if "report.html" in names and Path(place) != folder:
             path = Path(place) / "report.html"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lute.execution._secrets import without_password
+from lute.io._schema import BESIDES, PUBLIC
 from lute.tasks.command_line import in_order
 from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus
 
@@ -89,6 +91,11 @@ def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
     row.setdefault("log", "")
     row.setdefault("attempt", 1)
     return row
+
+
+def public(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a run as `--json` and the web page's API tell it."""
+    return {name: row.get(name) for name in PUBLIC} | {name: row[name] for name in BESIDES if row.get(name)}
 
 
 def plain_parameters(params: Any) -> dict[str, Any]:

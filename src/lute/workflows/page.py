@@ -57,6 +57,12 @@ def write(workflow: Workflow, row: Mapping[str, Any], record: Record) -> Path:
     return place
 
 
+def public(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a workflow run as `--json` and the web page's API tell it."""
+    shown = {name: value for name, value in row.items() if name not in ("owner", "definition", "options", "steps")}
+    return {**shown, "report": path_of(row), "steps": row["steps"]}
+
+
 def path_of(row: Mapping[str, Any]) -> str | None:
     """Returns where the page of a workflow run is; None if it has none."""
     place = os.path.join(row["folder"], NAME)
