@@ -28,6 +28,7 @@ COMMANDS = {
     "history": "list what ran",
     "show": "show one run",
     "log": "print the log of a run",
+    "serve": "show what ran, and what runs, as a web page",
     "cancel": "stop a run or a workflow run",
     "pause": "suspend a run and its clock",
     "resume": "let a paused run go on",

@@ -1,0 +1,79 @@
+"""What a visitor may do: cancel a run, and say whether its result counts. Each is a POST that proves where it is from."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from lute.errors import UsageError
+from lute.execution import requests
+from lute.io._schema import LIVE
+from lute.web import files
+from lute.web.guard import is_bearer, may_act
+from lute.web.render import page
+from lute.web.site import Site
+
+LONGEST_FORM = 10_000
+"""Largest form, in bytes."""
+LONGEST_REASON = 500
+
+
+async def act(request: Request) -> Response:
+    """Does what is asked of a run."""
+    site: Site = request.app.state.site
+    form = await _form(request)
+    if why := may_act(request, form, site):
+        if is_bearer(request, site):
+            return JSONResponse({"error": why}, 403)
+        return page("error.html", 403, title="Not done", text=why)
+    reason = " ".join(form.get("reason", "").split())[:LONGEST_REASON]
+    action = request.path_params["action"]
+    done = {"cancel": cancel, "invalidate": invalidate, "restore": restore}.get(action)
+    if done is None:
+        raise UsageError(f"there is nothing called {action!r} to do with a run")
+    identity = await run_in_threadpool(done, site, request.path_params["id"], reason)
+    if is_bearer(request, site):
+        return JSONResponse({"id": identity, "done": action})
+    return RedirectResponse(f"/runs/{identity}", status_code=303)
+
+
+def cancel(site: Site, identity: str, reason: str) -> str:
+    """Asks a run's owner to stop it, as `lute cancel` does."""
+    row = site.run(identity)
+    if row["status"] not in LIVE:
+        raise UsageError(f"run {row['id']} is {row['status']}: there is nothing to cancel")
+    by = f"{requests.this_user()} on the web page"
+    requests.post(files.request_file(row), requests.Request(requests.CANCEL, by, reason))
+    return str(row["id"])
+
+
+def invalidate(site: Site, identity: str, reason: str) -> str:
+    """Says that a result must not be used by others, and why."""
+    row = site.run(identity)
+    if row["status"] in LIVE:
+        raise UsageError(f"run {row['id']} has not ended: it has no result yet")
+    if not reason:
+        raise UsageError("say why: the reason is kept in the record")
+    site.record.set_valid(row["id"], False, reason)
+    return str(row["id"])
+
+
+def restore(site: Site, identity: str, reason: str) -> str:
+    """Says that a result may be used by others after all."""
+    row = site.run(identity)
+    if row["status"] != "COMPLETED":
+        raise UsageError(f"run {row['id']} is {row['status']}: only a completed run's result can be valid")
+    site.record.set_valid(row["id"], True, reason or None)
+    return str(row["id"])
+
+
+async def _form(request: Request) -> dict[str, str]:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > LONGEST_FORM:
+            raise UsageError(f"the form is too long: at most {LONGEST_FORM} bytes")
+    return {name: values[-1] for name, values in parse_qs(data.decode("utf-8", "replace")).items()}

@@ -1,0 +1,135 @@
+// Keeps a page true while runs live. Without it every page still works; it is then as it was when it was loaded.
+"use strict";
+
+const SYMBOLS = { COMPLETED: "✓", FAILED: "✗", TIMEDOUT: "⏲", CANCELLED: "⊘", RUNNING: "▶", PENDING: "…", STOPPED: "‖" };
+const MOST_LINES = 2000;
+const EVERY = 4000; // ms between two looks at a list
+
+const announce = (text) => { document.getElementById("announce").textContent = text; };
+
+// As the server does for the lines that are on the page when it is loaded.
+const readable = (text) =>
+  text.replace(/\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])/g, "").replace(/\r\n?/g, "\n");
+
+async function renewed(id) {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  return new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
+}
+
+// ---------------------------------------------------------------------------------------------- lists
+
+function followList(live) {
+  let old = live.innerHTML;
+  const look = async () => {
+    const chosen = live.querySelector("input:checked");
+    if (document.hidden || chosen || live.contains(getSelectionNode())) return;
+    try {
+      const fresh = await renewed("live");
+      if (!fresh || fresh.innerHTML === old) return;
+      old = fresh.innerHTML;
+      const focused = live.contains(document.activeElement) && document.activeElement.getAttribute("href");
+      const left = live.querySelector(".scroll")?.scrollLeft ?? 0;
+      live.replaceChildren(...fresh.childNodes);
+      if (focused) live.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+      const box = live.querySelector(".scroll");
+      if (box) box.scrollLeft = left;
+      if (live.dataset.live && !fresh.dataset.live) location.reload();
+    } catch (error) {
+      announce(`The server does not answer: ${error.message}`);
+    }
+  };
+  setInterval(look, EVERY);
+}
+
+function getSelectionNode() {
+  const selection = getSelection();
+  return selection && !selection.isCollapsed ? selection.anchorNode : null;
+}
+
+// ---------------------------------------------------------------------------------------------- one run
+
+function followRun(run) {
+  const log = document.getElementById("log");
+  const stream = new EventSource(`/api/runs/${run.dataset.id}/events?offset=${run.dataset.offset}`);
+  let status = "";
+  stream.addEventListener("state", (event) => {
+    const state = JSON.parse(event.data);
+    if (status && status !== state.status) announce(`The run is ${state.status}`);
+    status = state.status;
+    showStatus(state);
+    showProgress(state);
+    showMetrics(state.metrics);
+  });
+  stream.addEventListener("log", (event) => addToLog(log, JSON.parse(event.data)));
+  stream.addEventListener("end", async () => {
+    stream.close();
+    announce(`The run has ended: ${status}`);
+    const fresh = await renewed("run");
+    if (!fresh) return;
+    const end = log.scrollTop;
+    run.replaceWith(fresh);
+    const kept = document.getElementById("log");
+    kept.scrollTop = Math.max(end, kept.scrollHeight);
+    document.title = document.title.replace(/^[A-Z]+/, status);
+  });
+}
+
+function showStatus(state) {
+  const badge = document.querySelector("#status .status");
+  badge.className = `status s-${state.status}`;
+  const symbol = document.createElement("span");
+  symbol.setAttribute("aria-hidden", "true");
+  symbol.textContent = SYMBOLS[state.status] ?? "?";
+  badge.replaceChildren(symbol, ` ${state.status}`);
+  document.getElementById("reason").textContent = state.reason ?? "";
+}
+
+function showProgress(state) {
+  const place = document.getElementById("progress");
+  if (!state.progress) return;
+  let bar = place.querySelector("progress");
+  if (!bar) {
+    bar = document.createElement("progress");
+    bar.setAttribute("aria-label", "Progress");
+    const text = document.createElement("span");
+    text.className = "progress-text";
+    place.replaceChildren(bar, " ", text);
+  }
+  if (state.progress_share === null) bar.removeAttribute("value");
+  else bar.value = state.progress_share;
+  place.querySelector(".progress-text").textContent = state.progress_text;
+}
+
+function showMetrics(metrics) {
+  const names = Object.keys(metrics);
+  const section = document.getElementById("metrics");
+  section.hidden = names.length === 0;
+  section.querySelector("dl").replaceChildren(...names.map((name) => {
+    const [box, key, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+    key.textContent = name;
+    value.textContent = metrics[name].text;
+    box.append(key, value);
+    return box;
+  }));
+}
+
+function addToLog(log, piece) {
+  const follow = document.getElementById("follow")?.checked;
+  if (piece.skipped) log.append(`\n[${piece.skipped} bytes are left out here]\n`);
+  log.append(readable(piece.text));
+  if (log.childNodes.length > 50) {
+    const lines = log.textContent.split("\n");
+    log.textContent = lines.slice(-MOST_LINES).join("\n");
+  }
+  if (follow) log.scrollTop = log.scrollHeight;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const live = document.getElementById("live");
+  const run = document.getElementById("run");
+  const log = document.getElementById("log");
+  if (log) log.scrollTop = log.scrollHeight;
+  if (live?.dataset.live) followList(live);
+  if (run?.dataset.live) followRun(run);
+});
