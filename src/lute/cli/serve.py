@@ -14,12 +14,8 @@ from lute.io.db import Record, record_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen; 127.0.0.1 if not given"
-    )
-    parser.add_argument(
-        "--port", metavar="N", type=int, default=8080, help="8080 if not given; 0 takes any that is free"
-    )
+    parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where; 127.0.0.1 if not given")
+    parser.add_argument("--port", metavar="N", type=int, default=8080, help="8080 if not given; 0 takes a free one")
     text = "the token is in FILE, which is made if it is not there; a new one each time if not given"
     parser.add_argument("--token-file", metavar="FILE", help=text)
     text = "everybody who reaches the server may look, and nobody may change anything; only on the loopback"

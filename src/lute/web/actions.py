@@ -1,7 +1,8 @@
-"""What a visitor may do: cancel a run, and say whether its result counts. Each is a POST that proves where it is from."""
+"""What a visitor may do: cancel a run, and say whether its result counts. Each is a POST from our own form."""
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -53,8 +54,7 @@ def cancel(site: Site, identity: str, reason: str) -> str:
 def invalidate(site: Site, identity: str, reason: str) -> str:
     """Says that a result must not be used by others, and why."""
     row = site.run(identity)
-    if row["status"] in LIVE:
-        raise UsageError(f"run {row['id']} has not ended: it has no result yet")
+    _check_completed(row)
     if not reason:
         raise UsageError("say why: the reason is kept in the record")
     site.record.set_valid(row["id"], False, reason)
@@ -64,10 +64,16 @@ def invalidate(site: Site, identity: str, reason: str) -> str:
 def restore(site: Site, identity: str, reason: str) -> str:
     """Says that a result may be used by others after all."""
     row = site.run(identity)
-    if row["status"] != "COMPLETED":
-        raise UsageError(f"run {row['id']} is {row['status']}: only a completed run's result can be valid")
+    _check_completed(row)
     site.record.set_valid(row["id"], True, reason or None)
     return str(row["id"])
+
+
+def _check_completed(row: dict[str, Any]) -> None:
+    if row["status"] != "COMPLETED":
+        raise UsageError(
+            f"run {row['id']} is {row['status']}: only the result of a completed run can be used by others"
+        )
 
 
 async def _form(request: Request) -> dict[str, str]:

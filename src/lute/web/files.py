@@ -106,7 +106,7 @@ def tail(row: dict[str, Any]) -> tuple[str, int, bool]:
 def whole(data: bytes) -> tuple[str, int]:
     """Returns bytes as text, and how many at the end are the beginning of a character that is not there yet.
 
-    Bytes that are no UTF-8 are written as `\\xNN`.
+    Bytes that are no UTF-8 are written in hexadecimal.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     text = decoder.decode(data)

@@ -128,9 +128,9 @@ def compare(request: Request) -> Response:
     """Shows two runs side by side."""
     site: Site = request.app.state.site
     asked = [request.query_params.get(name, "").strip() for name in ("a", "b")]
-    chosen = [identity for identity in [*asked, *request.query_params.getlist("id")] if identity]
+    chosen = [identity for identity in [*asked, *reversed(request.query_params.getlist("id"))] if identity]
     if len(chosen) != 2:
-        return show(request, "compare.html", chosen=(chosen + ["", ""])[:2], many=len(chosen), sections={}, rows=[])
+        return show(request, "compare.html", chosen=[*chosen, "", ""][:2], many=len(chosen), sections={}, rows=[])
     rows = [site.run(identity) for identity in chosen]
     only = request.query_params.get("only") == "differences"
     sections = {

@@ -76,7 +76,7 @@ def _axis(low: float, high: float, unit: str) -> list[str]:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>')
     middle = (HEIGHT - BOTTOM) / 2
-    parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{escape(unit)}</text>')
+    parts.append(f'<text transform="translate(20 {middle}) rotate(-90)" text-anchor="middle">{escape(unit)}</text>')
     return parts
 
 

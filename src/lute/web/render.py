@@ -27,7 +27,7 @@ SYMBOLS = {
     "RUNNING": "▶",
     "PENDING": "…",
     "STOPPED": "‖",
-    "SKIPPED": "–",
+    "SKIPPED": "-",
     "BLOCKED": "⊣",
 }
 """What stands before a status, so that its colour is not all that tells it from others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from lute import registry
@@ -62,6 +63,8 @@ def key_numbers(row: Row) -> list[str]:
         return [as_text(row["progress"])] if row["progress"] else []
     if row["status"] != "COMPLETED":
         return [str(row["reason"] or "")]
+    if row["plots"] and row["summary"] in row["plots"]:
+        return [f"figure {PurePath(str(row['summary'])).parent.name}"]
     metrics = [f"{name} {metric_as_text(value)}" for name, value in (row["metrics"] or {}).items()]
     return metrics[:MOST_NUMBERS] or str(row["summary"] or "").split(";")[:MOST_NUMBERS]
 
