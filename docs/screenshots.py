@@ -27,7 +27,7 @@ IMAGES = Path(__file__).parent / "images"
 LARGEST = 150_000
 """Largest picture, in bytes."""
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-LAPTOP, PHONE = {"width": 1200, "height": 760}, {"width": 390, "height": 760}
+LAPTOP, PHONE = {"width": 1120, "height": 700}, {"width": 390, "height": 760}
 
 TASKS = '''
 import math, random, time

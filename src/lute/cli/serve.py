@@ -45,8 +45,7 @@ def execute(options: argparse.Namespace) -> int:
     token = None if options.no_token else server.token_for(options.token_file)
     names = server.names_of(options.host, options.allow_host)
     site = Site(record, summary, token, names, cookie=f"lute_{port}")
-    _tell(options, server.url_of(options.host, port), token)
-    server.serve(site, listening)
+    server.serve(site, listening, lambda: _tell(options, server.url_of(options.host, port), token))
     return 0
 
 

@@ -71,9 +71,7 @@ def restore(site: Site, identity: str, reason: str) -> str:
 
 def _check_completed(row: dict[str, Any]) -> None:
     if row["status"] != "COMPLETED":
-        raise UsageError(
-            f"run {row['id']} is {row['status']}: only the result of a completed run can be used by others"
-        )
+        raise UsageError(f"run {row['id']} is {row['status']}: only what completed has a result")
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, BinaryIO
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -84,8 +84,20 @@ def _figures(row: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for number, path in enumerate(row["plots"] or []):
         name = re.sub(r"/report\.html$", "", str(path).removeprefix(f"{figures_of(row)}/"))
-        found.append({"name": name, "address": f"/runs/{row['id']}/figures/{number}"})
+        found.append({"name": name, "address": f"/runs/{row['id']}/figures/{number}", "there": _is_there(row, number)})
     return found
+
+
+def _is_there(row: dict[str, Any], number: int) -> bool:
+    try:
+        _open_figure(row, number).close()
+    except NotThere:
+        return False
+    return True
+
+
+def _open_figure(row: dict[str, Any], number: int) -> BinaryIO:
+    return files.open_below(figures_of(row), report.version_of(str(row["plots"][number]), row["id"]))
 
 
 def run_figure(request: Request) -> Response:
@@ -94,7 +106,7 @@ def run_figure(request: Request) -> Response:
     paths, number = row["plots"] or [], request.path_params["number"]
     if number >= len(paths):
         raise NotThere(f"run {row['id']} has no such figure")
-    return _figure(figures_of(row), report.version_of(str(paths[number]), row["id"]))
+    return _figure(_open_figure(row, number))
 
 
 def summary_file(request: Request) -> Response:
@@ -102,14 +114,14 @@ def summary_file(request: Request) -> Response:
     path = request.path_params["path"]
     if not path.endswith(".html"):
         raise NotThere("there is no such page of figures")
-    return _figure(request.app.state.site.summary, path)
+    return _figure(files.open_below(request.app.state.site.summary, path))
 
 
-def _figure(folder: Any, path: str) -> Response:
-    with files.open_below(folder, path) as file:
+def _figure(file: BinaryIO) -> Response:
+    with file:
         if files.size_of(file) > LARGEST_FIGURE:
-            raise NotThere(f"the page {path} is too large to be shown here: open the file")
-        data = file.readall() if hasattr(file, "readall") else file.read()
+            raise NotThere("this page of figures is too large to be shown here: open its file")
+        data = file.read()
     return Response(figures.without_way(data), media_type="text/html", headers=FIGURE_HEADERS)
 
 

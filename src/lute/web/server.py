@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -31,10 +31,11 @@ class Server(uvicorn.Server):
 
     Args:
         site: What it shows.
+        ready: Called once it answers.
     """
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, ready: Callable[[], None]) -> None:
+        self._site, self._ready = site, ready
         super().__init__(
             uvicorn.Config(
                 make_app(site),
@@ -48,6 +49,11 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to answer."""
+        await super().startup(sockets)
+        self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -132,6 +138,6 @@ def url_of(host: str, port: int) -> str:
     return f"http://{name}:{port}/"
 
 
-def serve(site: Site, listening: socket.socket) -> None:
-    """Serves until SIGINT or SIGTERM."""
-    Server(site).run(sockets=[listening])
+def serve(site: Site, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves until SIGINT or SIGTERM; calls `ready` once it answers."""
+    Server(site, ready).run(sockets=[listening])

@@ -129,6 +129,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const live = document.getElementById("live");
   const run = document.getElementById("run");
   const log = document.getElementById("log");
+  const choose = document.querySelector(".choose:not([data-filtered])");
+  if (choose && innerWidth < 640) choose.open = false; // a phone has no room for what is not used
   if (log) log.scrollTop = log.scrollHeight;
   if (live?.dataset.live) followList(live);
   if (run?.dataset.live) followRun(run);
