@@ -10,7 +10,7 @@ DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench lint screenshots clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 5
@@ -36,6 +36,10 @@ test: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
+
+# Pictures of the web page for the documentation; needs a Chromium
+screenshots: $(VENV)/.ready
+	$(VENV)/bin/python docs/screenshots.py
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check src tests examples benchmarks

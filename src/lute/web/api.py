@@ -12,6 +12,7 @@ from lute.io import workflow_record
 from lute.io.rows import public
 from lute.web import asking, lists
 from lute.web.site import Site
+from lute.workflows import page as workflow_page
 
 
 def runs(request: Request) -> Response:
@@ -33,12 +34,12 @@ def workflows(request: Request) -> Response:
     site: Site = request.app.state.site
     limit = asking.number(request.query_params, "limit", asking.PAGE, asking.LARGEST)
     found = workflow_record.find(site.record, limit) if site.record.exists() else []
-    return JSONResponse({"workflows": [workflow_record.public(row) for row in found]})
+    return JSONResponse({"workflows": [workflow_page.public(row) for row in found]})
 
 
 def workflow(request: Request) -> Response:
     """Returns one workflow run."""
-    return JSONResponse(workflow_record.public(request.app.state.site.workflow(request.path_params["id"])))
+    return JSONResponse(workflow_page.public(request.app.state.site.workflow(request.path_params["id"])))
 
 
 def tasks(request: Request) -> Response:
