@@ -72,11 +72,11 @@ def dicts(bench: Bench) -> Iterator[Line]:
     yield from _small(bench, "dict", "dicts (each a line of the log, and a hook)")
 
 
-def _arrays(bench: Bench, name: str, size: int, count: int, goal: Goal | None) -> Iterator[Line]:
+def _arrays(bench: Bench, name: str, size: int, count: int, rounds: int = 7) -> Iterator[Line]:
     _need("numpy")
     project = _sender(bench, "array", count, size)
     shared, unix, ours = bench.interleaved(
-        7,
+        rounds,
         lambda: bench.peer("arrays", "shm", size, count),
         lambda: bench.peer("arrays", "unix", size, count),
         lambda: _checked(_send(project), count),
@@ -85,20 +85,20 @@ def _arrays(bench: Bench, name: str, size: int, count: int, goal: Goal | None) -
     amount = size * count / 1e6
     what = f"{name}, until the Executor has an array of its own"
     rates = [_rates(amount, times) for times in (shared, unix, ours)]
-    yield Line("shared", what, SHARED, MEGABYTES_PER_S, rates[0], rates[2], goal)
+    yield Line("shared", what, SHARED, MEGABYTES_PER_S, rates[0], rates[2], HALF)
     yield Line("unix", what, "Unix socket, recv_into", MEGABYTES_PER_S, rates[1], rates[2])
 
 
 @row("messages.arrays_80kB")
 def arrays_of_80_kb(bench: Bench) -> Iterator[Line]:
     """Many arrays of 80 kB."""
-    yield from _arrays(bench, "arrays of 80 kB", 80_000, bench.pick(4000, 500), HALF)
+    yield from _arrays(bench, "arrays of 80 kB", 80_000, bench.pick(4000, 500))
 
 
 @row("messages.arrays_100MB")
 def arrays_of_100_mb(bench: Bench) -> Iterator[Line]:
     """One array of 100 MB."""
-    yield from _arrays(bench, "one array of 100 MB", 100_000_000, 1, HALF)
+    yield from _arrays(bench, "one array of 100 MB", 100_000_000, 1)
 
 
 @row("messages.arrays_1GB")
@@ -106,4 +106,4 @@ def array_of_1_gb(bench: Bench) -> Iterator[Line]:
     """One array of 1 GB."""
     if bench.short:
         raise Missing(TOO_LONG)
-    yield from _arrays(bench, "one array of 1 GB", 1_000_000_000, 1, HALF)
+    yield from _arrays(bench, "one array of 1 GB", 1_000_000_000, 1, rounds=3)
