@@ -29,6 +29,7 @@ COMMANDS = {
     "show": "show one run",
     "log": "print the log of a run",
     "serve": "show what ran, and what runs, as a web page",
+    "view": "look at what ran, as a full-screen program",
     "cancel": "stop a run or a workflow run",
     "pause": "suspend a run and its clock",
     "resume": "let a paused run go on",
