@@ -213,8 +213,9 @@ def test_reuse_of_some_instances(flow: Flow) -> None:
         ("{ task: Shell, reuse: true }", ["--fresh"], True, "--fresh"),
     ],
 )
-def test_reuse_is_asked_for(flow: Flow, step: str, arguments: list[str], runs: bool, told: str) -> None:
+def test_reuse_is_asked_for(project: Project, step: str, arguments: list[str], runs: bool, told: str) -> None:
     """B3: Tasks that declare no outputs run again unless asked; `reuse` says otherwise for one step."""
+    flow = Flow(project)
     flow.steps(f"x: {step}")
     flow.run()
     why = flow.lute("why", "x", "flow.yaml", "--json", *arguments)

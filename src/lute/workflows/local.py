@@ -31,7 +31,8 @@ from lute.io.config import ConfigFile, Overrides, Reader
 from lute.io.db import Earlier, read_for
 from lute.io.record import Record, path_of_kept
 from lute.workflows import reuse
-from lute.workflows.dag import Rule, State, Step, Workflow, decide
+from lute.workflows._ready import Ready
+from lute.workflows.dag import Resources, Rule, State, Step, Workflow, decide
 from lute.workflows.results import NO_ITEM, Results, Scope, items_of
 
 logger = get_logger(__name__)
@@ -170,7 +171,7 @@ class Local:
         self._memory = _memory()
         self._free_cores, self._free_memory = self._cores, self._memory
         self._of_task: dict[str, int] = {}
-        self._ready: deque[Instance] = deque()
+        self._ready: Ready[Instance] = Ready(_room_of)
         self._later: list[tuple[float, int, Instance]] = []
         self._ended: deque[Node] = deque()
         self._jobs: queue.SimpleQueue[Instance | None] = queue.SimpleQueue()
@@ -239,10 +240,8 @@ class Local:
         while self._later:
             instance = heapq.heappop(self._later)[2]
             self._end_instance(instance, instance.outcome or Outcome(State.CANCELLED, self.stopped_by))
-        for instance in list(self._ready):
-            if instance.node.step.rule is not Rule.ALWAYS:
-                self._ready.remove(instance)
-                self._end_instance(instance, Outcome(State.CANCELLED, f"cancelled by {self.stopped_by}"))
+        for instance in self._ready.remove(lambda one: one.node.step.rule is not Rule.ALWAYS):
+            self._end_instance(instance, Outcome(State.CANCELLED, f"cancelled by {self.stopped_by}"))
         for node in self.nodes.values():
             if node.state is State.PENDING:
                 self._settle(node)
@@ -389,13 +388,10 @@ class Local:
     def _launch(self) -> None:
         while self._later and self._later[0][0] <= time.monotonic():
             self._ready.append(heapq.heappop(self._later)[2])
-        for _ in range(len(self._ready)):
-            if self._busy >= self._cores:
+        while self._busy < self._cores:
+            instance = self._ready.take(self._has_room)
+            if instance is None:
                 return
-            instance = self._ready.popleft()
-            if not self._has_room(instance):
-                self._ready.append(instance)
-                continue
             self._occupy(instance, 1)
             instance.attempt += 1
             instance.state = State.RUNNING
@@ -545,6 +541,10 @@ class Local:
         metrics = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
         known = {key: row[key] for key in ("status", "summary", "exit_code", "parameters", "id")}
         return {**known, "result": path_of_kept(row["payload"]), "metrics": metrics}
+
+
+def _room_of(instance: Instance) -> tuple[str, Resources]:
+    return instance.node.step.task, instance.node.step.resources
 
 
 def _may_be_known(rule: Rule, ended: State) -> bool:
