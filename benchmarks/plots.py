@@ -29,6 +29,9 @@ def growth(line: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
     axes.errorbar([point["size"] for point in points], middles, yerr=[below, above], marker="o", capsize=3)
     axes.set(xscale="log", yscale="log", xlabel=line["growth"]["size"], ylabel=f"median, {line['unit']}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}" if axis is axes.yaxis else "")
     axes.set_title(f"{line['what'].rpartition(':')[0]} (slope {line['growth']['log_log_slope']:.2f})")
     return figure
 
@@ -45,6 +48,8 @@ def ratios(lines: dict[str, Any]) -> Figure:
         axes.barh(place, part, color=REACHED if line["reached"] else MISSED)
     axes.axvline(1, color="black", linewidth=1)
     axes.set(xscale="log", xlabel="cost in parts of the goal (1 is the goal, less is better)")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_yticks(range(len(shown)), list(shown))
     axes.invert_yaxis()
     return figure
@@ -60,7 +65,7 @@ def main() -> None:
     lines = json.loads(asked.results.read_text(encoding="utf-8"))["lines"]
     asked.out.mkdir(parents=True, exist_ok=True)
     plt.rc("font", size=9)
-    plt.rc("axes", grid=True)
+    plt.rc("axes", grid=True, axisbelow=True)
     plt.rc("svg", hashsalt="lute")  # so that a drawing of the same numbers is the same file
     drawings = {name: growth(line) for name, line in lines.items() if line["growth"]}
     drawings["ratios"] = ratios(lines)
