@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from lute.errors import UsageError
 from lute.io import workflow_record
+from lute.io.report import version_of
 from lute.io.rows import public
 from lute.web import asking, lists
 from lute.web.site import Site
@@ -26,7 +27,9 @@ def runs(request: Request) -> Response:
 
 def run(request: Request) -> Response:
     """Returns one run."""
-    return JSONResponse(public(request.app.state.site.run(request.path_params["id"])))
+    row = request.app.state.site.run(request.path_params["id"])
+    row["plots"] = [version_of(path, row["id"]) for path in row["plots"] or []]
+    return JSONResponse(public(row))
 
 
 def workflows(request: Request) -> Response:

@@ -31,6 +31,8 @@ SYMBOLS = {
     "BLOCKED": "⊣",
 }
 """What stands before a status, so that its colour is not all that tells it from others."""
+LONGEST_VALUE = 20_000
+"""Most characters of a value that a page shows."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 
 
@@ -66,8 +68,11 @@ def page(template: str, code: int = 200, /, **content: Any) -> HTMLResponse:
 
 
 def as_value(value: Any) -> str:
-    """Returns a value of the record: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Returns a value of the record: text as it is, anything else as JSON; not all of it if it is very long."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return f"{text[:LONGEST_VALUE]}… ({len(text)} characters; JSON has them all)"
 
 
 def as_size(size: int | None) -> str:

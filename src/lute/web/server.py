@@ -80,7 +80,10 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server((host, port), family=socket.AddressFamily(family), backlog=128)
+        listening = socket.create_server((host, port), family=socket.AddressFamily(family), backlog=128)
+        # or a short answer waits 40 ms for the other side; asyncio sees to it only for some sockets
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except (OSError, OverflowError) as error:
         hint = "another program has that port. Try --port 0 for any that is free" if _taken(error) else str(error)
         raise UsageError(f"cannot listen on {host} port {port}: {hint}") from error

@@ -134,11 +134,7 @@ class Difference:
     name: str
     a: str | None
     b: str | None
-
-    @property
-    def differs(self) -> bool:
-        """Whether the two are not the same."""
-        return self.a != self.b
+    differs: bool
 
 
 def compare(a: Row, b: Row) -> dict[str, list[Difference]]:
@@ -153,8 +149,11 @@ def compare(a: Row, b: Row) -> dict[str, list[Difference]]:
 
 def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
     """Returns every entry of two mappings, in order."""
-    names = dict.fromkeys([*left, *right])
-    return [Difference(name, _text(left, name), _text(right, name)) for name in names]
+    none = object()
+    return [
+        Difference(name, _text(left, name), _text(right, name), left.get(name, none) != right.get(name, none))
+        for name in dict.fromkeys([*left, *right])
+    ]
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:

@@ -51,28 +51,47 @@ function getSelectionNode() {
 
 function followRun(run) {
   const log = document.getElementById("log");
-  const stream = new EventSource(`/api/runs/${run.dataset.id}/events?offset=${run.dataset.offset}`);
+  let offset = run.dataset.offset;
   let status = "";
-  stream.addEventListener("state", (event) => {
-    const state = JSON.parse(event.data);
-    if (status && status !== state.status) announce(`The run is ${state.status}`);
-    status = state.status;
-    showStatus(state);
-    showProgress(state);
-    showMetrics(state.metrics);
-  });
-  stream.addEventListener("log", (event) => addToLog(log, JSON.parse(event.data)));
-  stream.addEventListener("end", async () => {
-    stream.close();
-    announce(`The run has ended: ${status}`);
-    const fresh = await renewed("run");
-    if (!fresh) return;
-    const end = log.scrollTop;
-    run.replaceWith(fresh);
-    const kept = document.getElementById("log");
-    kept.scrollTop = Math.max(end, kept.scrollHeight);
-    document.title = document.title.replace(/^[A-Z]+/, status);
-  });
+  let stream = null;
+  const open = () => {
+    stream = new EventSource(`/api/runs/${run.dataset.id}/events?offset=${offset}`);
+    stream.addEventListener("state", (event) => {
+      const state = JSON.parse(event.data);
+      if (status && status !== state.status) announce(`The run is ${state.status}`);
+      status = state.status;
+      showStatus(state);
+      showProgress(state);
+      showMetrics(state.metrics);
+    });
+    stream.addEventListener("log", (event) => {
+      const piece = JSON.parse(event.data);
+      offset = piece.offset;
+      addToLog(log, piece);
+    });
+    stream.addEventListener("end", () => {
+      stream.close();
+      document.removeEventListener("visibilitychange", turn);
+      showEnd(run, status);
+    });
+  };
+  // A browser opens only a few connections to a server: a page that nobody sees must not keep one.
+  const turn = () => {
+    if (document.hidden) stream.close();
+    else if (stream.readyState === EventSource.CLOSED) open();
+  };
+  document.addEventListener("visibilitychange", turn);
+  open();
+}
+
+async function showEnd(run, status) {
+  announce(`The run has ended: ${status}`);
+  const fresh = await renewed("run");
+  if (!fresh) return;
+  run.replaceWith(fresh);
+  const log = document.getElementById("log");
+  log.scrollTop = log.scrollHeight;
+  document.title = document.title.replace(/^[A-Z]+/, status);
 }
 
 function showStatus(state) {
