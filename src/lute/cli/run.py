@@ -22,6 +22,7 @@ from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command, with_mpi
 from lute.io.rows import plain_parameters, public
+from lute.tasks.progress import draws
 
 EXIT_CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143}
 CTRL_C = 130
@@ -60,7 +61,7 @@ def execute(options: argparse.Namespace) -> int:
     executor, managed_task = find(options.name)
     if options.dry_run:
         return _dry_run(executor, str(path), options)
-    screen = Screen(sys.stderr.fileno(), options.name) if sys.stderr.isatty() and not options.quiet else None
+    screen = Screen(sys.stderr.fileno(), options.name) if draws(sys.stderr) and not options.quiet else None
     copier = None if options.quiet else LogCopier(screen)
     above = screen.instead_of_stderr() if screen else contextlib.nullcontext()
     with above, contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
+import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Optional, Union
+from typing import Any, Optional, TextIO, Union
 
 __all__ = ["log_metric", "report_progress"]
 
@@ -110,12 +111,17 @@ class Teller:
             return
         if self._send is not None:
             self._send({"progress": held})
-        elif sys.stderr.isatty():
+        elif draws(sys.stderr):
             self._drawn = True
             print(end=f"{ERASE}{as_text(held)}", file=sys.stderr, flush=True)
 
 
 _running: Optional[Teller] = None
+
+
+def draws(stream: TextIO) -> bool:
+    """Returns whether a line on a stream can be taken away again: it is a terminal, and a clever one."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 # ------------------------------------------------------------------------------- values, both sides

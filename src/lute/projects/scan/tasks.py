@@ -74,7 +74,8 @@ def draw(points: list[tuple[float, float]], centre: float) -> str:
     line = " ".join(f"{20 + (angle - left) * scale_x:.1f},{280 - n * scale_y:.1f}" for angle, n in points)
     mark = 20 + (centre - left) * scale_x
     return (
-        '<svg viewBox="0 0 600 300" width="600" font-family="sans-serif" font-size="12">'
+        '<svg role="img" aria-label="Counts against angle, with the centre of the peak"'
+        ' viewBox="0 0 600 300" width="600" font-family="sans-serif" font-size="12">'
         f'<polyline points="{line}" fill="none" stroke="#1f77b4" stroke-width="2"/>'
         f'<line x1="{mark:.1f}" x2="{mark:.1f}" y1="20" y2="280" stroke="#d62728" stroke-dasharray="4"/>'
         f'<text x="{mark + 6:.1f}" y="32" fill="#d62728">{centre:.4f} degrees</text></svg>'
