@@ -3,7 +3,7 @@
 
 const SYMBOLS = { COMPLETED: "✓", FAILED: "✗", TIMEDOUT: "⏲", CANCELLED: "⊘", RUNNING: "▶", PENDING: "…", STOPPED: "‖" };
 const MOST_LINES = 2000;
-const EVERY = 4000; // ms between two looks at a list
+const EVERY = 4000; // ms between two looks at a list, or more where a look takes long
 
 const announce = (text) => { document.getElementById("announce").textContent = text; };
 
@@ -39,7 +39,12 @@ function followList(live) {
       announce(`The server does not answer: ${error.message}`);
     }
   };
-  setInterval(look, EVERY);
+  const again = async () => {
+    const began = performance.now();
+    await look();
+    setTimeout(again, Math.max(EVERY, 10 * (performance.now() - began)));
+  };
+  setTimeout(again, EVERY);
 }
 
 function getSelectionNode() {
