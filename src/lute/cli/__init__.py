@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import gc
 import importlib
 import json
 import os
 import sys
 import threading
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 import lute
@@ -50,12 +52,13 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Returns the parser of the whole command, or of one command to save the time of the others.
 
     Args:
-        only: The command whose arguments are added; None adds all.
+        only: The one command that is added; None adds all.
     """
     parser = _Parser(prog="lute", description=lute.__doc__ and lute.__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"lute {lute.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
-    for name, text in COMMANDS.items():
+    for name in [only] if only else COMMANDS:
+        text = COMMANDS[name]
         command = commands.add_parser(
             name,
             help=text,
@@ -63,9 +66,19 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if only in (None, name):
-            importlib.import_module(f"lute.cli.{name}").add_arguments(command)
+        _module(name).add_arguments(command)
     return parser
+
+
+def _module(name: str) -> ModuleType:
+    """Returns a command's module, imported with the garbage collector off: nothing of that is garbage."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return importlib.import_module(f"lute.cli.{name}")
+    finally:
+        if collects:
+            gc.enable()
 
 
 def command() -> NoReturn:
@@ -101,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command is None:
             parser.print_help(sys.stderr)
             return NOTHING_STARTED
-        return int(importlib.import_module(f"lute.cli.{options.command}").execute(options))
+        return int(_module(options.command).execute(options))
     except LuteError as error:
         if "--json" in arguments:
             print(json.dumps({"error": str(error)}))

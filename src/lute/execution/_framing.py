@@ -159,7 +159,7 @@ class Decoder:
 
     def _start(self, size: int) -> None:
         try:  # pages of a map are there when they are written to, not when a length is claimed
-            self._piece = mmap.mmap(-1, size) if size >= LARGE else bytearray(size)
+            self._piece = mmap.mmap(-1, size, mmap.MAP_PRIVATE) if size >= LARGE else bytearray(size)
         except (MemoryError, OverflowError, OSError) as error:
             raise ProtocolError(f"a piece of {size} bytes does not fit into memory") from error
         self._filled = 0

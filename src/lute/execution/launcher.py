@@ -316,10 +316,10 @@ class _Launching:
         _tell(events, {"started": pid})
 
     def _fork(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> int:
+        from lute.tasks.__main__ import be_forked  # once and here, not in each child
+
         pid = os.fork()
         if pid == 0:
-            from lute.tasks.__main__ import be_forked
-
             signal.set_wakeup_fd(-1)
             self.selector.close()
             for own in [*self._own, events, *(run.events for run in self.runs.values())]:
