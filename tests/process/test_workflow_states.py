@@ -18,7 +18,8 @@ from lute import Resources, Retries, Rule, Step, ThirdPartyParameters, Workflow
 from lute.io.config import AS_WRITTEN, read_config
 from lute.io.record import Record
 from lute.workflows.dag import State, ordered
-from lute.workflows.local import Instance, Local, Options, Outcome
+from lute.workflows.local import Local
+from lute.workflows.nodes import Instance, Options, Outcome
 
 MOST = int(os.environ.get("LUTE_WORKFLOW_STEPS", "60"))
 """Steps of the largest random workflow; `LUTE_WORKFLOW_STEPS=1000` for a long test."""

@@ -89,6 +89,15 @@ def test_resources_and_limits(flow: Flow, resources: Any, limits: str, jobs: int
 # -------------------------------------------------------------------------------------------- results
 
 
+def test_a_number_for_a_text_is_as_it_was_written(flow: Flow) -> None:
+    """A5: a string stays a string: `1.10` in a workflow's file is `1.10` for a parameter that is a text."""
+    flow.steps("a: {task: Sh, parameters: {code: 1.10}}\nb: {task: Give, parameters: {value: 1.10}}")
+    flow.run("--json", code=None)
+    parameters = {row["step"]: row["parameters"] for row in flow.history()}
+    assert parameters["a"]["code"] == "1.10"
+    assert parameters["b"]["value"] == 1.1
+
+
 def test_results_are_parameters_of_later_steps(flow: Flow) -> None:
     """B3: `{{ steps.NAME.result }}`, by `FromResult`, in a condition, and from a program's output file."""
     flow.steps(

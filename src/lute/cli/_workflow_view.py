@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lute.cli import common
 
 if TYPE_CHECKING:
-    from lute.workflows.local import Instance, Node
+    from lute.workflows.nodes import Instance, Node
     from lute.workflows.runner import Viewer
 
 

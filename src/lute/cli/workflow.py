@@ -13,7 +13,8 @@ from lute.cli import common
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
-    from lute.workflows.local import Local, Options
+    from lute.workflows.local import Local
+    from lute.workflows.nodes import Options
     from lute.workflows.runner import WorkflowRun
 
 CTRL_C = "cancelled by Ctrl-C"
@@ -100,7 +101,7 @@ def _from_one(text: str) -> int:
 
 def options_of(options: argparse.Namespace) -> Options:
     """Returns how a workflow is run, by the command's options; what the command has not is as usual."""
-    from lute.workflows.local import Options
+    from lute.workflows.nodes import Options
 
     return Options(
         jobs=getattr(options, "jobs", None),
@@ -310,7 +311,7 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
 def _rerun(options: argparse.Namespace) -> int:
     from lute.cli._workflow_view import viewer_for
     from lute.workflows import runner
-    from lute.workflows.local import Options
+    from lute.workflows.nodes import Options
 
     settings = common.overrides(options).settings
     viewer = viewer_for(options)

@@ -118,6 +118,7 @@ class Step(Joinable):
         when: A condition on earlier results (`lute.workflows.conditions`).
         foreach: Values, `{"files": GLOB}`, `{"runs": "1-5,8"}` or a text with a substitution: one instance for each.
         parameters: Parameters of the Task, before substitution.
+        texts: How numbers among those were written, so that `1.10` for a text stays `1.10`.
         slurm: Options for `sbatch`.
         timeout: Longest time for the Task, in s.
         retries: What is done when it fails.
@@ -139,6 +140,7 @@ class Step(Joinable):
     resources: Resources = Resources()
     reuse: bool | None = None
     executor: Any = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.task)

@@ -231,12 +231,17 @@ class _Reading:
             when=when,
             foreach=self._foreach(entry.get("foreach"), at),
             parameters=parameters,
+            texts=self._texts_of(parameters, (*at, "parameters")),
             slurm=self._slurm(entry.get("slurm"), at, "slurm"),
             timeout=self._timeout(entry.get("timeout"), at),
             retries=self._retries(entry.get("retries"), at),
             resources=self._resources(entry.get("resources"), at),
             reuse=self._expect(entry, "reuse", at, bool, None),
         )
+
+    def _texts_of(self, parameters: Mapping[str, Any], at: _yaml.Path) -> dict[str, str]:
+        texts = self.document.texts
+        return {name: texts[(*at, name)] for name in parameters if (*at, name) in texts}
 
     def _needs(self, value: Any, at: _yaml.Path) -> tuple[str, ...]:
         several = [value] if isinstance(value, (str, int)) else value or []

@@ -16,118 +16,27 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from lute import managed_tasks
 from lute.errors import LuteError, WorkflowError
-from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
-from lute.execution.plan import Plan
 from lute.execution.run import STOP_SIGNALS, Place, Run
 from lute.io import workflow_record
-from lute.io.config import ConfigFile, Overrides, Reader
-from lute.io.db import Earlier, read_for
-from lute.io.record import Record, path_of_kept
-from lute.workflows import reuse
+from lute.io.config import ConfigFile, Overrides
+from lute.io.record import Record
 from lute.workflows._ready import Ready
-from lute.workflows.dag import Resources, Rule, State, Step, Workflow, decide
-from lute.workflows.results import NO_ITEM, Results, Scope, items_of
+from lute.workflows.dag import Resources, Rule, State, Workflow, decide
+from lute.workflows.nodes import Instance, Node, Options, Outcome, Watcher
+from lute.workflows.planning import Planner
+from lute.workflows.results import items_of
 
 logger = get_logger(__name__)
 
 _BAD_IS_ENOUGH = (Rule.ALL_SUCCEEDED, Rule.ANY_FAILED)
 LOOK = 0.1
 """Longest time between two looks at what others ask for, in s."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a workflow is run.
-
-    Attributes:
-        jobs: Most cores in use at once; None for all.
-        fail_fast: Whether the first failure stops everything.
-        fresh: Whether nothing is reused.
-        reuse_all: Whether Tasks that declare no outputs are reused too.
-        start: Only these steps and what needs them; what comes before is taken as it last was.
-        only: Only these steps; what comes before is taken as it last was.
-    """
-
-    jobs: int | None = None
-    fail_fast: bool = False
-    fresh: bool = False
-    reuse_all: bool = False
-    start: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-
-    @property
-    def anew(self) -> str:
-        """What asks that steps run though nothing has changed; nothing if none does."""
-        given = {"--fresh": self.fresh, "--from": self.start, "--only": self.only}
-        return next((f"{name} was given" for name, value in given.items() if value), "")
-
-
-@dataclass
-class Outcome:
-    """How one attempt of one instance ended.
-
-    Attributes:
-        state: How.
-        reason: Why.
-        run: The id of its run; None if nothing was started.
-        exit_code: Its exit status.
-        started: When, in s since the epoch.
-        ended: When.
-        mark: Its fingerprint.
-        reused: Whether `run` is an earlier run, which was taken.
-    """
-
-    state: State
-    reason: str = ""
-    run: str | None = None
-    exit_code: int | None = None
-    started: float | None = None
-    ended: float | None = None
-    mark: str = ""
-    reused: bool = False
-
-
-@dataclass
-class Instance:
-    """One run of a step: the step itself, or one of its `foreach`."""
-
-    name: str
-    node: Node
-    item: Any = NO_ITEM
-    attempt: int = 0
-    before: int = 0
-    """Attempts of an earlier time, if the workflow run is being resumed."""
-    state: State = State.PENDING
-    outcome: Outcome | None = None
-
-
-@dataclass
-class Node:
-    """A step while its workflow runs."""
-
-    step: Step
-    needed_by: list[Node] = field(default_factory=list)
-    waiting_for: int = 0
-    state: State = State.PENDING
-    reason: str = ""
-    instances: list[Instance] = field(default_factory=list)
-    open: int = 0
-
-    @property
-    def marks(self) -> list[str]:
-        """The fingerprints of what it ran."""
-        return [one.outcome.mark for one in self.instances if one.outcome is not None]
-
-
-Watcher = Callable[["Node", "Instance | None"], None]
-"""Called in the main thread when a step, or one of its instances, has changed."""
 
 
 class Local:
@@ -158,7 +67,7 @@ class Local:
         known: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         self.workflow, self.identity, self.options = workflow, identity, options
-        self._config, self._overrides, self._record = config, overrides, record
+        self._config, self._record = config, record
         self._watcher, self._on_look = watcher, look
         self._known = dict(known or {})
         self.nodes = {name: Node(step) for name, step in workflow.steps.items()}
@@ -179,7 +88,7 @@ class Local:
         """Ends of attempts, and names of signals that ask for an end of all."""
         self._live: dict[str, Run] = {}
         self._busy = 0
-        self._results = Results(self._given_by, lambda: list(self.nodes))
+        self.planner = Planner(workflow, config, overrides, options, record, self.nodes)
 
     # ----------------------------------------------------------------------------------- the whole
 
@@ -336,10 +245,10 @@ class Local:
 
     def _begin(self, node: Node) -> None:
         try:
-            if node.step.when and not self.scope().holds(node.step.when):
+            if node.step.when and not self.planner.scope().holds(node.step.when):
                 self._end_node(node, State.SKIPPED, f"its condition is false: {node.step.when}")
                 return
-            items = None if node.step.foreach is None else items_of(node.step.foreach, self.scope())
+            items = None if node.step.foreach is None else items_of(node.step.foreach, self.planner.scope())
         except LuteError as error:
             self._end_node(node, State.FAILED, str(error))
             return
@@ -458,8 +367,8 @@ class Local:
 
     def _attempt(self, instance: Instance, launcher: Launcher) -> Outcome:
         step = instance.node.step
-        executor, plan, mark = self.planned(step, instance.item)
-        earlier = self.earlier(step, plan, mark) if instance.attempt == instance.before + 1 else None
+        executor, plan, mark = self.planner.planned(step, instance.item)
+        earlier = self.planner.earlier(step, plan, mark) if instance.attempt == instance.before + 1 else None
         if earlier is not None:
             told = "nothing that it depends on has changed"
             return Outcome(State.COMPLETED, told, earlier["id"], earlier["exit_code"], mark=mark, reused=True)
@@ -478,70 +387,6 @@ class Local:
         state = State[run.analysis.task_result.task_status.name]
         return Outcome(state, row["reason"], run.id, row["exit_code"], mark=mark)
 
-    def planned(self, step: Step, item: Any = NO_ITEM) -> tuple[BaseExecutor, Plan, str]:
-        """Returns a step's Executor, what it would run now, and the fingerprint of that.
-
-        Raises:
-            LuteError: It cannot be planned: a parameter or an earlier result is wrong or missing.
-        """
-        executor = step.executor or managed_tasks.find(step.task) or Executor(step.task)
-        overrides = self._overrides_for(step, executor.task_name, item)
-        plan = executor.plan(self._config.path, overrides, self._reader(step))
-        marks = [mark for name in step.needs for mark in self.nodes[name].marks]
-        return executor, plan, reuse.fingerprint(plan, marks)
-
-    def earlier(self, step: Step, plan: Plan, mark: str) -> dict[str, Any] | None:
-        """Returns the run that can be taken instead of running a step, if there is one."""
-        wanted = step.reuse
-        if wanted is None:
-            wanted = self.options.reuse_all or bool(reuse.declared_outputs(plan))
-        if self.options.anew or not wanted:
-            return None
-        return reuse.earlier_run(self._record, mark, plan)
-
-    def _overrides_for(self, step: Step, task: str, item: Any) -> Overrides:
-        """Returns what a step changes of the YAML file, and above that the command line."""
-        settings = tuple((f"{task}.{name}", text) for name, text in self.scope(item).settings(step))
-        if step.timeout is not None:
-            settings += (("task_timeouts", f'{{"{task}": {step.timeout}}}'),)
-        run = self._overrides.run
-        if isinstance(step.foreach, Mapping) and "runs" in step.foreach and item is not NO_ITEM:
-            run = str(item)
-        return Overrides(self._overrides.experiment, run, settings + self._overrides.settings)
-
-    def scope(self, item: Any = NO_ITEM) -> Scope:
-        """Returns what names mean to a step: earlier results, the item of its `foreach`, the YAML file's own."""
-        return Scope(self._results, [self._config.tasks.value, self._config.header.value], item)
-
-    def _reader(self, step: Step) -> Reader:
-        """Returns a reader of earlier results that prefers what this workflow run's own steps gave."""
-
-        def read(header: Any, task: str, param: str) -> Any:
-            before = self.workflow.before([step.name])
-            for name in (name for name in reversed(self.nodes) if name in before):
-                node = self.nodes[name]
-                own = node.step.executor or managed_tasks.find(node.step.task)
-                if task in (node.step.task, own.task_name if own else "") and node.instances:
-                    run = next((one.outcome.run for one in reversed(node.instances) if one.outcome), None)
-                    return Earlier(self._record.value_in(run, param), run) if run else None
-            return read_for(header, task, param)
-
-        return read
-
-    def _given_by(self, name: str) -> Any:
-        node = self.nodes[name]
-        found = [self._one_given(instance) for instance in node.instances]
-        return found if node.step.foreach is not None else found[0] if found else {"status": node.state.value}
-
-    def _one_given(self, instance: Instance) -> dict[str, Any]:
-        run = instance.outcome.run if instance.outcome else None
-        if run is None:
-            return {"status": instance.state.value}
-        row = self._record.get(run)
-        metrics = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
-        known = {key: row[key] for key in ("status", "summary", "exit_code", "parameters", "id")}
-        return {**known, "result": path_of_kept(row["payload"]), "metrics": metrics}
-
 
 def _room_of(instance: Instance) -> tuple[str, Resources]:
     return instance.node.step.task, instance.node.step.resources
@@ -550,15 +395,6 @@ def _room_of(instance: Instance) -> tuple[str, Resources]:
 def _may_be_known(rule: Rule, ended: State) -> bool:
     """Returns whether the end of one step may be enough to decide about one that needs others too."""
     return ended is State.COMPLETED if rule is Rule.ANY_SUCCEEDED else ended.bad and rule in _BAD_IS_ENOUGH
-
-
-def step_of(name: str) -> str:
-    """Returns the step's name of an instance.
-
-    >>> step_of("index[3]")
-    'index'
-    """
-    return name.partition("[")[0]
 
 
 def _memory() -> int:

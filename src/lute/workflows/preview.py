@@ -9,7 +9,8 @@ from lute.errors import LuteError, WorkflowError
 from lute.execution.plan import Plan
 from lute.workflows import reuse
 from lute.workflows.dag import Rule, Step
-from lute.workflows.local import Local, Node
+from lute.workflows.local import Local
+from lute.workflows.nodes import Node
 from lute.workflows.results import NO_ITEM, items_of, steps_used
 
 
@@ -73,9 +74,9 @@ def _of(local: Local, node: Node, anew: set[str]) -> Forecast:
 
 def _judged(local: Local, node: Node, anew: set[str]) -> Forecast:
     step = node.step
-    if step.when and not local.scope().holds(step.when):
+    if step.when and not local.planner.scope().holds(step.when):
         return Forecast(step.name, False, f"its condition is false: {step.when}")
-    items = [NO_ITEM] if step.foreach is None else items_of(step.foreach, local.scope())
+    items = [NO_ITEM] if step.foreach is None else items_of(step.foreach, local.planner.scope())
     if not items:
         return Forecast(step.name, False, "its foreach has no items", 0)
     found = [_look(local, step, item) for item in items]
@@ -94,8 +95,8 @@ def _look(local: Local, step: Step, item: object) -> tuple[dict[str, Any] | None
     Raises:
         LuteError: It cannot be planned.
     """
-    _, plan, mark = local.planned(step, item)
-    row = local.earlier(step, plan, mark)
+    _, plan, mark = local.planner.planned(step, item)
+    row = local.planner.earlier(step, plan, mark)
     return row, "" if row is not None else _why_anew(local, step, plan, mark)
 
 

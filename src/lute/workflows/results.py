@@ -115,8 +115,10 @@ class Scope:
         Args:
             step: The step; `task` must be the Task's own name here.
         """
-        found = [(name, json.dumps(self.value(raw), default=str)) for name, raw in step.parameters.items()]
-        return tuple(found)
+        return tuple((name, step.texts.get(name) or self._as_yaml(raw)) for name, raw in step.parameters.items())
+
+    def _as_yaml(self, raw: Any) -> str:
+        return json.dumps(self.value(raw), default=str)
 
 
 def items_of(foreach: Any, scope: Scope) -> list[Any]:

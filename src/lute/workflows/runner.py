@@ -20,7 +20,8 @@ from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
 from lute.workflows.dag import State, Workflow
-from lute.workflows.local import Instance, Local, Node, Options
+from lute.workflows.local import Local
+from lute.workflows.nodes import Instance, Node, Options
 
 logger = get_logger(__name__)
 

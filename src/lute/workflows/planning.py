@@ -1,0 +1,107 @@
+"""What a step would run now, by what the steps before it gave: one plan, its fingerprint, the run it may reuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lute import managed_tasks
+from lute.execution.executor import BaseExecutor, Executor
+from lute.execution.plan import Plan
+from lute.io.config import ConfigFile, Overrides, Reader
+from lute.io.db import Earlier, read_for
+from lute.io.record import Record, path_of_kept
+from lute.workflows import reuse
+from lute.workflows.dag import Step, Workflow
+from lute.workflows.nodes import Instance, Node, Options
+from lute.workflows.results import NO_ITEM, Results, Scope
+
+
+class Planner:
+    """Plans the steps of one workflow run; several threads may use it.
+
+    Args:
+        workflow: The workflow.
+        config: The YAML file with the parameters, its plug-ins loaded.
+        overrides: What the command line changes of it.
+        options: How it is run.
+        record: Where earlier runs are looked for.
+        nodes: The steps as they stand, by name.
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        config: ConfigFile,
+        overrides: Overrides,
+        options: Options,
+        record: Record,
+        nodes: Mapping[str, Node],
+    ) -> None:
+        self._workflow, self._options, self._nodes = workflow, options, nodes
+        self._config, self._overrides, self._record = config, overrides, record
+        self._results = Results(self._given_by, lambda: list(nodes))
+
+    def planned(self, step: Step, item: Any = NO_ITEM) -> tuple[BaseExecutor, Plan, str]:
+        """Returns a step's Executor, what it would run now, and the fingerprint of that.
+
+        Raises:
+            LuteError: It cannot be planned: a parameter or an earlier result is wrong or missing.
+        """
+        executor = step.executor or managed_tasks.find(step.task) or Executor(step.task)
+        overrides = self._overrides_for(step, executor.task_name, item)
+        plan = executor.plan(self._config.path, overrides, self._reader(step))
+        marks = [mark for name in step.needs for mark in self._nodes[name].marks]
+        return executor, plan, reuse.fingerprint(plan, marks)
+
+    def earlier(self, step: Step, plan: Plan, mark: str) -> dict[str, Any] | None:
+        """Returns the run that can be taken instead of running a step, if there is one."""
+        wanted = step.reuse
+        if wanted is None:
+            wanted = self._options.reuse_all or bool(reuse.declared_outputs(plan))
+        if self._options.anew or not wanted:
+            return None
+        return reuse.earlier_run(self._record, mark, plan)
+
+    def _overrides_for(self, step: Step, task: str, item: Any) -> Overrides:
+        """Returns what a step changes of the YAML file, and above that the command line."""
+        settings = tuple((f"{task}.{name}", text) for name, text in self.scope(item).settings(step))
+        if step.timeout is not None:
+            settings += (("task_timeouts", f'{{"{task}": {step.timeout}}}'),)
+        run = self._overrides.run
+        if isinstance(step.foreach, Mapping) and "runs" in step.foreach and item is not NO_ITEM:
+            run = str(item)
+        return Overrides(self._overrides.experiment, run, settings + self._overrides.settings)
+
+    def scope(self, item: Any = NO_ITEM) -> Scope:
+        """Returns what names mean to a step: earlier results, the item of its `foreach`, the YAML file's own."""
+        return Scope(self._results, [self._config.tasks.value, self._config.header.value], item)
+
+    def _reader(self, step: Step) -> Reader:
+        """Returns a reader of earlier results that prefers what this workflow run's own steps gave."""
+
+        def read(header: Any, task: str, param: str) -> Any:
+            before = self._workflow.before([step.name])
+            for name in (name for name in reversed(list(self._nodes)) if name in before):
+                node = self._nodes[name]
+                own = node.step.executor or managed_tasks.find(node.step.task)
+                if task in (node.step.task, own.task_name if own else "") and node.instances:
+                    run = next((one.outcome.run for one in reversed(node.instances) if one.outcome), None)
+                    return Earlier(self._record.value_in(run, param), run) if run else None
+            return read_for(header, task, param)
+
+        return read
+
+    def _given_by(self, name: str) -> Any:
+        node = self._nodes[name]
+        found = [self._one_given(instance) for instance in node.instances]
+        return found if node.step.foreach is not None else found[0] if found else {"status": node.state.value}
+
+    def _one_given(self, instance: Instance) -> dict[str, Any]:
+        run = instance.outcome.run if instance.outcome else None
+        if run is None:
+            return {"status": instance.state.value}
+        row = self._record.get(run)
+        metrics = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
+        known = {key: row[key] for key in ("status", "summary", "exit_code", "parameters", "id")}
+        return {**known, "result": path_of_kept(row["payload"]), "metrics": metrics}
