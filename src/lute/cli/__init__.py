@@ -32,9 +32,15 @@ COMMANDS = {
     "log": "print the log of a run",
     "serve": "show what ran, and what runs, as a web page",
     "view": "look at what ran, as a full-screen program",
+    "diff": "show what differs between two runs",
+    "rerun": "run a recorded run's Task again, with the parameters that it had",
+    "export": "write a run as a YAML file that would run it again, or as an RO-Crate",
+    "invalidate": "keep others from using the result of a run",
+    "restore": "let others use the result of a run again",
     "cancel": "stop a run or a workflow run",
     "pause": "suspend a run and its clock",
     "resume": "let a paused run go on",
+    "db": "look after the record",
     "elog": "show or send what waits to be posted to the eLog",
 }
 

@@ -22,8 +22,9 @@ PIECE = 1 << 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("id", metavar="ID", help="the run's id, the start of it, or `last`")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
-    parser.add_argument("--times", action="store_true", help="show when each line was seen")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    how.add_argument("--times", action="store_true", help="show when each line was seen")
     common.add_options(parser)
 
 

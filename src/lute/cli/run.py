@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command, with_mpi
 from lute.io.rows import plain_parameters, public
+from lute.tasks.dataclasses import DescribedAnalysis
 from lute.tasks.progress import draws
 
 EXIT_CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143}
@@ -29,6 +30,8 @@ CTRL_C = 130
 LOOK = 0.05
 """Time between two looks at the log, in s."""
 PIECE = 1 << 20
+OnStart = Callable[[dict[str, Any]], None] | None
+"""Called with a run's row when it has been recorded."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,19 +63,32 @@ def execute(options: argparse.Namespace) -> int:
     common.open_config(options)
     executor, managed_task = find(options.name)
     if options.dry_run:
-        return _dry_run(executor, str(path), options)
-    screen = Screen(sys.stderr.fileno(), options.name) if draws(sys.stderr) and not options.quiet else None
+        return dry_run(executor.plan(path, common.overrides(options)), options)
+
+    def start(on_start: OnStart) -> DescribedAnalysis:
+        overrides = common.overrides(options)
+        return executor.execute_task(path, overrides=overrides, managed_task=managed_task, on_start=on_start)
+
+    return watched(options, executor, options.name, start)
+
+
+def watched(
+    options: argparse.Namespace, executor: BaseExecutor, name: str, start: Callable[[OnStart], DescribedAnalysis]
+) -> int:
+    """Runs a Task, shows its log and progress meanwhile, and prints its result. Returns the exit code.
+
+    Args:
+        options: The command's.
+        executor: The Task's Executor.
+        name: What the Task is called on the screen.
+        start: Runs it to its end, and calls what it is given when the run has been recorded.
+    """
+    screen = Screen(sys.stderr.fileno(), name) if draws(sys.stderr) and not options.quiet else None
     copier = None if options.quiet else LogCopier(screen)
     above = screen.instead_of_stderr() if screen else contextlib.nullcontext()
     with above, contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
         try:
-            analysis = executor.execute_task(
-                path,
-                overrides=common.overrides(options),
-                managed_task=managed_task,
-                on_start=copier.start if copier else None,
-            )
-            failure = None
+            analysis, failure = start(copier.start if copier else None), None
         except TaskFailed as error:
             analysis, failure = error.analysis, error
         if copier is not None:
@@ -208,8 +224,8 @@ def _command(plan: Plan, env: Mapping[str, str]) -> list[str]:
     return argv if plan.settings.ranks is None else with_mpi(argv, plan.settings.ranks, env)
 
 
-def _dry_run(executor: BaseExecutor, path: str, options: argparse.Namespace) -> int:
-    plan = executor.plan(path, common.overrides(options))
+def dry_run(plan: Plan, options: argparse.Namespace) -> int:
+    """Shows what would be run. Returns the exit code."""
     base = environment.without_ours(os.environ)
     scripts: list[str] = []
 

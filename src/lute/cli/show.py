@@ -28,13 +28,19 @@ def execute(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json(public(row))
         return 0
-    for name, value in public(row).items():
+    for name, value in _with_reason(public(row)).items():
         if value not in (None, "", [], {}):
             _print_entry(name, value)
     if row["status"] != "COMPLETED" and row["log_tail"]:
         print("the log ends")
         print("\n".join(f"  {line}" for line in row["log_tail"].splitlines()))
     return 0
+
+
+def _with_reason(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a run with the reason why its result may not be used, or may again, beside whether it may."""
+    reason = row.pop("invalid_reason", None)
+    return {**row, "valid": f"{row['valid']}{': ' if not row['valid'] else ': restored, '}{reason}"} if reason else row
 
 
 def _print_entry(name: str, value: Any) -> None:

@@ -204,7 +204,17 @@ class BaseExecutor(ABC):
             UsageError: Something in the YAML or the model is wrong; nothing was started.
             TaskFailed: It ended in any other way; `analysis` is what is known of it.
         """
-        run = self.prepare(self.plan(config_path, overrides), Place(managed_task), on_start)
+        return self.execute_plan(self.plan(config_path, overrides), Place(managed_task), launcher, on_start)
+
+    def execute_plan(
+        self,
+        plan: Plan,
+        place: Place,
+        launcher: Launcher | None = None,
+        on_start: Callable[[dict[str, Any]], None] | None = None,
+    ) -> DescribedAnalysis:
+        """Runs what was planned, as `execute_task` does."""
+        run = self.prepare(plan, place, on_start)
         run.execute(launcher)
         if run.analysis.task_result.task_status is not TaskStatus.COMPLETED:
             raise TaskFailed(run.explanation(), run.analysis)

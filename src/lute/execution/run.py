@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import lute
@@ -74,6 +74,8 @@ class Place:
         attempt: How often the step has been tried, this time counted.
         fingerprint: What the step would have to be the same in to be the same again.
         record: The open record, if several runs share one.
+        identity: The run's id; a new one if not given.
+        sources: The runs that it comes from besides those that its parameters were taken from.
     """
 
     managed_task: str = ""
@@ -82,6 +84,8 @@ class Place:
     attempt: int = 1
     fingerprint: str | None = None
     record: Record | None = None
+    identity: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 class Run:
@@ -96,7 +100,7 @@ class Run:
         on_start: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self.executor, self.plan, self.analysis = executor, plan, analysis
-        self.id = new_run_id()
+        self.id = place.identity or new_run_id()
         self._header = plan.params.lute_config
         self._start = time.time()
         self.files = RunFiles.of(self._header.work_dir, self.id, self._start)
@@ -312,9 +316,10 @@ class Run:
             "step": place.step or os.environ.get("LUTE_WORKFLOW_STEP") or None,
             "attempt": place.attempt,
             "fingerprint": place.fingerprint,
-            "owner": owner.this_process(),
+            "owner": {**owner.this_process(), "cwd": os.getcwd(), "config": self.plan.config_path},
             **_secrets.hide(self._lineage.at_start(), self._secrets),
         }
+        self.analysis.record["sources"] = {**self.analysis.record["sources"], **place.sources}
 
     def _save(self) -> None:
         self._save_at = None

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
 from lute.errors import UsageError, did_you_mean
@@ -46,7 +46,7 @@ class Wanted(TypedDict, total=False):
         workflow: The workflow.
         fingerprint: The fingerprint.
         valid: Whether the result may be used by others.
-        since: Started at this time or later: a datetime, or ISO 8601; without a zone in this machine's.
+        since: Started at this time or later: a datetime, ISO 8601 (without a zone in this machine's), or `2h` ago.
         until: Started before this time.
         text: In summary or reason, in any case.
         where: Parameters and their values, or comparisons as `"Task.name >= 3"` or `Condition`.
@@ -146,16 +146,31 @@ def check(page: Page) -> None:
                 raise UsageError(f"a run has no column {name!r}{why}.{did_you_mean(name, known)}")
 
 
+_AGO = re.compile(r"(\d{1,6})\s*([smhdw])(?: ago)?")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _ago(text: str) -> datetime | None:
+    found = _AGO.fullmatch(text.strip())
+    return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+
+
 def utc_text(moment: str | datetime) -> str:
     """Returns a time as the record has it.
 
+    Args:
+        moment: ISO 8601, without a zone in this machine's; or how long ago: `30m`, `2h`, `3d`, `1w`.
+
     Raises:
-        UsageError: It is no ISO 8601.
+        UsageError: It is neither.
     """
+    moment = (_ago(moment) or moment) if isinstance(moment, str) else moment
     try:
         when = (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"{moment!r} is no time: write it as 2026-11-23 or 2026-11-23T14:30") from error
+        raise UsageError(
+            f"{moment!r} is no time: write it as 2026-11-23, 2026-11-23T14:30, or 2h for two hours ago"
+        ) from error
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -283,6 +283,16 @@ class Record:
             self._open()
             return self._database.execute(query, values)
 
+    def schema(self) -> int:
+        """Returns the version of the schema as it is: opening here does not bring it up to date."""
+        with self._lock:
+            fresh = self._database.open()
+            try:
+                return self._database.version()
+            finally:
+                if fresh:
+                    self.close()
+
     def _open(self, create: bool = False, wait: float | None = None) -> list[str]:
         """Opens the database with the schema brought up to date. Returns the columns that a run has there.
 

@@ -1,0 +1,108 @@
+"""`lute export`: a run as a YAML file that would run it again, or as an RO-Crate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lute.cli import common
+from lute.cli.rerun import load_plugins
+from lute.errors import PluginError, RecordError, UsageError
+from lute.io import exported, workflow_record
+from lute.io.db import Record
+
+NO_LICENSE = "No license was given: ask whoever made this before you use it."
+MEGABYTE = 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("id", metavar="ID", help="the run's id, the start of it, or `last`; or a workflow run's")
+    parser.add_argument("--format", choices=("yaml", "crate"), default="yaml", help="yaml if not given")
+    parser.add_argument("-o", "--output", metavar="PATH", help="file or folder to write; ends in .zip for a zip")
+    parser.add_argument("--license", metavar="TEXT", default=NO_LICENSE, help="of a crate: a URL or words")
+    parser.add_argument("--author", metavar="NAME", default="", help="of a crate: who ran it")
+    parser.add_argument(
+        "--largest",
+        metavar="MB",
+        type=float,
+        default=100.0,
+        help="of a crate: larger data files are described, not copied; 100 if not given",
+    )
+    common.add_options(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    with common.open_record(options) as record:
+        row, is_workflow = _run_or_workflow(record, options.id)
+        if options.format == "yaml" and is_workflow:
+            raise UsageError(
+                f"{row['id']} is a workflow run: give --format crate. To run it again: lute workflow rerun"
+            )
+        place = _yaml(row, options) if options.format == "yaml" else _crate(record, row, is_workflow, options)
+    if options.json:
+        common.print_json({"path": str(place) if place else None})
+    elif place is not None:
+        print(place)
+    return 0
+
+
+def _yaml(row: Mapping[str, Any], options: argparse.Namespace) -> Path | None:
+    """Writes a run's YAML file, or prints it. Returns where it is."""
+    _load(row)
+    if exported.hidden(row):
+        names = ", ".join(exported.hidden(row))
+        print(f"lute: secrets are not recorded: write them in place of *** in {names}", file=sys.stderr)
+    text = exported.as_yaml(row)
+    if options.output is None:
+        if options.json:
+            raise UsageError("--json tells where the file is: give -o FILE")
+        sys.stdout.write(text)
+        return None
+    place = Path(options.output).absolute()
+    place = place / f"{row['id']}.yaml" if place.is_dir() else place
+    _refuse(place, place.exists())
+    place.write_text(text, encoding="utf-8")
+    return place
+
+
+def _crate(record: Record, row: dict[str, Any], is_workflow: bool, options: argparse.Namespace) -> Path:
+    """Writes the crate of a run or workflow run. Returns where it is."""
+    from lute.io import crate
+
+    about = crate.About(options.license, options.author, int(options.largest * MEGABYTE))
+    place = Path(options.output or f"{row['id']}.crate").absolute()
+    _refuse(place, place.exists() and not (place.is_dir() and not any(place.iterdir())))
+    if not is_workflow:
+        _load(row)
+    made = crate.of_workflow(record, row, about) if is_workflow else crate.of_run(row, about)
+    crate.write(made, place)
+    return place
+
+
+def _run_or_workflow(record: Record, identity: str) -> tuple[dict[str, Any], bool]:
+    try:
+        return record.get(identity), False
+    except RecordError as error:
+        try:
+            return workflow_record.get(record, identity), True
+        except RecordError:
+            raise error from None
+
+
+def _load(row: Mapping[str, Any]) -> None:
+    """Loads a run's plug-ins: the model knows aliases. Without it the file is nearly always the same."""
+    try:
+        load_plugins(row)
+    except PluginError as error:
+        print(f"lute: {error}", file=sys.stderr)
+
+
+def _refuse(place: Path, there: bool) -> None:
+    if there:
+        raise UsageError(f"{place} is there already: remove it, or name another with -o")

@@ -1,0 +1,28 @@
+"""`lute invalidate`: keeps other runs from using a result."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from lute.cli import _validity
+from lute.errors import UsageError
+from lute.io._schema import LIVE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    _validity.add_arguments(parser, reason_required=True)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    if not options.reason.strip():
+        raise UsageError("--reason is empty: say why the result must not be used")
+    return _validity.change(options, False, _check)
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    if row["status"] in LIVE:
+        raise UsageError(f"run {row['id']} is {row['status']}: it has no result yet. To stop it: lute cancel")

@@ -1,0 +1,371 @@
+"""A run or workflow run -> an RO-Crate, for publication. Needs the extra `crate`.
+
+A run follows the profile Process Run Crate, a workflow run also Workflow Run Crate
+(https://www.researchobject.org/workflow-run-crate/profiles/), each in RO-Crate 1.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from lute.errors import UsageError
+from lute.execution._secrets import without_password
+from lute.execution.logging import get_logger
+from lute.io import exported, workflow_record
+from lute.io._schema import LIVE, flat_values
+from lute.io.record import Record
+from lute.io.rows import public, utc
+
+try:
+    from rocrate.model import ComputerLanguage, ContextEntity
+    from rocrate.rocrate import ROCrate
+except ImportError as error:
+    raise UsageError(f"an RO-Crate needs rocrate ({error}): pip install 'lute-executor[crate]'") from None
+
+logger = get_logger(__name__)
+
+Row = Mapping[str, Any]
+VERSION = "1.1"
+PROCESS = "https://w3id.org/ro/wfrun/process/0.5"
+WORKFLOW = "https://w3id.org/ro/wfrun/workflow/0.5"
+WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+BIOSCHEMAS = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+_PROFILES = {PROCESS: "Process Run Crate", WORKFLOW: "Workflow Run Crate", WORKFLOW_CRATE: "Workflow RO-Crate"}
+_KINDS = {".py": "text/x-python", ".yaml": "application/yaml", ".npy": "application/octet-stream"}
+_DONE = "http://schema.org/CompletedActionStatus"
+_FAILED = "http://schema.org/FailedActionStatus"
+
+
+@dataclass(frozen=True)
+class About:
+    """What the record does not know of a crate.
+
+    Attributes:
+        license: What others may do with it: a URL, or words.
+        author: Who ran it.
+        largest: A data file larger than this, in bytes, is described and not copied.
+    """
+
+    license: str
+    author: str = ""
+    largest: int = 100_000_000
+
+
+def write(crate: ROCrate, place: Path) -> None:
+    """Writes a crate to a folder, or to a file whose name ends in `.zip`."""
+    for entity in crate.get_entities():
+        for name, value in entity.properties().items():
+            if isinstance(value, list) and len(value) == 1:  # the compact form, which RO-Crate recommends
+                entity[name] = value[0]
+    if place.suffix == ".zip":
+        crate.write_zip(place)
+    else:
+        crate.write(place)
+
+
+def of_run(row: Row, about: About) -> ROCrate:
+    """Returns the crate of a run.
+
+    Raises:
+        UsageError: The run has not ended.
+    """
+    builder = _Builder(about, f"Run {row['id']} of {row['task']}", _told(row), [PROCESS])
+    builder.run(row, "")
+    return builder.crate
+
+
+def of_workflow(record: Record, row: Row, about: About) -> ROCrate:
+    """Returns the crate of a workflow run with the runs of all its steps.
+
+    Raises:
+        UsageError: It has not ended.
+    """
+    if row["status"] == "RUNNING":
+        raise UsageError(f"workflow run {row['id']} has not ended yet")
+    title = f"Workflow run {row['id']} of {row['name']}"
+    builder = _Builder(about, title, _told(row), [PROCESS, WORKFLOW, WORKFLOW_CRATE])
+    identities = dict.fromkeys(step["id"] for step in row["steps"] if step["id"])
+    identities |= dict.fromkeys(run["id"] for run in workflow_record.steps_of(record, row["id"]).values())
+    runs = sorted((record.get(identity) for identity in identities), key=lambda run: str(run["started"]))
+    actions = [builder.run(run, f"runs/{run['id']}/") for run in runs]
+    builder.workflow(row, actions)
+    return builder.crate
+
+
+def _told(row: Row) -> str:
+    after = f", run {row['run']}" if row["run"] else ""
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"Experiment {row['experiment'] or '(none)'}{after}. {row['status']}{reason}"
+
+
+class _Builder:
+    """Builds one crate."""
+
+    def __init__(self, about: About, name: str, description: str, profiles: list[str]) -> None:
+        self.crate = ROCrate(version=VERSION)
+        self._about = about
+        self._files: dict[tuple[Any, ...], Any] = {}
+        self._taken: set[str] = set()
+        root = self.crate.root_dataset
+        root["name"], root["description"], root["license"] = name, description, about.license
+        if about.license.startswith(("http://", "https://")):
+            root["license"] = self._entity(about.license, "CreativeWork", name=about.license)
+        root["conformsTo"] = [
+            self._entity(url, "CreativeWork", name=_PROFILES[url], version=url.rpartition("/")[2]) for url in profiles
+        ]
+        self._author = self._entity("#author", "Person", name=about.author) if about.author else None
+        if self._author:
+            root["author"] = self._author
+
+    def _entity(self, identity: str, kind: Any, **properties: Any) -> Any:
+        """Returns the entity with an id, made if it is not there yet."""
+        known = self.crate.get(identity)
+        given = {name: value for name, value in properties.items() if value not in (None, "")}
+        return known or self.crate.add(ContextEntity(self.crate, identity, properties={"@type": kind, **given}))
+
+    # ------------------------------------------------------------------------------------------ a run
+
+    def run(self, row: Row, folder: str) -> Any:
+        """Adds a run with its files in a folder of the crate. Returns its action.
+
+        Raises:
+            UsageError: The run has not ended.
+        """
+        if row["status"] in LIVE:
+            raise UsageError(f"run {row['id']} is {row['status']}: it has not ended yet")
+        action = self._action(row, f"#run-{row['id']}", f"Run of {row['managed_task'] or row['task']}")
+        action["instrument"] = self._program(row)
+        action["object"] = [*self._data(row["inputs"]), *self._parameters(row)]
+        action["result"] = [*self._data(row["outputs"]), *self._pages(row, folder), *self._results(row, folder)]
+        action["subjectOf"] = list(self._papers(row, folder))
+        return action
+
+    def _action(self, row: Row, identity: str, name: str) -> Any:
+        completed = row["status"] == "COMPLETED"
+        action = self._entity(
+            identity,
+            "CreateAction",
+            name=name,
+            description=_told(row),
+            startTime=_to_the_second(row["started"]),
+            endTime=_to_the_second(row["ended"]),
+            actionStatus=_DONE if completed else _FAILED,
+            error="" if completed else row["reason"],
+        )
+        if self._author:
+            action["agent"] = self._author
+        self.crate.root_dataset.append_to("mentions", action)
+        return action
+
+    def _program(self, row: Row) -> Any:
+        versions = row["versions"] or {}
+        code = list(self._code(row["code"] or []))
+        program = (row["parameters"] or {}).get("executable")
+        own = next((file["digest"][:12] for file in row["code"] or [] if file["digest"]), None)
+        version = versions.get("program") or own or versions.get("lute")
+        told = f"The program {program}" if program else "A Task in Python"
+        application = self._entity(
+            f"#{row['task']}-{version}",
+            "SoftwareApplication",
+            name=row["task"],
+            description=told,
+            softwareVersion=version,
+        )
+        application["softwareRequirements"] = [
+            self._entity(f"#{name}-{versions[name]}", "SoftwareApplication", name=name, softwareVersion=versions[name])
+            for name in ("lute", "python")
+            if versions.get(name)
+        ]
+        if code:
+            application["hasPart"] = code
+        return application
+
+    def _code(self, files: Iterable[Row]) -> Iterable[Any]:
+        for file in files:
+            about: dict[str, Any] = {
+                "programmingLanguage": "Python",
+                "version": file["commit"] or (file["digest"] or "")[:12] or None,
+            }
+            if _digest(file["path"]) == file["digest"] is not None:
+                yield self._file(file["path"], "code/", kind=["File", "SoftwareSourceCode"], **about)
+            else:
+                logger.warning("%s is not as it was for the run: it is named, and not copied", file["path"])
+                name = os.path.basename(file["path"])
+                yield self._entity(f"#code-{name}-{about['version']}", "SoftwareSourceCode", name=name, **about)
+
+    def _parameters(self, row: Row) -> Iterable[Any]:
+        parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
+        for name, value in flat_values(parameters).items():
+            yield self._value(row, name, value)
+
+    def _results(self, row: Row, folder: str) -> Iterable[Any]:
+        for name, item in (row["metrics"] or {}).items():
+            yield self._value(row, f"metrics.{name}", item["value"], item["unit"])
+        if row["summary"]:
+            yield self._value(row, "summary", row["summary"])
+        kept = list(_kept(row["payload"]))
+        for path in kept:
+            yield self._file(path, folder)
+        if not kept and row["payload"] not in (None, ""):
+            yield self._value(row, "payload", row["payload"])
+
+    def _value(self, row: Row, name: str, value: Any, unit: str = "") -> Any:
+        plain = value if isinstance(value, (str, int, float)) else json.dumps(value)
+        entity = self._entity(f"#run-{row['id']}-{name}", "PropertyValue", name=name, unitText=unit)
+        entity["value"] = plain
+        return entity
+
+    def _pages(self, row: Row, folder: str) -> Iterable[Any]:
+        for path in row["plots"] or []:
+            if os.path.isfile(path):
+                yield self._file(path, f"{folder}figures/", name=os.path.basename(os.path.dirname(path)))
+
+    def _papers(self, row: Row, folder: str) -> Iterable[Any]:
+        """Adds what tells about a run: its log, its row of the record, and the YAML file that would run it again."""
+        if os.path.isfile(row["log"] or ""):
+            yield self._file(row["log"], folder, named="log.txt", name="What the Task printed")
+        text = json.dumps(public(row), indent=2, default=str)
+        yield self._written(f"{folder}run.json", text, name="The run's row in the record")
+        try:
+            yield self._written(f"{folder}rerun.yaml", exported.as_yaml(row), name="Runs it again, with lute")
+        except UsageError as error:
+            logger.warning("without the YAML file that would run it again: %s", error)
+
+    # ------------------------------------------------------------------------------------------ files
+
+    def _data(self, files: Iterable[Row] | None) -> Iterable[Any]:
+        """Adds input or output files as they are in the record; one that is large, gone or changed is described."""
+        for file in files or []:
+            entity = self._copied(file) or self._described(file)
+            yield entity
+
+    def _copied(self, file: Row) -> Any:
+        try:
+            about = os.stat(file["path"])
+        except OSError:
+            return None
+        same = (about.st_size, utc(about.st_mtime)) == (file["size"], file["mtime"])
+        return self._file(file["path"], "data/") if same and about.st_size <= self._about.largest else None
+
+    def _described(self, file: Row) -> Any:
+        key = (file["path"], file["size"], file["mtime"])
+        if key not in self._files:
+            told = (
+                "A file that is not in this crate" if file["size"] is not None else "A folder that is not in this crate"
+            )
+            self._files[key] = self._entity(
+                f"#data-{len(self._files)}",
+                "CreativeWork",
+                name=os.path.basename(file["path"]),
+                description=f"{told}: {file['path']}",
+                contentSize=None if file["size"] is None else str(file["size"]),
+                dateModified=file["mtime"],
+                identifier=f"sha256:{file['digest']}" if file.get("digest") else None,
+            )
+        return self._files[key]
+
+    def _file(self, path: str, folder: str, kind: Any = "File", named: str = "", **properties: Any) -> Any:
+        about = os.stat(path)
+        key = (path, about.st_size, about.st_mtime_ns)
+        if key not in self._files:
+            place = self._free(f"{folder}{named or os.path.basename(path)}")
+            self._files[key] = self.crate.add_file(path, place, properties=_properties(place, kind, properties))
+            self._files[key]["contentSize"] = str(about.st_size)
+        return self._files[key]
+
+    def _written(self, place: str, text: str, **properties: Any) -> Any:
+        data = text.encode("utf-8", "backslashreplace")
+        return self.crate.add_file(BytesIO(data), place, properties=_properties(place, "File", properties))
+
+    def _free(self, place: str) -> str:
+        stem, suffix = os.path.splitext(place)
+        number = 2
+        while place in self._taken:
+            place, number = f"{stem}-{number}{suffix}", number + 1
+        self._taken.add(place)
+        return place
+
+    # ------------------------------------------------------------------------------------- a workflow
+
+    def workflow(self, row: Row, actions: list[Any]) -> None:
+        """Adds the workflow as the crate's main entity, and its run."""
+        language = self.crate.add(
+            ComputerLanguage(
+                self.crate, "#lute-workflow", properties={"name": "lute workflow", "alternateName": "lute"}
+            )
+        )
+        text = row["definition"] or exported.steps_as_yaml(row)
+        about = {"name": row["name"], "conformsTo": {"@id": BIOSCHEMAS}, "encodingFormat": "application/yaml"}
+        about["version"] = hashlib.sha256(text.encode()).hexdigest()[:12]
+        main = self.crate.add_workflow(
+            BytesIO(text.encode()), "workflow.yaml", main=True, lang=language, properties=about
+        )
+        action = self._action(row, f"#workflow-run-{row['id']}", f"Run of the workflow {row['name']}")
+        action["instrument"] = main
+        action["object"] = list(self._workflow_inputs(row, main))
+        action["result"] = [item for one in actions for item in _several(one.get("result")) if _is_file(item)]
+        used = {one["instrument"].id: one["instrument"] for one in actions}
+        if used:
+            main["hasPart"] = list(used.values())
+
+    def _workflow_inputs(self, row: Row, main: Any) -> Iterable[Any]:
+        if os.path.isfile(row["config"] or ""):
+            text = without_password(Path(row["config"]).read_text(encoding="utf-8", errors="replace"))
+            told = "The parameters of all Tasks, as they were when the crate was made"
+            yield self._input(main, "config", "File", self._written("config.yaml", text, description=told))
+        overrides = (row["options"] or {}).get("overrides") or {}
+        given = {"experiment": row["experiment"], "run": row["run"], **dict(overrides.get("settings") or [])}
+        for name, value in given.items():
+            if value:
+                value = without_password(str(value))
+                entity = self._entity(f"#workflow-run-{row['id']}-{name}", "PropertyValue", name=name, value=value)
+                yield self._input(main, name, "Text", entity)
+
+    def _input(self, main: Any, name: str, kind: str, value: Any) -> Any:
+        parameter = self.crate.add_formal_parameter(name, kind, f"#parameter-{name}")
+        main.append_to("input", parameter)
+        parameter["workExample"], value["exampleOfWork"] = value, parameter
+        return value
+
+
+def _properties(place: str, kind: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+    guessed = _KINDS.get(Path(place).suffix) or mimetypes.guess_type(place)[0] or "application/octet-stream"
+    named = {"name": os.path.basename(place), **{name: value for name, value in more.items() if value}}
+    return {"@type": kind, "encodingFormat": guessed, **named}
+
+
+def _to_the_second(moment: str | None) -> str | None:
+    """Returns a time without its fraction and with its zone as a number, as the profile's validator wants it."""
+    return f"{moment[:19]}+00:00" if moment else None
+
+
+def _digest(path: str) -> str | None:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _kept(payload: Any) -> Iterable[str]:
+    """Returns the files in which a payload is kept."""
+    if isinstance(payload, dict) and {"type", "path", "size"} <= payload.keys():
+        yield from [payload["path"]] if os.path.isfile(payload["path"] or "") else []
+    elif isinstance(payload, (dict, list)):
+        for item in payload.values() if isinstance(payload, dict) else payload:
+            yield from _kept(item)
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _is_file(entity: Any) -> bool:
+    return "File" in _several(entity.type)
