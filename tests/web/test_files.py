@@ -41,6 +41,7 @@ def traps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     plots = [secret, summary / "link.html", summary / "scans/out/secret.html", summary / "../secret.html", summary]
     plots += [folder / "summary2" / "report.html", summary / "pipe.html", "/etc/passwd", "secret.html", "\0"]
     logs = {"000000000001": secret, "000000000002": Path("/etc/passwd"), "000000000003": in_lab(folder, "other")}
+    logs["000000000003"].write_text(SECRET)  # another run's
     for number, link in ((4, secret), (5, folder), (6, None)):
         log = logs[f"00000000000{number}"] = in_lab(folder, f"00000000000{number}")
         if link is None:
