@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from conftest import LUTE
 from faults.support import Running, marked
+from process.helpers import peak as peak_of
 from process.helpers import start as start_lute
 from process.helpers import wait_until
 
@@ -98,15 +98,6 @@ def test_a_line_of_100_mb(running: Running) -> None:
     assert times.stderr == b""
 
 
-PEAK = """
-    import json, os, subprocess, sys
-    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    print(json.dumps({"code": os.waitstatus_to_exitcode(status), "rss_kib": usage.ru_maxrss}))
-"""
-
-
 def test_a_tasklet_that_prints(running: Running) -> None:
     """B1: the log is copied to standard error, and never to itself, also while tasklets print into it."""
     running.config('{"Sh": {"code": "echo said by the program"}}')
@@ -120,10 +111,7 @@ def test_a_tasklet_that_prints(running: Running) -> None:
 def peak(running: Running, code: str, *arguments: str) -> dict[str, int]:
     """Runs a program under `lute`. Returns its exit code and the peak memory of `lute`, as the kernel counts it."""
     config(running, "Shell", code)
-    script = running.project.write("peak.py", PEAK)
-    command = [sys.executable, "-S", str(script), *LUTE, "run", "Shell", "-c", "config.yaml", *arguments]
-    done = running.project.run(command, env=running.env, timeout=110)
-    return json.loads(done.out.splitlines()[-1])
+    return peak_of(running.project, "run", "Shell", "-c", "config.yaml", *arguments, env=running.env, timeout=110)
 
 
 @pytest.mark.parametrize("arguments", [(), ("-q",)], ids=["copied", "quiet"])

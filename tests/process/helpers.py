@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -59,6 +60,27 @@ def python(project: Project, code: str, *arguments: str, **keywords: Any) -> Any
     """Runs a script in the folder with the tests' Python."""
     script = project.write("script.py", code)
     return project.run([sys.executable, str(script), *arguments], **keywords)
+
+
+PEAK = """
+    import json, os, subprocess, sys
+    out = open("peak.out", "wb")
+    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    print(json.dumps({"code": os.waitstatus_to_exitcode(status), "rss_kib": usage.ru_maxrss}))
+"""
+
+
+def peak(project: Project, *arguments: str, **keywords: Any) -> dict[str, int]:
+    """Runs `lute` from a small process. Returns its exit code and its peak memory; its output is in `peak.out`.
+
+    The kernel counts the memory of whoever starts a program into that program's peak, and the tests' own is large.
+    """
+    script = project.write("peak.py", PEAK)
+    done = project.run([sys.executable, "-S", str(script), *LUTE, *arguments], **keywords)
+    found: dict[str, int] = json.loads(done.out.splitlines()[-1])
+    return found
 
 
 def make_bare_python(folder: Path) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from conftest import Project
-from process.helpers import start
+from process.helpers import peak
 
 PLUGIN = """
     import collections, datetime, os, sys, threading
@@ -136,12 +136,10 @@ def test_a_big_array_takes_no_more_memory_than_some_copies(gives: Project) -> No
     """DESIGN: arrays travel as such; nowhere is one made into a list of Python's numbers."""
     texts = {"payload": "np.zeros(8_000_000)", "before": NUMPY}
     gives.config(f"Give: {json.dumps(texts)}")
-    with start(gives, "run", "Give", "-c", "config.yaml", "--json", stderr=subprocess.DEVNULL) as running:
-        out = running.stdout.read() if running.stdout else b""
-        _, status, usage = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    assert (running.returncode, json.loads(out)["payload"]["shape"]) == (0, [8_000_000])
-    assert usage.ru_maxrss < 400_000, f"{usage.ru_maxrss} KiB for 62,500 KiB"
+    found = peak(gives, "run", "Give", "-c", "config.yaml", "--json")
+    assert found["code"] == 0
+    assert json.loads((gives.folder / "peak.out").read_text())["payload"]["shape"] == [8_000_000]
+    assert found["rss_kib"] < 400_000, f"{found['rss_kib']} KiB for 62,500 KiB"
 
 
 @pytest.mark.slow
