@@ -19,7 +19,7 @@ import pytest
 
 from conftest import Project
 from lute.errors import RecordError, UsageError
-from lute.io import _schema
+from lute.io import _schema, workflow_record
 from lute.io._query import Condition, read_condition
 from lute.io.record import Record, _to_sql
 from lute.io.rows import utc
@@ -442,6 +442,21 @@ def test_a_record_of_the_first_schema(place: str, caplog: pytest.LogCaptureFixtu
     with Record(place) as record:
         assert record.count() == 4
     assert "was brought" not in caplog.text
+
+
+@pytest.mark.parametrize("version", range(2, len(_schema.MIGRATIONS)))
+def test_a_record_of_a_later_schema(place: str, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B2: so is a record of every other earlier schema; runs and workflow runs can be written and read then."""
+    with monkeypatch.context() as patch, Record(place) as record:
+        patch.setattr(_schema, "MIGRATIONS", _schema.MIGRATIONS[:version])
+        assert record.save(run(1))
+        assert record.save(run(2, fingerprint="f"))
+    with Record(place) as record:
+        assert numbers(record.find()) == [2, 1]
+        assert numbers(record.find(fingerprint="f")) == [2]
+        assert workflow_record.find(record) == []
+        assert record.save(run(3))
+        assert numbers(record.find()) == [3, 2, 1]
 
 
 def test_a_record_of_the_first_schema_that_may_only_be_read(project: Project) -> None:
