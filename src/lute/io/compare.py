@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lute.io import _schema
+from lute.io import _schema, exported
 
 Row = Mapping[str, Any]
 Entries = dict[str, Any]
@@ -21,7 +21,7 @@ RUN_FOLDER = "RUN"
 def sections(row: Row) -> dict[str, Entries]:
     """Returns what of a run can be compared with another's, by section and name."""
     parameters = dict(row["parameters"] or {})
-    header = parameters.pop("lute_config", None) or {}
+    header = exported.header_of(row) if parameters.pop("lute_config", None) else {}
     return {
         "run": {name: row[name] for name in ("task", "managed_task", "status")},
         "header": _schema.flat_values(header),
@@ -50,7 +50,7 @@ def compare(a: Row, b: Row, everything: bool = False) -> Differences:
 
 
 def differs(entry: Entries) -> bool:
-    """Returns whether the two values of an entry are not the same; 1 and true are not, nor 1 and 1.0."""
+    """Returns whether the two values of an entry are not the same; 1 and true are not, 1 and 1.0 are."""
     return len(entry) < 2 or _typed(entry["a"]) != _typed(entry["b"])
 
 
@@ -59,7 +59,7 @@ def _typed(value: Any) -> Any:
         return [_typed(item) for item in value]
     if isinstance(value, dict):
         return {key: _typed(item) for key, item in value.items()}
-    return type(value).__name__, value
+    return isinstance(value, bool), value
 
 
 def _command(row: Row) -> str:

@@ -219,6 +219,7 @@ class _Builder:
 
     def _value(self, row: Row, name: str, value: Any, unit: str = "") -> Any:
         plain = value if isinstance(value, (str, int, float)) else json.dumps(value)
+        plain = without_password(plain) if isinstance(plain, str) else plain
         entity = self._entity(f"#run-{row['id']}-{name}", "PropertyValue", name=name, unitText=unit)
         entity["value"] = plain
         return entity
@@ -282,7 +283,7 @@ class _Builder:
         return self._files[key]
 
     def _written(self, place: str, text: str, **properties: Any) -> Any:
-        data = text.encode("utf-8", "backslashreplace")
+        data = without_password(text).encode("utf-8", "backslashreplace")
         return self.crate.add_file(BytesIO(data), place, properties=_properties(place, "File", properties))
 
     def _free(self, place: str) -> str:
@@ -318,7 +319,7 @@ class _Builder:
 
     def _workflow_inputs(self, row: Row, main: Any) -> Iterable[Any]:
         if os.path.isfile(row["config"] or ""):
-            text = without_password(Path(row["config"]).read_text(encoding="utf-8", errors="replace"))
+            text = Path(row["config"]).read_text(encoding="utf-8", errors="replace")
             told = "The parameters of all Tasks, as they were when the crate was made"
             yield self._input(main, "config", "File", self._written("config.yaml", text, description=told))
         overrides = (row["options"] or {}).get("overrides") or {}

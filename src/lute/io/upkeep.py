@@ -77,8 +77,11 @@ def migrate(record: Record) -> dict[str, Any]:
 
 
 def check(record: Record) -> list[dict[str, str]]:
-    """Returns every problem of a record: `kind`, `run` or nothing, and `text`."""
-    found = [{"kind": "database", "run": "", "text": text} for text in _database(record)]
+    """Returns every problem of a record: `kind`, `run` or nothing, and `text`. A damaged one is read no further."""
+    damage = list(_damage(record))
+    found = [{"kind": "database", "run": "", "text": text} for text in damage or _missing_views(record)]
+    if damage:
+        return found
     known: set[str] = set()
     missing: list[dict[str, str]] = []
     for row in _rows(record):
@@ -88,7 +91,7 @@ def check(record: Record) -> list[dict[str, str]]:
     return [*found, *missing[:MOST], *_orphans(record, known), *_aside(record)]
 
 
-def _database(record: Record) -> Iterator[str]:
+def _damage(record: Record) -> Iterator[str]:
     if "://" not in str(record):
         told = [row[0] for row in record.read("PRAGMA integrity_check")]
         yield from (text for text in told if text != "ok")
@@ -98,6 +101,9 @@ def _database(record: Record) -> Iterator[str]:
             " WHERE NOT i.indisvalid AND c.relname LIKE 'lute@_%' ESCAPE '@'"
         )
         yield from (f"the index {name} is not valid" for (name,) in record.read(query))
+
+
+def _missing_views(record: Record) -> Iterator[str]:
     for task, name in record.read("SELECT task, name FROM lute_views"):
         if not _is_view(record, name):
             yield f"the view {name!r} of Task {task} is not there"
