@@ -9,7 +9,7 @@ import pytest
 from lute.web.files import whole
 from lute.web.plot import Point, as_svg, ticks
 from lute.web.render import as_value, readable
-from lute.web.views import compare, differences, flat, grid, key_numbers, states_of
+from lute.web.views import compared, grid, key_numbers, states_of
 
 
 def run(**more: Any) -> dict[str, Any]:
@@ -44,29 +44,23 @@ def test_key_numbers(row: dict[str, Any], expected: list[str]) -> None:
     assert key_numbers(row) == expected
 
 
-def test_a_difference_is_told_where_values_are_equal_as_text_or_not_shown_whole() -> None:
-    """B4: compare pages mark what differs: 1 is not "1", nothing is not None, and the end of a long value counts."""
-    found = differences(
-        {"a": 1, "b": None, "c": "x" * 30_000 + "1", "d": 0}, {"a": "1", "c": "x" * 30_000 + "2", "d": 0}
+def test_compared_runs_are_told_as_lute_diff_does() -> None:
+    """B4: parameters, environment, versions, metrics, command side by side, differences marked, however long they are."""
+    more = {"wall_s": 1.0, "host": "h", "code": None, "inputs": None, "payload": None, "log": "", "environment": {}}
+    one = run(
+        **more,
+        command=["a b", "c"],
+        versions={"lute": "1"},
+        parameters={"n": 1, "long": "x" * 30_000, "lute_config": {}},
     )
-    assert [(one.name, one.differs) for one in found] == [("a", True), ("b", True), ("c", True), ("d", False)]
-    assert (found[1].a, found[1].b) == ("null", None)
-    assert len(found[2].a or "") < 21_000
-
-
-def test_compare_has_every_section_that_has_something() -> None:
-    """B4: parameters, environment, versions, metrics, command side by side."""
-    more = {"wall_s": 1.0, "host": "h", "code": None, "command": ["a b", "c"], "versions": {"lute": "1"}}
-    one = run(**more, environment={}, parameters={"n": 1, "lute_config": {"run": 3}})
-    found = compare(one, one | {"parameters": {"n": 2, "lute_config": {"run": 3}}})
-    assert list(found) == ["Run", "Parameters", "Versions", "Header"]
-    assert [line.differs for line in found["Parameters"]] == [True]
-    assert "'a b' c" in [line.a for line in found["Run"]]
-
-
-def test_flat_keeps_odd_names_and_empty_values() -> None:
-    """B2: nested names as `a.b`."""
-    assert flat({"a": {}, "b": {"c": []}, "": 0}) == {"a": {}, "b.c": [], "": 0}
+    other = one | {"parameters": {"n": 2, "long": "x" * 30_000 + "y", "lute_config": {}}}
+    found = compared(one, other, everything=False)
+    assert list(found) == ["About", "Parameters"]
+    assert [(line.name, line.differs) for line in found["Parameters"]] == [("n", True), ("long", True)]
+    assert len(found["Parameters"][1].a or "") < 21_000
+    everything = compared(one, other, everything=True)
+    assert [line.a for line in everything["Command"]] == ["'a b' c"]
+    assert not any(line.differs for line in everything["Versions"])
 
 
 def test_the_worst_instance_is_a_steps_state() -> None:

@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from lute.errors import LuteError, UsageError
 from lute.io import page as figures
 from lute.io import report, workflow_record
+from lute.io._schema import flat_values
 from lute.web import asking, files, lists, plot, views
 from lute.web.guard import FORM_USE
 from lute.web.render import SYMBOLS, page, readable
@@ -74,7 +75,7 @@ def run(request: Request) -> Response:
         log = {"text": readable(text), "offset": offset, "more": more, "missing": ""}
     except NotThere as error:
         log = {"text": readable(row["log_tail"] or ""), "offset": 0, "more": False, "missing": str(error)}
-    header = views.flat((row["parameters"] or {}).get("lute_config") or {})
+    header = flat_values((row["parameters"] or {}).get("lute_config") or {})
     content = {"row": row, "last": last, "log": log, "header": header, "name": views.name_of(row)}
     return show(request, "run.html", **content, parameters=views.parameters(row, last), figures=_figures(row))
 
@@ -145,11 +146,7 @@ def compare(request: Request) -> Response:
         return show(request, "compare.html", chosen=[*chosen, "", ""][:2], many=len(chosen), sections={}, rows=[])
     rows = [site.run(identity) for identity in chosen]
     only = request.query_params.get("only") == "differences"
-    sections = {
-        title: kept
-        for title, lines in views.compare(*rows).items()
-        if (kept := [line for line in lines if line.differs or not only])
-    }
+    sections = views.compared(rows[0], rows[1], everything=not only)
     ids = [row["id"] for row in rows]
     return show(request, "compare.html", chosen=ids, many=2, sections=sections, rows=rows, only=only)
 

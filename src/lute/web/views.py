@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
 from lute import registry
 from lute.errors import TaskNotFoundError
-from lute.io._schema import LIVE
+from lute.io import compare
+from lute.io._schema import LIVE, flat_values
 from lute.io.rows import plain
 from lute.io.shown import seconds, when
 from lute.tasks.progress import as_text, metric_as_text
@@ -69,20 +69,6 @@ def key_numbers(row: Row) -> list[str]:
     return metrics[:MOST_NUMBERS] or str(row["summary"] or "").split(";")[:MOST_NUMBERS]
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Returns nested values by names as `a.b`; lists stay whole.
-
-    >>> flat({"a": {"b": 1, "c": {}}, "d": [1, 2]})
-    {'a.b': 1, 'a.c': {}, 'd': [1, 2]}
-    """
-    if not isinstance(value, Mapping) or (name and not value):
-        return {name: value}
-    found = {}
-    for key, item in value.items():
-        found.update(flat(item, f"{name}.{key}" if name else str(key)))
-    return found
-
-
 @dataclass
 class Parameter:
     """A parameter of a run. Where `default` or `last` is None, there is none or it is the same."""
@@ -110,7 +96,7 @@ def parameters(row: Row, last: Row | None) -> list[Parameter]:
 
 def own(row: Row) -> dict[str, Any]:
     """Returns a run's parameters without the header, flat."""
-    return flat({name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"})
+    return flat_values({name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"})
 
 
 def defaults_of(task: str) -> dict[str, Any]:
@@ -124,7 +110,7 @@ def defaults_of(task: str) -> dict[str, Any]:
         for name, about in model.model_fields.items()
         if name != "lute_config" and not about.is_required() and about.default_factory is None
     }
-    return flat(given)
+    return flat_values(given)
 
 
 @dataclass
@@ -137,53 +123,28 @@ class Difference:
     differs: bool
 
 
-def compare(a: Row, b: Row) -> dict[str, list[Difference]]:
-    """Returns two runs side by side, by section."""
-    sections = [(_about(a), _about(b), "Run"), (own(a), own(b), "Parameters")]
-    for title, name in (("Metrics", "metrics"), ("Versions", "versions"), ("Environment", "environment")):
-        sections.append((_texts(name, a), _texts(name, b), title))
-    header = [flat((row["parameters"] or {}).get("lute_config") or {}) for row in (a, b)]
-    sections.append((header[0], header[1], "Header"))
-    return {title: lines for left, right, title in sections if (lines := differences(left, right))}
+def compared(a: Row, b: Row, everything: bool) -> dict[str, list[Difference]]:
+    """Returns two runs side by side, by section: what `lute diff` tells, and when and where they ran."""
+    found = {"About": [Difference(name, about(a), about(b), False) for name, about in _ABOUT.items()]}
+    for section, entries in compare.compare(a, b, everything).items():
+        found[section.capitalize()] = [
+            Difference(name, _side(entry, "a"), _side(entry, "b"), compare.differs(entry))
+            for name, entry in entries.items()
+        ]
+    return found
 
 
-def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
-    """Returns every entry of two mappings, in order."""
-    none = object()
-    return [
-        Difference(name, _text(left, name), _text(right, name), left.get(name, none) != right.get(name, none))
-        for name in dict.fromkeys([*left, *right])
-    ]
+def _side(entry: Mapping[str, Any], side: str) -> str | None:
+    return as_value(entry[side]) if side in entry else None
 
 
-def _text(values: Mapping[str, Any], name: str) -> str | None:
-    return as_value(values[name]) if name in values else None
-
-
-def _texts(name: str, row: Row) -> dict[str, Any]:
-    found = row[name] or {}
-    return {key: metric_as_text(value) for key, value in found.items()} if name == "metrics" else dict(found)
-
-
-def _about(row: Row) -> dict[str, Any]:
-    return {
-        "Task": name_of(row),
-        "Status": row["status"],
-        "Why it ended": row["reason"] or "",
-        "Experiment": row["experiment"] or "",
-        "Acquisition run": row["run"] or "",
-        "Started": when(row["started"]),
-        "Time it took": seconds(row["wall_s"]),
-        "Host": row["host"] or "",
-        "Summary": row["summary"] or "",
-        "Command": shlex.join(row["command"] or []),
-        "Code": "; ".join(_code(file) for file in row["code"] or []),
-    }
-
-
-def _code(file: Mapping[str, Any]) -> str:
-    commit = f" at {file['commit'][:12]}" if file.get("commit") else ""
-    return f"{file['path']}{commit}{' (changed since)' if file.get('dirty') else ''}"
+_ABOUT: dict[str, Callable[[Row], str]] = {
+    "acquisition": lambda row: f"{row['experiment'] or ''} {row['run'] or ''}",
+    "why it ended": lambda row: row["reason"] or "",
+    "started": lambda row: when(row["started"]),
+    "took": lambda row: seconds(row["wall_s"]),
+    "host": lambda row: row["host"] or "",
+}
 
 
 def states_of(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
