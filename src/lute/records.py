@@ -248,7 +248,7 @@ class Records:
             status: `COMPLETED`, `FAILED` and so on, any of them.
             experiment: The experiment.
             run: The acquisition run.
-            since: Started at this time or later: a datetime or ISO 8601, without a zone in this machine's.
+            since: Started at this time or later: a datetime, ISO 8601 (without a zone in this machine's), or `2h` ago.
             until: Started before this time.
             where: Parameters and their values, or comparisons: `{"threshold": 10}`, `["FindPeak.threshold > 5"]`.
             text: In summary or reason, in any case.
