@@ -178,6 +178,21 @@ def test_cancel_reaches_the_run(api: tuple[Project, Served]) -> None:
     assert "beam is down" in ended["reason"]
 
 
+def test_a_run_is_repeated(api: tuple[Project, Served]) -> None:
+    """B4: a run that has ended is run again from the page; the new run says of which, and why not is told."""
+    _, served = api
+    done = served.json("/api/runs", task="Count", status="COMPLETED")["runs"][0]
+    answer = served.known.post(f"/runs/{done['id']}/rerun", timeout=40)
+    assert answer.status_code == 200, answer.text
+    new = answer.json()["id"]
+    ended = wait_until(
+        lambda: (found := served.json(f"/api/runs/{new}"))["status"] == "COMPLETED" and found, "the new run has ended"
+    )
+    assert new != done["id"]
+    assert ended["sources"]["rerun of"] == done["id"]
+    assert ended["parameters"]["threshold"] == done["parameters"]["threshold"]
+
+
 def test_workflow_runs(api: tuple[Project, Served]) -> None:
     """B4: workflow runs and their steps."""
     project, served = api

@@ -27,11 +27,9 @@ from lute.io import exported
 from lute.io.config import Overrides
 from lute.io.db import FILE_NAME
 from lute.io.files import make_folder, write_whole
-from lute.io.rows import RunFiles, new_run_id, utc
+from lute.io.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.tasks.dataclasses import DescribedAnalysis
 
-RERUN_OF = "rerun of"
-"""Under this name the `sources` of a run say which run it repeats; no parameter's name has a space."""
 CONFIG = "config.yaml"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def execute(options: argparse.Namespace) -> int:
     port = listening.getsockname()[1]
     token = None if options.no_token else server.token_for(options.token_file)
     names = server.names_of(options.host, options.allow_host)
-    site = Site(record, summary, token, names, cookie=f"lute_{port}")
+    site = Site(record, summary, token, names, cookie=f"lute_{port}", again=_again(options))
     server.serve(site, listening, lambda: _tell(options, server.url_of(options.host, port), token))
     return 0
 
@@ -60,6 +61,18 @@ def _places(options: argparse.Namespace) -> tuple[Record, Path]:
     record = common.open_record(options, up_to_date=False)
     work_dir = record.aside.parent
     return record, summary_folder(str(work_dir), options.experiment or "", options.run or "").absolute()
+
+
+def _again(options: argparse.Namespace) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Returns arguments and variables by which another `lute` finds the same record, Tasks and no other."""
+    arguments = ["-c", os.path.abspath(options.config)] if options.config else []
+    for spec in options.plugin:
+        arguments += ["-p", os.path.abspath(spec) if spec.endswith(".py") else spec]
+    if not options.db:
+        return tuple(arguments), {}
+    if "://" in options.db:  # it may hold a password, and command lines are for everyone to see
+        return tuple(arguments), {"LUTE_DATABASE": options.db}
+    return (*arguments, "--db", os.path.abspath(options.db)), {}
 
 
 def _tell(options: argparse.Namespace, url: str, token: str | None) -> None:

@@ -16,6 +16,8 @@ from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus
 
 LARGEST_ARRAY = 1000
 """An array of more values is not written out as JSON."""
+RERUN_OF = "rerun of"
+"""Under this name the `sources` of a run say which run it repeats; no parameter's name has a space."""
 _EPOCH = 1577836800
 """2020, so that the milliseconds since then have 40 bits until 2054."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

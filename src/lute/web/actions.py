@@ -1,8 +1,14 @@
-"""What a visitor may do: cancel a run, and say whether its result counts. Each is a POST from our own form."""
+"""What a visitor may do: cancel or repeat a run, say whether its result counts. Each is a POST from our own form."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import IO, Any
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from lute.errors import UsageError
 from lute.execution import requests
 from lute.io._schema import LIVE
+from lute.io.rows import RERUN_OF, utc
 from lute.web import files
 from lute.web.guard import is_bearer, may_act
 from lute.web.render import page
@@ -20,6 +27,10 @@ from lute.web.site import Site
 LONGEST_FORM = 10_000
 """Largest form, in bytes."""
 LONGEST_REASON = 500
+RERUN_APPEARS = 30.0
+"""Longest time until a run that is repeated is in the record, in s."""
+LOOK = 0.05
+"""Time between two looks at the record, in s."""
 
 
 async def act(request: Request) -> Response:
@@ -32,7 +43,7 @@ async def act(request: Request) -> Response:
         return page("error.html", 403, title="Not done", text=why)
     reason = " ".join(form.get("reason", "").split())[:LONGEST_REASON]
     action = request.path_params["action"]
-    done = {"cancel": cancel, "invalidate": invalidate, "restore": restore}.get(action)
+    done = {"cancel": cancel, "rerun": rerun, "invalidate": invalidate, "restore": restore}.get(action)
     if done is None:
         raise UsageError(f"there is nothing called {action!r} to do with a run")
     identity = await run_in_threadpool(done, site, request.path_params["id"], reason)
@@ -49,6 +60,46 @@ def cancel(site: Site, identity: str, reason: str) -> str:
     by = f"{requests.this_user()} on the web page"
     requests.post(files.request_file(row), requests.Request(requests.CANCEL, by, reason))
     return str(row["id"])
+
+
+def rerun(site: Site, identity: str, reason: str) -> str:
+    """Starts `lute rerun`, which lives on when this server ends. Returns the new run's id.
+
+    Raises:
+        UsageError: The run has not ended, or nothing was started; it says why.
+    """
+    row = site.run(identity)
+    if row["status"] in LIVE:
+        raise UsageError(f"run {row['id']} is {row['status']}: it can be repeated when it has ended")
+    begun = utc(time.time())
+    with tempfile.TemporaryFile() as told:
+        process = _start_rerun(site, row["id"], told)
+        deadline = time.monotonic() + RERUN_APPEARS
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None
+            if (new := _repeats(site, row, begun)) is not None:
+                return new
+            if ended:
+                break
+            time.sleep(LOOK)
+        told.seek(0)
+        why = told.read(4096).decode("utf-8", "backslashreplace").strip()
+    raise UsageError(f"run {row['id']} was not started again: {why or 'it did not appear in the record'}")
+
+
+def _start_rerun(site: Site, identity: str, told: IO[bytes]) -> subprocess.Popen[bytes]:
+    arguments, variables = site.again
+    argv = [sys.executable, "-m", "lute", "rerun", identity, "-q", *arguments]
+    nothing: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    process = subprocess.Popen(argv, env={**os.environ, **variables}, stderr=told, start_new_session=True, **nothing)
+    threading.Thread(target=process.wait, daemon=True, name="lute-rerun").start()
+    return process
+
+
+def _repeats(site: Site, row: dict[str, Any], since: str) -> str | None:
+    """Returns the run that repeats another, once it is in the record."""
+    found = site.record.find(task=row["task"], since=since, columns=["id", "sources"])
+    return next((str(new["id"]) for new in found if (new["sources"] or {}).get(RERUN_OF) == row["id"]), None)
 
 
 def invalidate(site: Site, identity: str, reason: str) -> str:

@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lute.errors import RecordError
@@ -32,6 +34,7 @@ class Site:
         token: What a visitor must know; None lets everybody look, and nobody act.
         hosts: The names by which the server may be called, in small letters.
         cookie: Name of the cookie. It has the port, since browsers do not tell ports apart.
+        again: Arguments and variables by which another `lute` finds the same record and Tasks.
         stopping: Set when the server ends, so that open streams end too.
     """
 
@@ -40,6 +43,7 @@ class Site:
     token: str | None
     hosts: frozenset[str]
     cookie: str = "lute"
+    again: tuple[tuple[str, ...], Mapping[str, str]] = ((), MappingProxyType({}))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def derived(self, use: str) -> str:
