@@ -144,8 +144,9 @@ def test_results_are_of_this_workflow_run(flow: Flow) -> None:
         (flow.folder / f"go.{name}").touch()
     rows = [json.loads(driver.communicate(timeout=30)[0]) for driver in drivers]
     for name, row in zip(("one", "two"), rows, strict=True):
+        assert row["status"] == "COMPLETED", row
         given = {run["step"]: run["payload"] for run in flow.history() if run["workflow"] == row["id"]}
-        assert (given["taken"], given["named"]) == (name, name)
+        assert (given["first"], given["taken"], given["named"]) == (name, name, name), flow.history()
 
 
 def test_the_nearest_of_several_steps_of_a_task_is_taken(flow: Flow) -> None:
