@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -476,6 +477,29 @@ def test_a_record_of_the_first_schema_that_may_only_be_read(project: Project) ->
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads(done.stdout) == [["Task2", "Task1"], [1, None, None], "000000000002", 1]
     assert path.read_bytes() == before
+
+
+def test_a_record_that_another_is_making(tmp_path: Path) -> None:
+    """B2: who comes while another makes the record waits; who gives up finds it whole the next time."""
+    path = tmp_path / "lute.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with Record(path, busy_timeout=0.1) as record:
+            with pytest.raises(RecordError, match="locked"):
+                workflow_record.find(record)
+            other.execute("ROLLBACK")
+            with Record(path) as maker:
+                assert maker.save(run(1))
+            assert record.get("last")["payload"] == {"n": 1}
+    later = tmp_path / "later.db"
+    with contextlib.closing(sqlite3.connect(later, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+        release.start()
+        with Record(later) as record:
+            assert record.save(run(1))
+            assert record.get("last")["payload"] == {"n": 1}
+        release.join()
 
 
 def test_a_record_of_a_newer_lute(place: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from lute.io._database import JSON_KINDS, Values
 from lute.io._schema import identifier, literal
 from lute.io.files import create_file, on_network
 
+LOOK = 0.01
+"""Time between two tries where SQLite does not wait by itself, in s."""
 _JSON_TYPES = {"boolean": "'true', 'false'", "number": "'integer', 'real'", "string": "'text'", "null": "'null'"}
 
 
@@ -68,9 +71,21 @@ class Sqlite:
             )
             if not read_only:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
-                if self.version() == 0:
-                    self._connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network(self.path) else 'WAL'}")
+                if self.version() == 0 and not on_network(self.path):
+                    self._keep_a_log_of_writes(self._busy_timeout if wait is None else wait)
         return True
+
+    def _keep_a_log_of_writes(self, wait: float) -> None:
+        """Switches to a write-ahead log. SQLite itself waits for nobody here, such as another who does the same."""
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK)
 
     def close(self) -> None:
         """Closes the file; the next use opens it again."""

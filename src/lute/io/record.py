@@ -299,13 +299,14 @@ class Record:
         Raises:
             RecordError: It is no record, or a newer `lute` wrote it.
         """
-        if self._database.open(create, wait):
+        with self._lock:
             try:
-                self._there = _schema.columns_of(self._migrated(wait))
+                if self._database.open(create, wait):
+                    self._there = _schema.columns_of(self._migrated(wait))
             except BaseException:
-                self.close()
+                self.close()  # or the next use would find it open, with nothing known of it
                 raise
-        return self._there
+            return self._there
 
     def _migrated(self, wait: float | None) -> int:
         """Brings the schema up to date where it can be written. Returns its version."""
