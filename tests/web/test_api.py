@@ -169,6 +169,8 @@ def test_cancel_reaches_the_run(api: tuple[Project, Served]) -> None:
     project, served = api
     run = start(project, "run", "Counter", "-c", "config.yaml", "-q", "-r", "31", "-s", "Count.go_on=never")
     found = wait_until(lambda: served.json("/api/runs", run="31", status="RUNNING")["runs"], "the run is recorded")
+    refused = served.known.post(f"/runs/{found[0]['id']}/rerun")
+    assert (refused.status_code, "when it has ended" in refused.text) == (400, True)
     assert served.known.post(f"/runs/{found[0]['id']}/cancel", data={"reason": "beam is down"}).status_code == 200
     run.communicate(timeout=30)
     assert run.returncode == 143
@@ -180,7 +182,7 @@ def test_cancel_reaches_the_run(api: tuple[Project, Served]) -> None:
 
 def test_a_run_is_repeated(api: tuple[Project, Served]) -> None:
     """B4: a run that has ended is run again from the page; the new run says of which, and why not is told."""
-    _, served = api
+    project, served = api
     done = served.json("/api/runs", task="Count", status="COMPLETED")["runs"][0]
     answer = served.known.post(f"/runs/{done['id']}/rerun", timeout=40)
     assert answer.status_code == 200, answer.text
@@ -191,6 +193,13 @@ def test_a_run_is_repeated(api: tuple[Project, Served]) -> None:
     assert new != done["id"]
     assert ended["sources"]["rerun of"] == done["id"]
     assert ended["parameters"]["threshold"] == done["parameters"]["threshold"]
+    plugin = project.folder / "tasks.py"
+    plugin.rename(plugin.with_suffix(".gone"))
+    try:
+        answer = served.known.post(f"/runs/{done['id']}/rerun", timeout=40)
+    finally:
+        plugin.with_suffix(".gone").rename(plugin)
+    assert (answer.status_code, "tasks.py" in answer.text) == (400, True), answer.text
 
 
 def test_workflow_runs(api: tuple[Project, Served]) -> None:

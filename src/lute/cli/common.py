@@ -41,6 +41,17 @@ def add_options(parser: argparse.ArgumentParser, *, config_required: bool = Fals
     parser.set_defaults(config_required=config_required)
 
 
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Adds `--set`, for the commands that run something."""
+    parser.add_argument(
+        "-s",
+        "--set",
+        metavar="Task.param=value",
+        action="append",
+        help="change a value of the parameters or the header for this run; may be repeated",
+    )
+
+
 def set_up(options: argparse.Namespace) -> None:
     """Sets logging as `-v` and `-q` say, and loads the plug-ins."""
     level = logging.ERROR if options.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)]

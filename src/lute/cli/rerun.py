@@ -36,13 +36,7 @@ CONFIG = "config.yaml"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("id", metavar="ID", help="the run's id, the start of it, or `last`")
-    parser.add_argument(
-        "-s",
-        "--set",
-        metavar="Task.param=value",
-        action="append",
-        help="change a value for this run; may be repeated",
-    )
+    common.add_set(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be run; start nothing")
     common.add_options(parser)
     parser.epilog = "exit status: as of lute run"

@@ -37,13 +37,7 @@ OnStart = Callable[[dict[str, Any]], None] | None
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("name", metavar="NAME", help="a managed Task, or a Task, which then runs under `Executor`")
-    parser.add_argument(
-        "-s",
-        "--set",
-        metavar="Task.param=value",
-        action="append",
-        help="change a value of the YAML file for this run; may be repeated",
-    )
+    common.add_set(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",

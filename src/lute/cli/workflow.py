@@ -83,13 +83,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds `--set` and the common options."""
-    parser.add_argument(
-        "-s",
-        "--set",
-        metavar="Task.param=value",
-        action="append",
-        help="change a value of the YAML file for this run; may be repeated",
-    )
+    common.add_set(parser)
     common.add_options(parser, config_required=True)
 
 
