@@ -1,0 +1,27 @@
+"""A real Slurm for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import Project
+
+from cluster.slurm import Slurm
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Slurm]:
+    """Four emulated nodes of two CPUs each."""
+    slurm = Slurm(nodes=4, cpus=2)
+    slurm.start()
+    yield slurm
+    slurm.close()
+
+
+@pytest.fixture
+def on_slurm(project: Project, cluster: Slurm) -> Iterator[Project]:
+    """A project whose commands find the cluster; its jobs are gone afterwards."""
+    project.env |= cluster.environment
+    yield project
+    cluster.empty()
