@@ -13,7 +13,8 @@
     ├── LaunchError               the process of a Task could not be started
     ├── ProtocolError             bytes on a channel that are no message
     ├── RecordError               the record cannot be read or written
-    └── ElogError                 the eLog did not take a post, or did not answer a question
+    ├── ElogError                 the eLog did not take a post, or did not answer a question
+    └── SlurmError                Slurm refused a job, or did not answer
 
 Exit codes are chosen in `lute.cli` and `lute.tasks.__main__` alone.
 """
@@ -97,6 +98,10 @@ class ProtocolError(LuteError):
 
 class RecordError(LuteError):
     """The record cannot be read or written."""
+
+
+class SlurmError(LuteError):
+    """Slurm refused a job, or did not answer; the text is Slurm's own."""
 
 
 class ElogError(LuteError):

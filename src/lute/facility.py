@@ -17,7 +17,7 @@ class Facility:
         work_dir: Folder for the record and logs of an experiment.
         summary_dir: Folder for pages of figures; empty for `<work_dir>/summary`.
         elog_url: Address of the eLog's web service; empty for no eLog.
-        slurm: Options of `sbatch` to start from, such as `{"partition": "milano"}`.
+        slurm: Options of `sbatch` to start from, such as `{"partition": "milano", "account": "lcls:{experiment}"}`.
         elog_login: How one logs in to the eLog: `basic`, `token`, `kerberos`, or empty for not at all.
         elog_user: User for `basic`, such as `{instrument}opr`.
         elog_login_file: File whose first line is the password or the token.
@@ -41,6 +41,10 @@ class Facility:
         '/data/mfx/mfxp1'
         """
         return template.format(experiment=experiment, instrument=experiment[:3], run=run)
+
+    def job_options(self, experiment: str, run: object = "") -> dict[str, str]:
+        """Returns the options of `sbatch` that this site starts from, with its names filled in."""
+        return {name: self.path(value, experiment, run) for name, value in self.slurm.items()}
 
 
 LAPTOP = Facility()

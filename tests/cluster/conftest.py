@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import Project
 
 from cluster.slurm import Slurm
+from conftest import Project
 
 
 @pytest.fixture(scope="session")

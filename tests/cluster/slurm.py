@@ -221,9 +221,10 @@ class Slurm:
             if not entry.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                if b"slurmstepd" in (entry / "cmdline").read_bytes() and str(self.folder).encode() in (
-                    entry / "environ"
-                ).read_bytes():
+                if (
+                    b"slurmstepd" in (entry / "cmdline").read_bytes()
+                    and str(self.folder).encode() in (entry / "environ").read_bytes()
+                ):
                     os.kill(int(entry.name), signal.SIGKILL)
 
 

@@ -22,6 +22,7 @@ __all__ = ["command", "main"]
 COMMANDS = {
     "init": "write a project that runs: YAML, a Python file with Tasks, a template, a workflow",
     "run": "run one managed Task, or a Task by its name",
+    "submit": "run one managed Task as a Slurm job",
     "workflow": "run Tasks that need each other, and look at what ran",
     "watch": "run a workflow for each new file or acquisition run",
     "check": "validate a YAML file: every problem, with file, line and column",
@@ -116,7 +117,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if named is not None and named not in COMMANDS:
             raise UsageError(f"there is no command {named!r}.{did_you_mean(named, COMMANDS)} See: lute --help")
         parser = build_parser(only=named if named in COMMANDS else None)
-        options = parser.parse_args(arguments)
+        options, others = parser.parse_known_args(arguments)
+        options.others = others
+        if others and not getattr(options, "takes_others", False):
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
         if options.command is None:
             parser.print_help(sys.stderr)
             return NOTHING_STARTED

@@ -88,6 +88,10 @@ def ask(
         told = f"{kind.name} {row['id']}"
         if row["status"] not in sensible:
             return _tell(options, kind.public(row), f"{told} is {row['status']}: there is nothing to {do}", NOT_LIVE)
+        job = (row.get("owner") or {}).get("job") if row["status"] == "PENDING" else None
+        if job is not None and do == requests.CANCEL:
+            row = _cancel_waiting(record, row, job, options.reason)
+            return _tell(options, kind.public(row), f"{told} is CANCELLED: {row['reason']}", 0)
         place = RunFiles(Path(kind.folder(row))).request
         requests.post(place, requests.Request(do, requests.this_user(), options.reason))
         deadline = time.monotonic() + options.wait
@@ -102,6 +106,16 @@ def ask(
         return _tell(options, kind.public(row), text, NOT_LIVE)
     text = f"{told} is {row['status']}{': ' + row['reason'] if row['reason'] else ''}"
     return _tell(options, kind.public(row), text, 0)
+
+
+def _cancel_waiting(record: Record, row: dict[str, Any], job: str, reason: str) -> dict[str, Any]:
+    """Cancels a run whose batch job has not started, so that nobody could take a request. Returns its row."""
+    from lute import slurm
+
+    slurm.cancel([job])
+    asked = requests.Request(requests.CANCEL, requests.this_user(), reason)
+    record.end_lost(row["id"], "CANCELLED", f"cancelled by {asked}")
+    return record.get(row["id"])
 
 
 def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind, dict[str, Any]]:

@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +62,7 @@ def _run(
 ) -> int:
     identity = new_run_id()
     work_dir = dict(changes.settings).get("work_dir") or exported.header_of(row)["work_dir"]
-    folder = RunFiles.of(work_dir, identity, time.time()).folder
+    folder = RunFiles.of(work_dir, identity).folder
     try:
         plan = _plan(executor, row, folder, changes)
     except BaseException:  # nothing was started, and so nothing is left

@@ -21,6 +21,7 @@ from lute.execution import _secrets, environment
 from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command, with_mpi
+from lute.execution.run import SUBMITTED, Place
 from lute.io.rows import plain_parameters, public
 from lute.tasks.dataclasses import DescribedAnalysis
 from lute.tasks.progress import draws
@@ -60,10 +61,18 @@ def execute(options: argparse.Namespace) -> int:
         return dry_run(executor.plan(path, common.overrides(options)), options)
 
     def start(on_start: OnStart) -> DescribedAnalysis:
-        overrides = common.overrides(options)
-        return executor.execute_task(path, overrides=overrides, managed_task=managed_task, on_start=on_start)
+        plan = executor.plan(path, common.overrides(options))
+        return executor.execute_plan(plan, _place(plan, managed_task), on_start=on_start)
 
     return watched(options, executor, options.name, start)
+
+
+def _place(plan: Plan, managed_task: str) -> Place:
+    if SUBMITTED not in os.environ:
+        return Place(managed_task)
+    from lute.execution import batch  # only in a job of `lute submit`
+
+    return batch.place_in_job(plan, managed_task)
 
 
 def watched(
@@ -103,7 +112,7 @@ def _print(
     else:
         print_result(row)
     if failure is not None:
-        _tell_failure(str(failure) if options.json else None, row, shown)
+        tell_failure(str(failure) if options.json else None, row, shown)
 
 
 def find(name: str) -> tuple[BaseExecutor, str]:
@@ -201,7 +210,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def _tell_failure(text: str | None, row: Mapping[str, Any], shown: bool) -> None:
+def tell_failure(text: str | None, row: Mapping[str, Any], shown: bool) -> None:
+    """Tells of a run that did not complete on standard error, with the end of its log if that was not shown."""
     if text:
         print(f"lute: {text}", file=sys.stderr)
     if not shown and row.get("log_tail"):

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TIMEOUT = "timeout"
+"""Who stopped a run whose own time was over."""
+JOB_LIMIT = "SIGUSR2 (a batch system's warning that the job's time is nearly over)"
+"""Who stopped a run whose batch job's time was nearly over."""
+
 
 @dataclass
 class Ending:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lute.execution import _processes
-from lute.execution._ending import Ending
+from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending
 from lute.execution._values import RawArray, Unloadable, qualified_name, short_description
 from lute.io.files import shared_mode
 from lute.io.models.base import AnalysisHeader, TaskParameters, fields_marked, result_field, says_no_result
@@ -44,8 +44,10 @@ def judge(
         env: The environment it had, to tell where a program was looked for.
         cwd: The folder it ran in, where relative outputs are looked for.
     """
-    if ending.stopped_by == "timeout":
+    if ending.stopped_by == TIMEOUT:
         return TaskStatus.TIMEDOUT, "its time was over"
+    if ending.stopped_by == JOB_LIMIT:
+        return TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"
     if ending.stopped_by is not None:
         return TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
     if ending.lost is not None:

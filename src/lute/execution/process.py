@@ -31,7 +31,7 @@ from typing import Any
 
 from lute.errors import LaunchError
 from lute.execution import _processes
-from lute.execution._ending import Ending, Limits
+from lute.execution._ending import TIMEOUT, Ending, Limits
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import SEARCH, Events, Launcher
 from lute.execution.logging import get_logger
@@ -326,7 +326,7 @@ class Supervision:
             if self.state is State.CLEANING:
                 self._stop_processes()
             elif self.ending.stopped_by is None:
-                self._begin_stop("timeout")
+                self._begin_stop(TIMEOUT)
 
     def _begin_stop(self, by: str) -> None:
         if self.proc.returncode is not None:  # it has ended by itself; only what it left is being ended

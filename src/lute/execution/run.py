@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import lute
-from lute import facility
+from lute import facility, slurm
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import _secrets, environment, outcome, requests
-from lute.execution._ending import Ending, Limits
+from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending, Limits
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator
@@ -49,16 +49,18 @@ STOP_SIGNALS = {
     signal.SIGINT: "Ctrl-C",
     signal.SIGTERM: "SIGTERM",
     signal.SIGHUP: "SIGHUP",
-    signal.SIGUSR2: "SIGUSR2 (a batch system's warning)",
+    signal.SIGUSR2: JOB_LIMIT,
     signal.SIGXCPU: "SIGXCPU (the limit of CPU time)",
 }
-"""The signals to `lute` that cancel a run, and how the record names them."""
+"""The signals to `lute` that end a run, and how the record names them."""
 SAVE_WAIT = 2.0
 """Longest time that a write waits for other writers while the run lives, in s; its last write waits longer."""
 LATER = 0.02
 """Time after which a change that may soon be followed by the next is written into the record, in s."""
 BETWEEN_PROGRESS = 1.0
 """Least time between two writes that only tell of progress, in s."""
+SUBMITTED = "LUTE_SUBMITTED"
+"""The variable by which a job of `lute submit` knows the run that waits for it."""
 BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
@@ -103,7 +105,7 @@ class Run:
         self.id = place.identity or new_run_id()
         self._header = plan.params.lute_config
         self._start = time.time()
-        self.files = RunFiles.of(self._header.work_dir, self.id, self._start)
+        self.files = RunFiles.of(self._header.work_dir, self.id)
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._on_start = on_start
@@ -262,7 +264,7 @@ class Run:
         status, reason = outcome.judge(
             ending, self._told, self.plan.params, program=self.plan.program, env=self._env, cwd=self.plan.cwd
         )
-        if status is TaskStatus.TIMEDOUT and ending.stopped_by is not None:
+        if status is TaskStatus.TIMEDOUT and ending.stopped_by == TIMEOUT:
             reason = f"its {self._timeout:g} s were over"
         if status is TaskStatus.FAILED:
             reason += outcome.hint(ending, self._log.tail())
@@ -316,13 +318,13 @@ class Run:
             "step": place.step or os.environ.get("LUTE_WORKFLOW_STEP") or None,
             "attempt": place.attempt,
             "fingerprint": place.fingerprint,
-            "owner": {**owner.this_process(), "cwd": os.getcwd(), "config": self.plan.config_path},
+            "owner": {**owner.this_process(), **slurm.here(), "cwd": os.getcwd(), "config": self.plan.config_path},
             **_secrets.hide(self._lineage.at_start(), self._secrets),
         }
         self.analysis.record["sources"] = {**self.analysis.record["sources"], **place.sources}
 
-    def _save(self) -> None:
-        self._save_at = None
+    def row(self) -> dict[str, Any]:
+        """Returns the run's row as it stands, without secrets."""
         changed = _secrets.hide_variables(self._changed, self._secrets)
         proc = self._proc
         self.analysis.record |= {
@@ -331,9 +333,14 @@ class Run:
             "environment": changed,
             "pid": proc.pid if proc else None,
         }
+        row = row_of(self.analysis)
+        row["summary"] = _secrets.hide(row["summary"], self._secrets)
+        return row
+
+    def _save(self) -> None:
+        self._save_at = None
         try:
-            row = row_of(self.analysis)
-            row["summary"] = _secrets.hide(row["summary"], self._secrets)
+            row = self.row()
             if not self._record.save(row, None if row["ended"] else SAVE_WAIT):
                 self.trouble(f"the record {self._record} did not take this run; it is kept in {self._record.aside}")
         except RecordError as error:

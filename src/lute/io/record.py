@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lute.errors import RecordError, UsageError, did_you_mean
+from lute.errors import RecordError, SlurmError, UsageError, did_you_mean
 from lute.execution.logging import get_logger
 from lute.io import _schema
 from lute.io._aside import Aside
@@ -40,6 +40,8 @@ logger = get_logger(__name__)
 
 BUSY_TIMEOUT = 30.0
 """Longest time a write waits for other writers, in s."""
+BETWEEN_QUESTIONS = 1.0
+"""Least time between two questions to a batch system, in s."""
 _LIVE = ", ".join(_schema.literal(status) for status in LIVE)  # not bound: the index on `status` is for these
 
 
@@ -66,6 +68,7 @@ class Record:
         self._database = _database_at(str(place), busy_timeout, Path(aside or "lute.db.d").absolute())
         self._there: list[str] = []
         self._lock = threading.RLock()
+        self._asked_at = -BETWEEN_QUESTIONS
         self._aside = Aside(self._database.aside, self._database.mark)
         self._views = Views(self._database)
 
@@ -159,23 +162,59 @@ class Record:
 
         When they ended is not known, so `ended` stays empty; the reason says when it was noticed.
         """
-        lost = []
-        for identity, host, owner in self.read(f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE})"):
-            if host == socket.gethostname() and is_gone(json.loads(owner or "{}")):
-                lost.append(identity)
+        lost: dict[str, tuple[str, str]] = {}
+        in_jobs: dict[str, dict[str, Any]] = {}
         noticed = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         reason = (
             "the lute process that owned this run is gone (killed, or its machine was restarted);"
             f" that was noticed at {noticed}"
         )
-        for identity in lost:
-            with self.transaction():
-                self._database.execute(
-                    "UPDATE lute_runs SET status = 'FAILED', valid = 0, reason = ?"
-                    f" WHERE id = ? AND status IN ({_LIVE})",
-                    (reason, identity),
-                )
-        return lost
+        for identity, host, text in self.read(f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE})"):
+            owner = json.loads(text or "{}")
+            if host == socket.gethostname() and is_gone(owner):
+                lost[identity] = ("FAILED", reason)
+            if owner.get("job"):
+                in_jobs[identity] = owner
+        lost |= self._ends_of_jobs(in_jobs, lost)
+        for identity, (status, told) in lost.items():
+            self.end_lost(identity, status, told)
+        return list(lost)
+
+    def _ends_of_jobs(self, in_jobs: Mapping[str, dict[str, Any]], gone: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Returns status and reason of the runs whose batch job has ended without their owner's saying so.
+
+        Args:
+            in_jobs: The owners of runs in jobs.
+            gone: Runs whose owner is known to be gone; what Slurm says of their job is the better reason.
+        """
+        if not in_jobs or time.monotonic() - self._asked_at < BETWEEN_QUESTIONS:
+            return {}
+        from lute import slurm  # not needed where there is none
+
+        self._asked_at = time.monotonic()
+        try:
+            return slurm.ends({run: (owner["job"], owner.get("cluster", "")) for run, owner in in_jobs.items()}, gone)
+        except SlurmError as error:
+            logger.info("what became of the runs in batch jobs is not known: %s", error)
+            return {}
+
+    def end_lost(self, identity: str, status: str, reason: str) -> None:
+        """Ends a run in the record whose owner cannot, unless it has ended."""
+        with self.transaction():
+            self._database.execute(
+                f"UPDATE lute_runs SET status = ?, valid = 0, reason = ? WHERE id = ? AND status IN ({_LIVE})",
+                (status, reason, identity),
+            )
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Writes the row of a run that waits for its job; nothing if the job was faster, and wrote it.
+
+        Raises:
+            RecordError: The database did not take it.
+        """
+        with self.transaction():
+            if not self._database.execute("SELECT 1 FROM lute_runs WHERE id = ?", (row["id"],)):
+                self._upsert(row)
 
     def find(
         self,

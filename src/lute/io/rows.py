@@ -33,6 +33,18 @@ def new_run_id() -> str:
     return text
 
 
+def made_at(run_id: str) -> float:
+    """Returns when an id was made, in s since the epoch.
+
+    Raises:
+        ValueError: It is no id of ours.
+    """
+    number = 0
+    for digit in run_id:
+        number = number * 32 + _ALPHABET.index(digit)
+    return (number >> 20) / 1000 + _EPOCH
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The names of all files of a run, in `<work_dir>/lute.runs/<date>/<id>/`."""
@@ -40,9 +52,9 @@ class RunFiles:
     folder: Path
 
     @classmethod
-    def of(cls, work_dir: str, run_id: str, now: float) -> RunFiles:
-        """Returns the files of a run that starts at `now` (s since the epoch)."""
-        date = time.strftime("%Y-%m-%d", time.gmtime(now))
+    def of(cls, work_dir: str, run_id: str) -> RunFiles:
+        """Returns the files of a run; the date is that of its id, which it may have got before it started."""
+        date = time.strftime("%Y-%m-%d", time.gmtime(made_at(run_id)))
         return cls(Path(work_dir).absolute() / "lute.runs" / date / run_id)
 
     @property
@@ -54,6 +66,11 @@ class RunFiles:
     def times(self) -> Path:
         """When the log had which size: lines of seconds since the epoch and bytes."""
         return self.folder / "log.times"
+
+    @property
+    def batch(self) -> Path:
+        """What a batch job itself printed."""
+        return self.folder / "slurm.out"
 
     @property
     def job(self) -> Path:

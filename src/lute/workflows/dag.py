@@ -354,5 +354,32 @@ def decide(step: Step, states: Mapping[str, State], stopping: bool = False) -> S
     return State.SKIPPED if State.SKIPPED in needs else State.RUNNING
 
 
+def why_not(step: Step, states: Mapping[str, State]) -> str:
+    """Returns why a step never runs, by the states of those it needs."""
+    bad = [name for name in step.needs if states[name].bad]
+    if bad and step.rule in (Rule.ALL_SUCCEEDED, Rule.ANY_SUCCEEDED):
+        return f"{', '.join(bad)} did not complete"
+    skipped = [name for name in step.needs if states[name] is State.SKIPPED]
+    return f"{', '.join(skipped)} was skipped" if skipped else f"its rule {step.rule.value} cannot come true"
+
+
+def state_of_all(states: Iterable[State]) -> State:
+    """Returns the state of a step by those of its instances: the worst, once all have ended."""
+    known = set(states)
+    if any(not state.final for state in known):
+        return State.RUNNING if known != {State.PENDING} else State.PENDING
+    order = (State.FAILED, State.TIMEDOUT, State.CANCELLED, State.BLOCKED)
+    if known == {State.SKIPPED}:
+        return State.SKIPPED
+    return next((one for one in order if one in known), State.COMPLETED)
+
+
+def verdict(states: Mapping[str, State]) -> tuple[str, str]:
+    """Returns status and reason of a workflow run whose steps have ended so."""
+    bad = [name for name, state in states.items() if state.bad]
+    failed = [name for name in bad if states[name] in (State.FAILED, State.TIMEDOUT)]
+    return ("FAILED", f"{', '.join(failed or bad)} did not complete") if bad else ("COMPLETED", "")
+
+
 def _never(needs: list[State]) -> State:
     return State.BLOCKED if any(state.bad for state in needs) else State.SKIPPED

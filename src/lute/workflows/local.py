@@ -27,7 +27,7 @@ from lute.io import workflow_record
 from lute.io.config import ConfigFile, Overrides
 from lute.io.record import Record
 from lute.workflows._ready import Ready
-from lute.workflows.dag import Resources, Rule, State, Workflow, decide
+from lute.workflows.dag import Resources, Rule, State, Workflow, decide, state_of_all, why_not
 from lute.workflows.nodes import Instance, Node, Options, Outcome, Watcher
 from lute.workflows.planning import Planner
 from lute.workflows.results import items_of
@@ -100,10 +100,7 @@ class Local:
             with self._signals():
                 for worker in workers:
                     worker.start()
-                self._select()
-                for node in list(self.nodes.values()):
-                    if not node.waiting_for:
-                        self._settle(node)
+                self._begin_all()
                 self._loop()
         finally:
             for _ in workers:
@@ -111,6 +108,12 @@ class Local:
             for worker in workers:
                 worker.join()
             launcher.close()
+
+    def _begin_all(self) -> None:
+        self.select()
+        for node in list(self.nodes.values()):
+            if not node.waiting_for:
+                self._settle(node)
 
     def _loop(self) -> None:
         while True:
@@ -170,7 +173,7 @@ class Local:
 
     # ------------------------------------------------------------------------------- what is decided
 
-    def _select(self) -> None:
+    def select(self) -> None:
         """Takes what comes before `--from` and `--only` as it last was."""
         chosen, adopted = self.chosen(), self._adopted()
         for name, node in self.nodes.items():
@@ -232,16 +235,8 @@ class Local:
         if verdict is State.RUNNING:
             self._begin(node)
         elif verdict is not None:
-            self._end_node(node, verdict, self._why(node, verdict))
-
-    def _why(self, node: Node, verdict: State) -> str:
-        if verdict is State.CANCELLED:
-            return f"cancelled by {self.stopped_by}"
-        bad = [name for name in node.step.needs if self.nodes[name].state.bad]
-        if verdict is State.BLOCKED:
-            return f"{', '.join(bad)} did not complete"
-        skipped = [name for name in node.step.needs if self.nodes[name].state is State.SKIPPED]
-        return f"{', '.join(skipped)} was skipped" if skipped else f"its rule {node.step.rule.value} cannot come true"
+            by = f"cancelled by {self.stopped_by}"
+            self._end_node(node, verdict, by if verdict is State.CANCELLED else why_not(node.step, states))
 
     def _begin(self, node: Node) -> None:
         try:
@@ -344,9 +339,7 @@ class Local:
         node.open -= 1
         if node.open:
             return
-        states = [one.state for one in node.instances]
-        order = (State.FAILED, State.TIMEDOUT, State.CANCELLED)
-        state = next((one for one in order if one in states), State.COMPLETED)
+        state = state_of_all([one.state for one in node.instances])
         told = next(one.outcome.reason for one in node.instances if one.state is state and one.outcome is not None)
         self._end_node(node, state, told)
 

@@ -19,7 +19,7 @@ from lute.io.db import Record, record_of
 from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
-from lute.workflows.dag import State, Workflow
+from lute.workflows.dag import Workflow, verdict
 from lute.workflows.local import Local
 from lute.workflows.nodes import Instance, Node, Options
 
@@ -76,7 +76,7 @@ class WorkflowRun:
         self.record: Record = record_of(header)
         start = time.time()
         identity = earlier["id"] if earlier else new_run_id()
-        files = RunFiles.of(header.work_dir, identity, start)
+        files = RunFiles.of(header.work_dir, identity)
         self.folder = Path(earlier["folder"]) if earlier else files.folder
         self.row: dict[str, Any] = {
             "id": identity,
@@ -138,13 +138,9 @@ class WorkflowRun:
 
     def _verdict(self) -> tuple[str, str]:
         by = self.local.stopped_by
-        bad = [node for node in self.local.nodes.values() if node.state.bad]
-        failed = [node.step.name for node in bad if node.state in (State.FAILED, State.TIMEDOUT)]
         if by and not by.startswith("--fail-fast"):
             return "CANCELLED", f"cancelled by {by}"
-        if bad:
-            return "FAILED", f"{', '.join(failed or [node.step.name for node in bad])} did not complete"
-        return "COMPLETED", ""
+        return verdict({name: node.state for name, node in self.local.nodes.items()})
 
     def _on_change(self, node: Node, instance: Instance | None) -> None:
         self._changed = True

@@ -84,6 +84,7 @@ CONTROL_VARIABLES = frozenset(
         "LUTE_RUN_ID",
         "LUTE_SOCKET",
         "LUTE_USE_TCP",
+        "LUTE_SUBMITTED",
         "LUTE_WORKFLOW",
         "LUTE_WORK_DIR",
     }

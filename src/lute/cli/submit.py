@@ -1,0 +1,171 @@
+"""`lute submit`: runs one managed Task as a Slurm job."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lute import facility, slurm
+from lute.cli import common
+from lute.cli import run as cli_run
+from lute.cli._screen import Screen
+from lute.errors import UsageError
+from lute.execution import batch
+from lute.execution.plan import Plan
+from lute.execution.run import SUBMITTED, Place
+from lute.io._schema import LIVE
+from lute.io.db import Record, record_of
+from lute.io.files import make_folder
+from lute.io.rows import RunFiles, new_run_id, public
+from lute.tasks.progress import draws
+
+LOOK = 0.5
+"""Time between two looks at what became of a job, in s."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.usage = "lute submit NAME -c FILE [options] [options of sbatch]"
+    parser.add_argument("name", metavar="NAME", help="a managed Task, or a Task, which then runs under `Executor`")
+    common.add_set(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the job's script; submit nothing")
+    parser.add_argument("--wait", action="store_true", help="wait for the end, and show the log meanwhile")
+    common.add_options(parser, config_required=True)
+    parser.set_defaults(takes_others=True)
+    parser.epilog = (
+        "All other options are those of sbatch: --partition=main --ntasks=4 --time=10. Where a letter means something\n"
+        "to lute (-c -e -r -p -s -v -q), write sbatch's long name. They replace the same ones of the facility.\n\n"
+        "exit status: 0 submitted, 2 it was not; with --wait: as of lute run"
+    )
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the command. Returns its exit code."""
+    common.set_up(options)
+    path = common.config_path(options)
+    common.open_config(options)
+    executor, managed_task = cli_run.find(options.name)
+    plan = executor.plan(path, common.overrides(options))
+    identity = new_run_id()
+    files = batch.files_of(plan, identity)
+    asked = job_options(plan, files, options.others)
+    text = slurm.script(asked, _command(options, str(path)), {SUBMITTED: identity})
+    if options.dry_run:
+        return _show(options, text)
+    make_folder(files.folder)
+    try:
+        job = slurm.submit(text, _environment(options))
+    except BaseException:
+        files.folder.rmdir()
+        raise
+    with record_of(plan.params.lute_config) as record:
+        row = batch.waiting_row(executor, plan, Place(managed_task, identity=identity), job)
+        record.add(row)
+        if options.wait:
+            return _wait(options, record, row, job)
+    if options.json:
+        common.print_json(public(row) | {"job": job})
+    else:
+        print(f"{options.name} submitted as Slurm job {job} (run {identity})")
+        print(f"  log      {files.log}")
+    return 0
+
+
+def job_options(plan: Plan, files: RunFiles, words: list[str]) -> slurm.Options:
+    """Returns the options of a run's job: the facility's, those given instead, and what it needs to end by itself.
+
+    Raises:
+        UsageError: A word is no option, or the Task may take longer than the job.
+    """
+    header = plan.params.lute_config
+    grace = header.clean_up_grace + header.terminate_grace
+    usual = {"job-name": plan.task, "output": str(files.batch), **slurm.warning(grace)}
+    site = facility.current().job_options(header.experiment, header.run)
+    asked = slurm.merged(usual, site, slurm.read_options(words))
+    limit, wanted = slurm.seconds_of(asked.get("time")), batch.time_limit(plan)
+    if limit is not None and wanted is not None and wanted > limit:
+        raise UsageError(
+            f"{plan.task} may take {wanted:g} s (task_timeout), but its job only {limit:g} s (--time={asked['time']}):"
+            " give the job more time, or the Task less"
+        )
+    return asked
+
+
+def _command(options: argparse.Namespace, path: str) -> list[str]:
+    """Returns `lute run` as the job runs it: with the same options, paths made absolute."""
+    command = [sys.executable, "-m", "lute", "run", options.name, "-q", "--config", os.path.abspath(path)]
+    for name, value in (("--experiment", options.experiment), ("--run", options.run)):
+        command += [name, value] if value is not None else []
+    for plugin in options.plugin:
+        command += ["--plugin", os.path.abspath(plugin) if plugin.endswith(".py") else plugin]
+    for setting in options.set or []:
+        command += ["--set", setting]
+    if options.db and "://" not in options.db:
+        command += ["--db", os.path.abspath(options.db)]
+    return command
+
+
+def _environment(options: argparse.Namespace) -> dict[str, str]:
+    """Returns the environment that the job starts from; a database's URL may hold a password, so it is in no script."""
+    return {**os.environ, **({"LUTE_DATABASE": options.db} if options.db and "://" in options.db else {})}
+
+
+def _show(options: argparse.Namespace, text: str) -> int:
+    if options.json:
+        common.print_json({"script": text})
+    else:
+        print(text, end="")
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------- waiting
+
+
+def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job: str) -> int:
+    """Waits for the end of a run, and copies its log meanwhile. Returns the exit code that `lute run` has for it."""
+    if not options.quiet:
+        print(f"lute: Slurm job {job} (run {row['id']})", file=sys.stderr)
+    copier = None
+    try:
+        while row["status"] in LIVE:
+            time.sleep(LOOK)
+            record.refresh()
+            row = record.get(row["id"])
+            if copier is None and row["status"] != "PENDING" and not options.quiet and os.path.isfile(row["log"]):
+                screen = Screen(sys.stderr.fileno(), options.name) if draws(sys.stderr) else None
+                copier = cli_run.LogCopier(screen)
+                copier.start(row)
+    except KeyboardInterrupt:
+        slurm.cancel([job])
+        row = _until_ended(record, row)
+    if copier is not None:
+        copier.finish()
+    with common.unread_output():
+        _tell(options, row)
+    return cli_run.exit_code(row)
+
+
+def _until_ended(record: Record, row: dict[str, Any]) -> dict[str, Any]:
+    while row["status"] in LIVE:
+        time.sleep(LOOK)
+        record.refresh()
+        row = record.get(row["id"])
+    return row
+
+
+def _tell(options: argparse.Namespace, row: dict[str, Any]) -> None:
+    if options.json:
+        common.print_json(public(row))
+    else:
+        cli_run.print_result(row)
+    if row["status"] == "COMPLETED":
+        return
+    text = f"{options.name} (run {row['id']}) {row['status']}: {row['reason']}"
+    cli_run.tell_failure(text, row, shown=not options.quiet)
+    said = RunFiles(Path(row["log"]).parent).batch
+    if not os.path.isfile(row["log"]) and said.is_file():  # nothing was started: the job itself says why
+        print(said.read_text(errors="backslashreplace"), end="", file=sys.stderr)

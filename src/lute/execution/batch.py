@@ -1,0 +1,45 @@
+"""A run that waits for its batch job: in the record from the moment it was submitted, and then run under that id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from lute.execution.executor import BaseExecutor
+from lute.execution.plan import Plan
+from lute.execution.run import SUBMITTED, Place
+from lute.io.rows import RunFiles
+
+
+def waiting_row(executor: BaseExecutor, plan: Plan, place: Place, job: str) -> dict[str, Any]:
+    """Returns the row of a run that waits for its job: PENDING, with all that is known by now."""
+    run = executor.prepare(plan, place)
+    owner = {"job": job, "cluster": "", "cwd": os.getcwd(), "config": plan.config_path}
+    return run.row() | {"owner": owner, "host": "", "reason": f"waits for Slurm job {job}"}
+
+
+def place_in_job(plan: Plan, managed_task: str) -> Place:
+    """Returns what a run is a part of; in a job of `lute submit` it is the run that waits for that job.
+
+    A job that Slurm has started again runs under the same id, as another attempt, its log behind that of the first.
+    """
+    identity = os.environ.pop(SUBMITTED, "")  # what the Task starts is no such run
+    if not identity:
+        return Place(managed_task)
+    files_of(plan, identity).job.unlink(missing_ok=True)  # of an attempt whose node failed
+    return Place(managed_task, identity=identity, attempt=int(os.environ.get("SLURM_RESTART_COUNT", 0)) + 1)
+
+
+def files_of(plan: Plan, identity: str) -> RunFiles:
+    """Returns the files of a run that is not there yet."""
+    return RunFiles.of(plan.params.lute_config.work_dir, identity)
+
+
+def time_limit(plan: Plan) -> float | None:
+    """Returns the Task's longest time in s, where the YAML file gives one; None where it is the usual one."""
+    header: Any = plan.params.lute_config
+    given: Mapping[str, float] = header.task_timeouts
+    if plan.task in given:
+        return float(given[plan.task])
+    return float(header.task_timeout) if "task_timeout" in header.model_fields_set else None

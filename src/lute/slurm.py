@@ -1,0 +1,379 @@
+"""Slurm by its own commands: options of `sbatch`, the script of a job, what became of a job, an end of it.
+
+Options and states as `man sbatch`, `man squeue` and `man sacct` of Slurm 22.05 to 24.11 have them. A state is read from
+Slurm, never guessed from an exit code: a job that met its time limit has the exit code 0:0.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lute.errors import SlurmError, UsageError
+
+Options = dict[str, "str | None"]
+"""Options of `sbatch` by their long names; None for one without a value."""
+
+SHORT = {
+    "A": "account", "B": "extra-node-info", "C": "constraint", "D": "chdir", "F": "nodefile", "G": "gpus",
+    "H": "hold", "J": "job-name", "L": "licenses", "M": "clusters", "N": "nodes", "O": "overcommit",
+    "S": "core-spec", "a": "array", "b": "begin", "c": "cpus-per-task", "d": "dependency", "e": "error",
+    "i": "input", "k": "no-kill", "m": "distribution", "n": "ntasks", "o": "output", "p": "partition",
+    "q": "qos", "s": "oversubscribe", "t": "time", "w": "nodelist", "x": "exclude",
+}  # fmt: skip
+"""Long names of the one-letter options."""
+BARE = frozenset(
+    [
+        "contiguous",
+        "exclusive",
+        "get-user-env",
+        "hold",
+        "ignore-pbs",
+        "nice",
+        "no-kill",
+        "no-requeue",
+        "overcommit",
+        "oversubscribe",
+        "propagate",
+        "reboot",
+        "requeue",
+        "spread-job",
+        "use-min-nodes",
+    ]
+)
+"""Options that stand without a value, or have one only after `=`."""
+OURS = {
+    "wrap": "the job runs lute",
+    "array": "a workflow with `foreach` makes an array",
+    "parsable": "lute reads sbatch's answer itself",
+    "wait": "give --wait to lute, before the options of sbatch",
+    "test-only": "give --dry-run",
+    "export": "the environment is handed on whole; set what the Task needs on its Executor",
+    "export-file": "the environment is handed on whole; set what the Task needs on its Executor",
+    "kill-on-invalid-dep": "lute always asks for that",
+    "help": "see: man sbatch",
+    "usage": "see: man sbatch",
+    "version": "see: sbatch --version",
+    "quiet": "give -q to lute",
+    "verbose": "give -v to lute",
+}
+"""Options that cannot be given, and why."""
+TOGETHER = (("mem", "mem-per-cpu", "mem-per-gpu"), ("requeue", "no-requeue"), ("exclusive", "oversubscribe"))
+"""Options of which one takes the place of the others."""
+
+LIVE = frozenset(
+    [
+        "PENDING",
+        "CONFIGURING",
+        "RUNNING",
+        "COMPLETING",
+        "SUSPENDED",
+        "REQUEUED",
+        "REQUEUE_HOLD",
+        "REQUEUE_FED",
+        "RESIZING",
+        "RESV_DEL_HOLD",
+        "SIGNALING",
+        "STAGE_OUT",
+        "STOPPED",
+        "SPECIAL_EXIT",
+    ]
+)
+"""States of a job that has not ended."""
+STATUSES = {"COMPLETED": "COMPLETED", "TIMEOUT": "TIMEDOUT", "DEADLINE": "TIMEDOUT", "CANCELLED": "CANCELLED",
+            "PREEMPTED": "CANCELLED", "REVOKED": "CANCELLED"}  # fmt: skip
+"""The status of a run whose job ended so; FAILED for every other end."""
+IN_WORDS = {
+    "TIMEOUT": "the job met its time limit",
+    "DEADLINE": "the job met its deadline",
+    "OUT_OF_MEMORY": "the job was out of memory",
+    "NODE_FAIL": "a node of the job failed",
+    "BOOT_FAIL": "a node of the job could not be started",
+    "PREEMPTED": "the job was preempted",
+    "CANCELLED": "the job was cancelled",
+    "FAILED": "the job failed",
+    "COMPLETED": "the job ended, and said nothing of it",
+    "UNKNOWN": "Slurm does not know the job any more",
+}
+WAIT = 60.0
+"""Longest time that one of Slurm's commands may take, in s."""
+WARNING = "USR2"
+"""The signal that comes ahead of a job's time limit."""
+SLACK = 10
+"""Time that is left for the last writes between the end of a Task that was warned and its job's limit, in s."""
+
+
+# ----------------------------------------------------------------------------------------------- options
+
+
+def read_options(words: str | Sequence[str]) -> Options:
+    """Returns options of `sbatch` by their long names; one that is given twice counts as it was given last.
+
+    Args:
+        words: The options, as one text or in words.
+
+    Raises:
+        UsageError: A word is no option, or an option cannot be given here.
+
+    >>> read_options("-n4 --time 10 --exclusive")
+    {'ntasks': '4', 'time': '10', 'exclusive': None}
+    """
+    left = shlex.split(words) if isinstance(words, str) else list(words)
+    found: Options = {}
+    while left:
+        name, value = _name_and_value(left.pop(0))
+        if value is None and name not in BARE:
+            if not left:
+                raise UsageError(f"the option --{name} of sbatch needs a value: --{name}=VALUE")
+            value = left.pop(0)
+        if name in OURS:
+            raise UsageError(f"the option --{name} of sbatch cannot be given here: {OURS[name]}")
+        if value is not None and "\n" in value:
+            raise UsageError(f"the option --{name} of sbatch has a value of several lines: {value!r}")
+        found = merged(found, {name: value})
+    return found
+
+
+def _name_and_value(word: str) -> tuple[str, str | None]:
+    if word.startswith("--") and len(word) > 2:
+        name, equals, value = word[2:].partition("=")
+        return name, value if equals else None
+    if word.startswith("-") and len(word) > 1 and word[1] in SHORT:
+        return SHORT[word[1]], word[2:].removeprefix("=") or None
+    raise UsageError(f"{word!r} is no option of sbatch: write --name=value, such as --partition=main. See: man sbatch")
+
+
+def merged(*several: Mapping[str, str | None]) -> Options:
+    """Returns options of which later ones replace the same earlier ones; the rest stays."""
+    found: Options = {}
+    for options in several:
+        for name, value in options.items():
+            for other in next((group for group in TOGETHER if name in group), (name,)):
+                found.pop(other, None)
+            found[name] = value
+    return found
+
+
+def seconds_of(text: str | None) -> float | None:
+    """Returns a time limit in s; None if there is none, or it is none of Slurm's forms.
+
+    >>> seconds_of("10"), seconds_of("1:30"), seconds_of("1-0"), seconds_of("2:00:00")
+    (600.0, 90.0, 86400.0, 7200.0)
+    """
+    days, dash, rest = (text or "").strip().rpartition("-")
+    parts = rest.split(":")
+    if not all(part.isdecimal() for part in parts) or len(parts) > 3 or (dash and not days.isdecimal()):
+        return None
+    numbers = [float(part) for part in parts]
+    if dash:
+        hours, minutes, seconds = [*numbers, 0.0, 0.0][:3]
+    else:
+        hours, minutes, seconds = {1: [0.0, numbers[0], 0.0], 2: [0.0, *numbers]}.get(len(numbers), numbers)
+    found = (float(days or 0) * 24 + hours) * 3600 + minutes * 60 + seconds
+    return found or None  # Slurm takes 0 for no limit
+
+
+def script(options: Mapping[str, str | None], command: Sequence[str], settings: Mapping[str, str] | None = None) -> str:
+    """Returns the script of a job. It becomes `command`, which so gets the batch system's signals itself.
+
+    Args:
+        options: Options of `sbatch`.
+        command: What is run.
+        settings: Variables that are set before.
+    """
+    lines = ["#!/bin/bash"]
+    for name, value in options.items():
+        lines.append(f"#SBATCH --{name}" if value is None else f"#SBATCH --{name}={shlex.quote(value)}")
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in (settings or {}).items()]
+    return "\n".join([*lines, f"exec {shlex.join(command)}"]) + "\n"
+
+
+def warning(grace: float) -> Options:
+    """Returns the option by which a job is warned so early that it can end by itself.
+
+    Args:
+        grace: What its Task may take to end, in s.
+    """
+    return {"signal": f"B:{WARNING}@{int(grace) + SLACK}"}
+
+
+def own_job(env: Mapping[str, str] = os.environ) -> str:
+    """Returns the id of the job that this process is a part of, `123` or `123_4`; nothing if it is in none."""
+    array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else env.get("SLURM_JOB_ID", "")
+
+
+def here(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Returns what the owner of a run notes of the job that it is a part of: nothing if it is in none."""
+    job = own_job(env)
+    return {"job": job, "cluster": env.get("SLURM_CLUSTER_NAME", "")} if job else {}
+
+
+# ---------------------------------------------------------------------------------------------- commands
+
+
+def submit(text: str, env: Mapping[str, str] | None = None) -> str:
+    """Submits a script. Returns the job's id.
+
+    Args:
+        text: The script.
+        env: The environment that the job starts from; this process's if not given.
+
+    Raises:
+        SlurmError: Slurm refused it, or there is no Slurm here; it says what Slurm said.
+    """
+    base = dict(os.environ if env is None else env)
+    kept = {name: value for name, value in base.items() if not name.startswith(("SLURM_", "SBATCH_"))}
+    kept |= {name: value for name, value in base.items() if name in ("SLURM_CONF", "SLURM_CONF_SERVER")}
+    answer = _ask(["sbatch", "--parsable"], text, kept)
+    return answer.strip().partition(";")[0]  # behind it stands the cluster
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Slurm says of a job.
+
+    Attributes:
+        state: Its state in Slurm's word; `UNKNOWN` if Slurm does not know it any more.
+        reason: Why it waits, or ended so, in Slurm's word.
+        exit_code: Its exit code as Slurm writes it, `0:9`.
+    """
+
+    state: str
+    reason: str = ""
+    exit_code: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has."""
+        return self.state not in LIVE
+
+    @property
+    def status(self) -> str:
+        """The status of a run whose job ended so, of which nobody else told."""
+        return "FAILED" if self.state == "COMPLETED" else STATUSES.get(self.state, "FAILED")
+
+    def explained(self, job: str) -> str:
+        """Returns why a run ended whose job ended so."""
+        told = IN_WORDS.get(self.state, "the job ended")
+        besides = [self.state, *([self.reason] if self.reason not in ("", "None") else [])]
+        code = f", exit code {self.exit_code}" if self.exit_code not in ("", "0:0") else ""
+        return f"{told} (Slurm job {job}: {', '.join(besides)}{code})"
+
+
+def jobs(identities: Iterable[str]) -> dict[str, Job]:
+    """Returns what Slurm says of jobs, by their ids; each id is answered.
+
+    Asks the controller, and of jobs that it does not know any more the accounting, where there is one.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    wanted = sorted(set(identities))
+    if not wanted:
+        return {}
+    found = _from_controller(wanted)
+    if missing := [one for one in wanted if one not in found]:
+        found |= _from_accounting(missing)
+    return {one: found.get(one, Job("UNKNOWN")) for one in wanted}
+
+
+def ends(in_jobs: Mapping[str, tuple[str, str]], gone: Iterable[str] = ()) -> dict[str, tuple[str, str]]:
+    """Returns status and reason of the runs whose job has ended.
+
+    Args:
+        in_jobs: The job and the cluster of each run.
+        gone: Runs whose process is known to be gone; of them only what Slurm does know is a better reason.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    known, gone = jobs(job for job, _ in in_jobs.values()), set(gone)
+    here = cluster() if any(job.state == "UNKNOWN" for job in known.values()) else ""
+    found = {}
+    for run, (identity, its_cluster) in in_jobs.items():
+        job = known[identity]
+        elsewhere = job.state == "UNKNOWN" and its_cluster not in ("", here)
+        if job.ended and not elsewhere and not (run in gone and job.state in ("COMPLETED", "UNKNOWN")):
+            found[run] = (job.status, job.explained(identity))
+    return found
+
+
+def _from_controller(wanted: list[str]) -> dict[str, Job]:
+    form = "JobArrayID:|,State:|,Reason:|,exit_code:|"
+    bases = sorted({one.partition("_")[0] for one in wanted})
+    try:
+        answer = _ask(
+            ["squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(bases)}", f"--Format={form}"]
+        )
+    except SlurmError as error:
+        if "Invalid job id" not in str(error):
+            raise
+        return {}
+    found = {}
+    for line in answer.splitlines():
+        identity, state, reason, code = [*line.split("|"), "", "", ""][:4]
+        found[identity.strip()] = Job(_first_word(state), reason.strip(), code.strip())
+    return found
+
+
+def _from_accounting(missing: list[str]) -> dict[str, Job]:
+    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State,ExitCode"]
+    try:
+        answer = _ask([*command, f"--jobs={','.join(missing)}"])
+    except SlurmError:  # there is no accounting
+        return {}
+    found = {}
+    for line in answer.splitlines():
+        identity, state, code = [*line.split("|"), "", ""][:3]
+        found[identity] = Job(_first_word(state), "", code)
+    return found
+
+
+def cluster() -> str:
+    """Returns the name of the cluster that answers here.
+
+    Raises:
+        SlurmError: None does.
+    """
+    lines = _ask(["scontrol", "show", "config"]).splitlines()
+    return next((line.partition("=")[2].strip() for line in lines if line.startswith("ClusterName")), "")
+
+
+def _first_word(state: str) -> str:
+    return (state.split() or ["UNKNOWN"])[0]  # `CANCELLED by 1000`
+
+
+def cancel(identities: Iterable[str]) -> None:
+    """Cancels jobs with one command; those that have ended are no error.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    wanted = sorted(set(identities))
+    if wanted:
+        try:
+            _ask(["scancel", "--quiet", *wanted])
+        except SlurmError as error:
+            if "Invalid job id" not in str(error) and "already completed" not in str(error):
+                raise
+
+
+def _ask(command: list[str], text: str | None = None, env: Mapping[str, str] | None = None) -> str:
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=WAIT, env=env, check=False)
+    except FileNotFoundError as error:
+        raise SlurmError(
+            f"there is no {command[0]} here: is this a host of a Slurm cluster, and are its programs on PATH?"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise SlurmError(
+            f"{command[0]} did not answer within {WAIT:g} s: is slurmctld up? See: scontrol ping"
+        ) from error
+    if done.returncode:
+        told = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
+        raise SlurmError(f"{command[0]} refused: {told.removeprefix('sbatch: error: ')}")
+    return done.stdout
