@@ -37,9 +37,11 @@ def load(spec: str) -> ModuleType:
     Raises:
         PluginError: It does not exist or cannot be imported.
     """
-    is_file = spec.endswith(".py") or os.sep in spec
-    key = str(Path(spec).expanduser().resolve()) if is_file else spec
     with _loading:
+        if spec in _loaded:  # told as `loaded()` tells it
+            return _loaded[spec]
+        is_file = spec.endswith(".py") or os.sep in spec
+        key = str(Path(spec).expanduser().resolve()) if is_file else spec
         if key not in _loaded:
             _loaded[key] = _import(key, is_file)
             adopt(_loaded[key])

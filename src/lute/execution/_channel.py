@@ -31,7 +31,8 @@ logger = get_logger(__name__)
 KEY_BYTES = 32
 HANDSHAKE_TIMEOUT = 10.0
 """Longest time for the handshake, in s."""
-_SCRATCH = 1 << 16
+_AT_ONCE = 1 << 16
+"""Most bytes read at once where the next piece is shorter."""
 _READ_AT_ONCE = 64
 """Most pieces read from one connection before the others get their turn."""
 
@@ -72,7 +73,6 @@ class Channel:
         self._sending = self._postponed = 0
         self.received = 0
         """Bytes that have come so far."""
-        self._scratch = bytearray(_SCRATCH)
         self._decoder = Decoder()
         self._frames: deque[Frame] = deque()
         self._lock = threading.RLock()
@@ -165,15 +165,18 @@ class Channel:
 
     def _read_once(self, flags: int = 0) -> bool:
         room = self._decoder.room()
-        small = len(room) < _SCRATCH  # several frames in one read; a large piece goes to its place at once
+        small = len(room) < _AT_ONCE  # several frames in one read; a large piece goes to its place at once
+        data = b""
         try:
-            count = self.sock.recv_into(self._scratch if small else room, 0, flags)
+            if small:
+                data = self.sock.recv(_AT_ONCE, flags)
+            count = len(data) if small else self.sock.recv_into(room, 0, flags)
         except ConnectionError:
             count = 0
         if count:
             self.received += count
             if small:
-                self._decoder.feed(memoryview(self._scratch)[:count])
+                self._decoder.feed(data)
             else:
                 self._decoder.fill(count)
             self._frames.extend(self._decoder.frames())

@@ -316,15 +316,16 @@ class _Launching:
         _tell(events, {"started": pid})
 
     def _fork(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> int:
-        from lute.tasks.__main__ import be_forked  # once and here, not in each child
+        from lute.tasks.__main__ import Forked  # once and here, not in each child
 
+        forked = Forked(request["job"], request["env"], request["cwd"])
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             self.selector.close()
             for own in [*self._own, events, *(run.events for run in self.runs.values())]:
                 own.close()
-            be_forked(request["job"], request["env"], request["cwd"], descriptors)
+            forked.run(descriptors)
         return pid
 
     # ------------------------------------------------------------------------------------ endings

@@ -22,6 +22,7 @@ if __name__ == "__main__" and not __package__:  # run as a file, by a Python tha
     _spec.loader.exec_module(sys.modules["lute"])
 
 import atexit
+import functools
 import importlib
 import io
 import os
@@ -56,73 +57,103 @@ def main(arguments: list[str]) -> int:
     return _run(arguments[0])
 
 
-def be_forked(job: str, env: dict[str, str], cwd: str, descriptors: list[int]) -> NoReturn:
-    """Turns a process that the launcher has just forked into the one that runs a Task.
+class Forked:
+    """A process that runs a Task, forked by the launcher: what a new interpreter would have is put back.
+
+    What can be done before the fork is done there: each page of memory that a child touches first is copied.
 
     Args:
         job: The job file.
         env: The environment, whole.
         cwd: The working directory.
-        descriptors: Standard input, output and error, and the Task's end of the channel.
+
+    Raises:
+        OSError: The working directory is not there.
     """
-    code = 1
-    try:
-        os.setsid()
-        for number, descriptor in enumerate(descriptors[:3]):
-            os.dup2(descriptor, number)
-        _forget_the_parent(env, cwd)
-        _show_environment(env)
-        _open_streams()
-        _channel.adopt(_channel.Channel(socket.socket(fileno=os.dup(descriptors[3])), log=os.dup(1)))
-        for descriptor in descriptors:
-            os.close(descriptor)
-        code = _run(job)
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        _flush()
-        os._exit(code)
+
+    def __init__(self, job: str, env: dict[str, str], cwd: str) -> None:
+        import ctypes  # not every Python that runs a Task has it
+
+        self._job, self._copy = job, ctypes.memmove
+        self._place, self._room = _place_of_environment()
+        self._shown = _first_of(env, self._room)
+        for name in [name for name in os.environ if name not in env]:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in env.items() if os.environ.get(name) != value})
+        os.chdir(cwd)
+        atexit._clear()
+        _reset_warnings()
+        sys.excepthook = sys.__excepthook__
+
+    def run(self, descriptors: list[int]) -> NoReturn:
+        """Runs the Task; called in the new process.
+
+        Args:
+            descriptors: Standard input, output and error, and the Task's end of the channel.
+        """
+        code = 1
+        try:
+            os.setsid()
+            if self._place:
+                self._copy(self._place, self._shown, self._room)
+            for number, descriptor in enumerate(descriptors[:3]):
+                os.dup2(descriptor, number)
+            _reset_signals()
+            if "numpy.random" in sys.modules:
+                sys.modules["numpy.random"].seed()
+            _open_streams()
+            channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, os.dup(descriptors[3]))
+            _channel.adopt(_channel.Channel(channel, log=os.dup(1)))
+            for descriptor in descriptors:
+                os.close(descriptor)
+            code = _run(self._job)
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            _flush()
+            os._exit(code)
 
 
-def _forget_the_parent(env: dict[str, str], cwd: str) -> None:
-    """Puts back what a new interpreter would have: environment, signals, warnings, random numbers."""
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    atexit._clear()
+def _reset_signals() -> None:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _reset_warnings() -> None:
     warnings.resetwarnings()
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", category)
     warnings.filterwarnings("default", category=DeprecationWarning, module=_MAIN.pattern)
     warnings.showwarning = _show_warning
-    sys.excepthook = sys.__excepthook__
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
 
 
-def _show_environment(env: dict[str, str]) -> None:
-    """Writes the environment to where `/proc/PID/environ` shows it, `LUTE_RUN_ID` first, as much as has room.
+@functools.lru_cache(maxsize=1)
+def _place_of_environment() -> tuple[int, int]:
+    """Returns where `/proc/PID/environ` shows the environment from, and how much: address and size in bytes.
 
-    What this process forks is found by it. That memory held the parent's variables, and nothing points to it any
-    more: every variable was set anew.
+    It is where the variables stood when this program was started. Each is set anew here, so that nothing points
+    there any more; a fork has the same place.
     """
-    import ctypes
-
+    os.environ.update(dict(os.environ))
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
-    start, size = int(fields[47]), int(fields[48]) - int(fields[47])
+    start, end = int(fields[47]), int(fields[48])
+    return start, end - start
+
+
+def _first_of(env: dict[str, str], room: int) -> bytes:
+    """Returns the variables that have room where they are shown, `LUTE_RUN_ID` first: a run's processes are found by
+    it.
+    """
     shown = b""
     for name in sorted(env, key=lambda name: (name != "LUTE_RUN_ID", len(env[name]))):
         entry = os.fsencode(f"{name}={env[name]}") + b"\0"
-        if len(shown) + len(entry) <= size:
+        if len(shown) + len(entry) <= room:
             shown += entry
-    if start and size > 0:
-        ctypes.memmove(start, shown.ljust(size, b"\0"), size)
+    return shown.ljust(room, b"\0")
 
 
 def _show_warning(

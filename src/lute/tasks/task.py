@@ -212,6 +212,8 @@ class Task(ABC):
             ProtocolError: The signal is not one of `LUTE_SIGNALS`.
         """
         communicator: Communicator
+        if self._under_executor and msg.signal == "TASK_STARTED":
+            msg = Message(signal=msg.signal)  # the Executor made the parameters: it gives its own to hooks
         if msg.contents is None or isinstance(msg.contents, str):
             communicator = PipeCommunicator()
         else:
