@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lute import plugins
@@ -18,6 +18,26 @@ from lute.io.db import FILE_NAME, Record, record_at, record_of
 from lute.io.shown import between as between
 from lute.io.shown import seconds as seconds
 from lute.io.shown import when as when
+
+
+def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, tuple[str, Callable[..., Any], Any]]) -> None:
+    """Adds a command's own commands.
+
+    Args:
+        parser: The command's parser.
+        actions: What each does, how its arguments are added, and its function, which becomes `options.function`.
+    """
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
+    for name, (text, add, function) in actions.items():
+        action = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(action)
+        action.set_defaults(function=function)
 
 
 def add_options(parser: argparse.ArgumentParser, *, config_required: bool = False) -> None:

@@ -23,17 +23,7 @@ ENGINES = ("local",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own commands."""
-    commands = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
-    for name, (text, add, function) in ACTIONS.items():
-        action = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        add(action)
-        action.set_defaults(function=function)
+    common.add_actions(parser, ACTIONS)
 
 
 def execute(options: argparse.Namespace) -> int:
