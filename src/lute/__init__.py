@@ -30,6 +30,8 @@ _HOMES = {
         "FromResult",
         "IsResult",
         "KeyValue",
+        "MPILauncher",
+        "MPIRanks",
         "Output",
         "Positional",
         "root_validator",
@@ -78,6 +80,8 @@ if TYPE_CHECKING:
     from lute.io.models.fields import FromResult as FromResult
     from lute.io.models.fields import IsResult as IsResult
     from lute.io.models.fields import KeyValue as KeyValue
+    from lute.io.models.fields import MPILauncher as MPILauncher
+    from lute.io.models.fields import MPIRanks as MPIRanks
     from lute.io.models.fields import Output as Output
     from lute.io.models.fields import Positional as Positional
     from lute.io.models.fields import root_validator as root_validator

@@ -1195,7 +1195,7 @@ def test_the_number_of_ranks(lab: Project) -> None:
     cores = len(os.sched_getaffinity(0))
 
     def ranks(name: str, **env: str) -> int:
-        outcome = api(lab, f"from tasks import {name}\nprint(json.dumps({name}.settings().ranks))", env=env)
+        outcome = api(lab, f"from tasks import {name}\nprint(json.dumps({name}.settings().ranks.number))", env=env)
         assert isinstance(outcome, int)
         return outcome
 

@@ -72,6 +72,11 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_ranks(parser: argparse.ArgumentParser) -> None:
+    """Adds `--ranks`, for the commands that run one Task."""
+    parser.add_argument("--ranks", metavar="N", type=int, help="number of MPI ranks, instead of the Executor's")
+
+
 def set_up(options: argparse.Namespace) -> None:
     """Sets logging as `-v` and `-q` say, and loads the plug-ins."""
     level = logging.ERROR if options.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)]
@@ -96,7 +101,7 @@ def overrides(options: argparse.Namespace) -> Overrides:
     settings = [split_setting(text) for text in getattr(options, "set", None) or []]
     if options.db:
         settings.append(("database", options.db if "://" in options.db else os.path.abspath(options.db)))
-    return Overrides(options.experiment, options.run, tuple(settings))
+    return Overrides(options.experiment, options.run, tuple(settings), getattr(options, "ranks", None))
 
 
 def split_setting(text: str) -> tuple[str, str]:

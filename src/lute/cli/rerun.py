@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("id", metavar="ID", help="the run's id, the start of it, or `last`")
     common.add_set(parser)
+    common.add_ranks(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be run; start nothing")
     common.add_options(parser)
     parser.epilog = "exit status: as of lute run"

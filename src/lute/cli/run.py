@@ -17,10 +17,10 @@ from lute import managed_tasks, plugins, registry
 from lute.cli import common
 from lute.cli._screen import Screen
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
-from lute.execution import _secrets, environment
+from lute.execution import _secrets, environment, mpi
 from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
-from lute.execution.plan import Plan, child_command, with_mpi
+from lute.execution.plan import Plan, child_command
 from lute.execution.run import SUBMITTED, Place
 from lute.io.rows import plain_parameters, public
 from lute.tasks.dataclasses import DescribedAnalysis
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("name", metavar="NAME", help="a managed Task, or a Task, which then runs under `Executor`")
     common.add_set(parser)
+    common.add_ranks(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -225,7 +226,8 @@ def _header(analysis: Any) -> Any:
 
 def _command(plan: Plan, env: Mapping[str, str]) -> list[str]:
     argv = plan.argv if plan.argv is not None else child_command(plan, "JOB")
-    return argv if plan.settings.ranks is None else with_mpi(argv, plan.settings.ranks, env)
+    ranks = plan.settings.ranks
+    return argv if ranks is None or plan.starts_ranks else mpi.command(ranks, argv, plan.python, env)
 
 
 def dry_run(plan: Plan, options: argparse.Namespace) -> int:

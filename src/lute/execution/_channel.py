@@ -194,6 +194,7 @@ class Channel:
 
 _task_channel: Channel | None = None
 _task_channel_lock = threading.Lock()
+_log: int | None = None
 
 
 def adopt(channel: Channel | None) -> None:
@@ -202,13 +203,24 @@ def adopt(channel: Channel | None) -> None:
     _task_channel = channel
 
 
+def print_to_log(descriptor: int) -> None:
+    """Says where this process may write lines of the run's log."""
+    global _log
+    _log = descriptor
+
+
+def open_channel() -> Channel | None:
+    """Returns the channel to the Executor, if it was used before."""
+    return _task_channel
+
+
 def task_channel() -> Channel | None:
     """Returns the channel to the Executor, opening it on first use; None where there is no Executor."""
     global _task_channel
     with _task_channel_lock:
         if _task_channel is None or _task_channel.closed:
             sock = _find_executor()
-            _task_channel = Channel(sock) if sock else None
+            _task_channel = Channel(sock, log=_log) if sock else None
         return _task_channel
 
 

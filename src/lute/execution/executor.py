@@ -17,6 +17,7 @@ from lute.execution import environment
 from lute.execution.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
+from lute.execution.mpi import Ranks, number_of_ranks
 from lute.execution.plan import Plan, Settings, Tasklet, make_plan
 from lute.execution.run import Place, Run
 from lute.io.config import AS_WRITTEN, Overrides, Reader, parse_config
@@ -177,7 +178,7 @@ class BaseExecutor(ABC):
         if not path:
             raise UsageError("no YAML file: give config_path, -c FILE, or set LUTE_CONFIGPATH")
         params = parse_config(self.task_name, path, reader=reader, overrides=overrides)
-        return make_plan(params, self.task_name, os.path.abspath(path), self.settings())
+        return make_plan(params, self.task_name, os.path.abspath(path), self.settings(), overrides.ranks)
 
     def execute_task(
         self,
@@ -247,12 +248,17 @@ class BaseExecutor(ABC):
             tasklets={when: tuple(tasklets) for when, tasklets in self.tasklets.items()},
         )
 
-    def fresh_communicators(self) -> list[Communicator]:
-        """Returns communicators for one run."""
-        if self._communicators is None:
-            tcp = os.environ.get("LUTE_USE_TCP", "") not in ("", "0")
-            return [SocketCommunicator(Party.EXECUTOR) if tcp else PipeCommunicator(Party.EXECUTOR)]
-        return [communicator.fresh() for communicator in self._communicators]
+    def fresh_communicators(self, inherits: bool = True) -> list[Communicator]:
+        """Returns communicators for one run.
+
+        Args:
+            inherits: Whether the Task's process inherits from us; MPI ranks do not, since `mpirun` stands between.
+        """
+        tcp = os.environ.get("LUTE_USE_TCP", "") not in ("", "0")
+        usual = [SocketCommunicator() if tcp else PipeCommunicator()]
+        fresh = [one.fresh() for one in self._communicators or usual]
+        kept = [one for one in fresh if inherits or not isinstance(one, PipeCommunicator)]
+        return kept or [SocketCommunicator(Party.EXECUTOR)]
 
 
 class Executor(BaseExecutor):
@@ -270,8 +276,15 @@ class MPIExecutor(Executor):
         communicators: How it speaks with rank 0.
         poll_interval: Longest time between two looks where there is nothing to wait on, in s.
         ranks: Number of ranks; None for `$SLURM_NTASKS`, or else all cores of the job.
-        reserve_core: Leaves one core to the Executor.
+        reserve_core: Leaves one core to the Executor, unless `ranks` is given.
+        launcher: What starts the ranks: a name or path, or a list with arguments of its own, such as
+            `["srun", "--mpi=pmi2"]`. None for the `mpirun` or `mpiexec` beside the Task's Python or on PATH, and
+            inside a Slurm job `srun` if there is neither.
+        label: Whether each line that the ranks print begins with the number of its rank, as `[3] `.
         **graces: As for every Executor.
+
+    Raises:
+        ValueError: `ranks` is less than 1.
     """
 
     def __init__(
@@ -282,24 +295,20 @@ class MPIExecutor(Executor):
         *,
         ranks: int | None = None,
         reserve_core: bool = False,
+        launcher: str | Sequence[str] | None = None,
+        label: bool = True,
         **graces: float | None,
     ) -> None:
         super().__init__(task_name, communicators, poll_interval, **graces)
-        self.ranks, self.reserve_core = ranks, reserve_core
+        if ranks is not None and ranks < 1:
+            raise ValueError(f"ranks is {ranks}: give 1 or more, or leave it out")
+        self.ranks, self.reserve_core, self.label = ranks, reserve_core, label
+        self.launcher = [launcher] if isinstance(launcher, str) else list(launcher or ())
 
     def settings(self) -> Settings:
         """Returns what a run needs to know of this Executor."""
-        return replace(super().settings(), ranks=self.number_of_ranks())
-
-    def fresh_communicators(self) -> list[Communicator]:
-        """Returns communicators for one run. Ranks inherit nothing from us, since mpirun stands between."""
-        fresh = [one for one in super().fresh_communicators() if not isinstance(one, PipeCommunicator)]
-        return fresh or [SocketCommunicator(Party.EXECUTOR)]
+        return replace(super().settings(), ranks=Ranks(self.number_of_ranks(), tuple(self.launcher), self.label))
 
     def number_of_ranks(self) -> int:
         """Returns how many ranks are started."""
-        if self.ranks is not None:
-            return self.ranks
-        told = os.environ.get("SLURM_NTASKS")
-        cores = int(told) if told else len(os.sched_getaffinity(0))
-        return max(1, cores - 1 if self.reserve_core else cores)
+        return number_of_ranks(os.environ, self.reserve_core) if self.ranks is None else self.ranks

@@ -23,7 +23,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
-from lute.errors import ProtocolError
+from lute.errors import LaunchError, ProtocolError
 from lute.execution._channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Guest, Message, task_channel
 from lute.execution._framing import CONTROL, LOGGED, SIGNALS, Frame
 from lute.execution.logging import get_logger
@@ -220,6 +220,25 @@ def _short_folder() -> Path:
     return Path(folder)
 
 
+def _listen_on(host: str) -> socket.socket:
+    """Listens on the address of a host; on all of this host's where the name is one that only others know.
+
+    Raises:
+        LaunchError: The name has no address here.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise LaunchError(
+            f"the host {host!r} has no address here: set LUTE_EXECUTOR_HOST to a name or an address of this host"
+            " that the hosts of the ranks can reach"
+        ) from error
+    place = str(address[0])
+    if place.startswith("127.") and host not in (place, "localhost"):  # /etc/hosts gives many a host's own name to it
+        place = ""
+    return socket.create_server((place, 0), family=family)
+
+
 class SocketCommunicator(_ChannelCommunicator):
     """Carries objects. The Executor's side listens on a Unix socket, or on TCP with `LUTE_USE_TCP=1`."""
 
@@ -230,6 +249,17 @@ class SocketCommunicator(_ChannelCommunicator):
         self._selector: Optional[selectors.BaseSelector] = None
         self._folder: Optional[Path] = None
         self._environment: dict[str, str] = {}
+        self._key_folder: Optional[Path] = None
+        self._host = ""
+
+    def for_ranks(self, folder: Path, host: Optional[str]) -> None:
+        """Prepares it for MPI ranks, which may be on other hosts.
+
+        Args:
+            folder: Where the key lies, readable on all hosts.
+            host: Name by which they reach this host; None if all are on this one.
+        """
+        self._key_folder, self._host = folder, host or ""
 
     def delayed_setup(self) -> None:
         """Listens, in a folder that only this user can enter, with a key of this run's own."""
@@ -246,12 +276,12 @@ class SocketCommunicator(_ChannelCommunicator):
         self._selector.register(listener, selectors.EVENT_READ, key)
 
     def _listen(self, folder: Path) -> socket.socket:
-        if os.environ.get("LUTE_USE_TCP", "") not in ("", "0"):
-            host = os.environ.get("LUTE_EXECUTOR_HOST", "127.0.0.1")
-            listener = socket.create_server((host, 0))
+        if self._host or os.environ.get("LUTE_USE_TCP", "") not in ("", "0"):
+            host = self._host or os.environ.get("LUTE_EXECUTOR_HOST", "127.0.0.1")
+            listener = _listen_on(host)
             port = str(listener.getsockname()[1])
             self._environment = {"LUTE_EXECUTOR_HOST": host, "LUTE_PORT": port}
-            self._environment["LUTE_KEY_FILE"] = str(folder / "key")
+            self._environment["LUTE_KEY_FILE"] = str((self._key_folder or folder) / "key")
             self.desc = f"objects through keyed TCP on {host}"
             return listener
         path = os.environ.get("LUTE_SOCKET", "")

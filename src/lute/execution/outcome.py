@@ -73,6 +73,8 @@ def judge(
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^\s:]+)")
 
 
+_MPI_SAYS = re.compile(r"EXIT STRING: (?P<mpich>.+)|process (?P<openmpi>rank \d+ .*exited on\s+signal \d+ \(.+?\))")
+"""How MPICH and Open MPI tell which rank was ended by a signal."""
 SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 """The exit status of a shell whose program was ended by SIGKILL."""
 
@@ -84,6 +86,8 @@ def hint(ending: Ending, tail: str) -> str:
         return f": the shared library {missing[1]} is missing. Is LD_LIBRARY_PATH right?"
     if "No space left on device" in tail:
         return ": the disk is full (No space left on device)"
+    if said := _MPI_SAYS.search(tail):
+        return f": {said['mpich'] or said['openmpi']}"
     if ending.exit_code is not None and 128 < ending.exit_code < 128 + signal.NSIG:
         return f", which is how a shell tells of {_processes.signal_name(ending.exit_code - 128)}"
     return ""
@@ -133,7 +137,7 @@ def _judge_result(ending: Ending, result: TaskResult, params: TaskParameters, cw
     if status is not TaskStatus.COMPLETED:
         return status, str(result.summary) or f"the Task set its status to {status.name}"
     if ending.exit_code != 0:
-        return TaskStatus.FAILED, f"{_exited(ending)} after it had given its result"
+        return TaskStatus.FAILED, ending.rank or f"{_exited(ending)} after it had given its result"
     return missing_output(params, cwd) or (TaskStatus.COMPLETED, _exited(ending))
 
 

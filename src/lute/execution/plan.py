@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from lute import plugins, registry
-from lute.errors import LaunchError, UsageError
+from lute.errors import UsageError
 from lute.execution import _framing, environment
 from lute.execution._framing import VALUE
 from lute.execution._values import Namespace
+from lute.execution.mpi import Ranks, number_of_ranks
 from lute.io._substitution import Substituter, SubstitutionError
-from lute.io.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters
+from lute.io.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
+from lute.io.models.fields import MPILauncher, MPIRanks
 from lute.tasks import command_line, import_task, templates
 
 CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
@@ -56,13 +57,13 @@ class Settings:
         changes: Steps to the Task's environment.
         interpreter: Another Python for the Task.
         tasklets: What runs `before` and `after`.
-        ranks: Number of MPI ranks; None for a Task that is one process.
+        ranks: How the ranks of an MPI Task are started; None for a Task that is one process.
     """
 
     changes: tuple[environment.Change, ...] = ()
     interpreter: str | None = None
     tasklets: Mapping[str, tuple[Tasklet, ...]] = field(default_factory=dict)
-    ranks: int | None = None
+    ranks: Ranks | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,22 @@ class Plan:
         """The command line, as the record and `--dry-run` show it, without MPI's part."""
         if self.argv is not None:
             return self.argv
-        return [self.settings.interpreter or sys.executable, "-m", "lute.tasks", self.task]
+        return [self.python, "-m", "lute.tasks", self.task]
+
+    @property
+    def python(self) -> str:
+        """The Python that the Task runs under."""
+        return self.settings.interpreter or sys.executable
+
+    @property
+    def in_ranks(self) -> bool:
+        """Whether each rank runs the Task itself. A program's own class is one process, which starts the ranks."""
+        return self.settings.ranks is not None and self.argv is None and not self.starts_ranks
+
+    @property
+    def starts_ranks(self) -> bool:
+        """Whether the Task's process is one, and becomes what starts the ranks of its program."""
+        return self.settings.ranks is not None and self.argv is None and _is_program(self.params, self.task)
 
     def rendered_template(self) -> tuple[str, str] | None:
         """Returns the text of the program's own configuration and where it goes, if there is one.
@@ -111,8 +127,17 @@ class Plan:
         return templates.render(wanted.template_name, folders, self.template_values), wanted.output_path
 
 
-def make_plan(params: TaskParameters, task: str, config_path: str, settings: Settings) -> Plan:
+def make_plan(
+    params: TaskParameters, task: str, config_path: str, settings: Settings, ranks: int | None = None
+) -> Plan:
     """Returns the plan for a Task.
+
+    Args:
+        params: Its validated parameters.
+        task: Its name.
+        config_path: The YAML file, absolute.
+        settings: Its Executor's.
+        ranks: Number of MPI ranks, whatever its parameters and its Executor say.
 
     Raises:
         TaskNotFoundError: There is a model but no code.
@@ -136,7 +161,7 @@ def make_plan(params: TaskParameters, task: str, config_path: str, settings: Set
     tasklets = {
         when: tuple(_filled_in(item, params) for item in several) for when, several in settings.tasklets.items()
     }
-    settings = Settings(settings.changes, settings.interpreter, tasklets, settings.ranks)
+    settings = replace(settings, tasklets=tasklets, ranks=_ranks(params, task, settings, ranks))
     cwd = _folder(params, task, odd if direct else [])  # a Task's own process warns by itself
     plan = Plan(
         task,
@@ -161,6 +186,31 @@ def _is_direct(params: TaskParameters, task: str) -> bool:
 
     direct: bool = import_task(task) is ThirdPartyTask and not os.environ.get("LUTE_DEBUG_BEFORE_TPP_EXEC")
     return direct
+
+
+def _is_program(params: TaskParameters, task: str) -> bool:
+    from lute.tasks.task import ThirdPartyTask
+
+    kind = registry.task_of(task)  # None where another Python alone can load it
+    return isinstance(params, ThirdPartyParameters) and (kind is None or issubclass(kind, ThirdPartyTask))
+
+
+def _ranks(params: TaskParameters, task: str, settings: Settings, asked: int | None) -> Ranks | None:
+    """Returns the ranks as asked for, or else as the parameters say, or else the Executor."""
+    said = {mark: list(fields_marked(type(params), mark)) for mark in (MPIRanks, MPILauncher)}
+    number, launcher = (getattr(params, names[0]) if names else None for names in said.values())
+    ranks = settings.ranks
+    if ranks is None and any(said.values()):
+        ranks = Ranks(number_of_ranks(os.environ, reserve_core=False))
+    if ranks is None and asked is not None:
+        raise UsageError(f"{task} is one process: ranks are for an MPIExecutor, or a model with a parameter MPIRanks()")
+    if ranks is None:
+        return None
+    number = next(value for value in (asked, number, ranks.number) if value is not None)
+    if number < 1:
+        raise UsageError(f"{task}: {number} ranks cannot be started: give 1 or more")
+    words = [launcher] if launcher and isinstance(launcher, str) else launcher or ranks.launcher
+    return replace(ranks, number=number, launcher=tuple(words))
 
 
 def _arguments(params: TaskParameters) -> list[str]:
@@ -197,8 +247,14 @@ def _by_name(value: Any) -> Any:
 # ----------------------------------------------------------------------------------------- the job
 
 
-def job_bytes(plan: Plan, backstop: float) -> bytes:
-    """Returns the job of a child: what to load, and the parameters, as two frames after the first's length."""
+def job_bytes(plan: Plan, backstop: float, launch: list[str]) -> bytes:
+    """Returns the job of a child: what to load, and the parameters, as two frames after the first's length.
+
+    Args:
+        plan: What is to be run.
+        backstop: Time that the child's own timer runs beyond the parent's, in s.
+        launch: What starts the ranks of its program; empty for one that has none.
+    """
     params, task_module = plan.params, plan.params.Config.task_module
     contents: Any = _stand_in(params) if task_module else params
     head = {
@@ -207,7 +263,8 @@ def job_bytes(plan: Plan, backstop: float) -> bytes:
         "plugins": plugins.loaded(),
         "modules": [] if task_module else _modules(params, plan.task),
         "path": [*plugins.folders(), os.path.dirname(plan.config_path), os.getcwd()] if task_module else sys.path,
-        "use_mpi": plan.settings.ranks is not None,
+        "ranks": plan.settings.ranks.number if plan.settings.ranks is not None and plan.in_ranks else None,
+        "launch": launch,
         "backstop": backstop,
     }
     first = b"".join(bytes(piece) for piece in _framing.encode(VALUE, None, head))
@@ -257,17 +314,4 @@ def child_command(plan: Plan, job: str) -> list[str]:
     """Returns the command line of a child in an interpreter of its own."""
     own = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]  # -O, -W ...
     python = [plan.settings.interpreter] if plan.settings.interpreter else own
-    return [*python, *(["-m", "mpi4py"] if plan.settings.ranks is not None else []), CHILD, job]
-
-
-def with_mpi(argv: list[str], ranks: int, env: Mapping[str, str]) -> list[str]:
-    """Returns a command line that starts `ranks` of a program.
-
-    Raises:
-        LaunchError: There is no mpirun.
-    """
-    path = os.pathsep.join([os.path.dirname(sys.executable), env.get("PATH", os.defpath)])
-    launcher = shutil.which("mpirun", path=path) or shutil.which("mpiexec", path=path)
-    if launcher is None:
-        raise LaunchError(f"no mpirun and no mpiexec found. PATH searched: {path}. Try: pip install mpich mpi4py")
-    return [launcher, "-n", str(ranks), *argv]
+    return [*python, CHILD, job]

@@ -22,6 +22,7 @@ LONGEST_LINE = 1 << 16
 """A longer line is cut, in bytes."""
 MOST_METRICS = 1000
 """Further names are not kept."""
+_LABEL = re.compile(r"^\[\d+\] ")
 LIMIT = 1.0
 """Longest time for the patterns in one piece of the log, in s; after it they are given up."""
 
@@ -70,6 +71,7 @@ class Told:
 
     Args:
         patterns: What to look for in its log.
+        labelled: Whether the lines of its log may begin with the number of an MPI rank.
 
     Attributes:
         progress: How far it is; None if it has not told.
@@ -78,8 +80,8 @@ class Told:
         troubles: What a person is to be told, taken away by whoever tells it.
     """
 
-    def __init__(self, patterns: Patterns) -> None:
-        self._patterns = patterns
+    def __init__(self, patterns: Patterns, labelled: bool = False) -> None:
+        self._patterns, self._labelled = patterns, labelled
         self._lines: Lines | None = None
         self.progress: Progress | None = None
         self.metrics: dict[str, Metric] = {}
@@ -123,7 +125,8 @@ class Told:
 
     def _match_each(self, lines: list[bytes]) -> None:
         for line in lines:
-            self._match(line[:LONGEST_LINE].decode("utf-8", "replace"))
+            text = line[:LONGEST_LINE].decode("utf-8", "replace")
+            self._match(_LABEL.sub("", text) if self._labelled else text)
 
     def _match(self, line: str) -> None:
         pattern = self._patterns.progress

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 import lute
 from lute import facility, slurm
 from lute.errors import LaunchError, LuteError, RecordError
-from lute.execution import _secrets, environment, outcome, requests
+from lute.execution import _secrets, environment, mpi, outcome, requests
 from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending, Limits
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
-from lute.execution.ipc import Communicator, Message, PipeCommunicator
+from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.lineage import Lineage
 from lute.execution.logging import get_logger
-from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory, with_mpi
+from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
 from lute.execution.process import Supervision, TaskProcess
 from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
@@ -122,7 +122,7 @@ class Run:
         self._changed: dict[str, str | None] = {}
         self._command = list(plan.command)
         self._log = RunLog(self.files)
-        self._so_far = Told(patterns_of(plan.task, plan.params.Config))
+        self._so_far = Told(patterns_of(plan.task, plan.params.Config), plan.settings.ranks is not None)
         self._next_progress = time.monotonic() + BETWEEN_PROGRESS
         self._extras = Extras(executor, plan.settings.tasklets, self._header, self)
         self._lineage = Lineage(plan.params, plan.cwd)
@@ -182,13 +182,17 @@ class Run:
         return self._watch(launcher)
 
     def _watch(self, launcher: Launcher) -> Ending:
-        self._communicators = self.executor.fresh_communicators() if self.plan.argv is None else []
+        plan, ranks = self.plan, self.plan.settings.ranks
+        self._communicators = self.executor.fresh_communicators(not plan.in_ranks) if plan.argv is None else []
         for communicator in self._communicators:
+            if plan.in_ranks and isinstance(communicator, SocketCommunicator):
+                communicator.for_ranks(self.files.folder, mpi.host_for_others(os.environ))
             communicator.delayed_setup()
             self._env |= {k: v for k, v in communicator.environment().items() if k != "LUTE_CHANNEL_FD"}
         self.analysis.communicator_desc = [str(communicator) for communicator in self._communicators]
         self._env["LUTE_RUN_ID"] = self.id
         self._env["LUTE_CONFIGPATH"] = self.plan.config_path
+        self._env |= mpi.log_place(self.files.log) if ranks else {}
         self._supervision = supervision = Supervision(
             launcher,
             self.id,
@@ -198,7 +202,7 @@ class Run:
             self._look,
             self._set_running if self.plan.argv is not None else lambda: None,
             can_clean_up=self.plan.argv is None,
-            ranks=None if self.plan.settings.ranks is None else child_command(self.plan, str(self.files.job)),
+            ranks=child_command(plan, str(self.files.job)) if plan.in_ranks else None,
             on_told=self._so_far.take,
         )
         self._so_far.follow(self._log.descriptor)
@@ -236,14 +240,17 @@ class Run:
                     " into a file and load that with lute.plugins.load(FILE)"
                 )
             argv = child_command(plan, str(self.files.job))
-        self._command = argv = argv if ranks is None else with_mpi(argv, ranks, self._env)
+        if ranks is not None and not plan.starts_ranks:
+            argv = mpi.command(ranks, argv, plan.python, self._env)
+        self._command = argv
         return {**request, "argv": argv}
 
     def _write_job(self) -> None:
-        limits = self._limits()
+        limits, ranks, plan = self._limits(), self.plan.settings.ranks, self.plan
+        launch = mpi.command(ranks, [], plan.python, self._env) if ranks and plan.starts_ranks else []
         backstop = limits.clean_up_grace + limits.terminate_grace + BACKSTOP
         with open(os.open(self.files.job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(job_bytes(self.plan, backstop))
+            file.write(job_bytes(plan, backstop, launch))
 
     @property
     def _timeout(self) -> float:
@@ -508,7 +515,9 @@ class Run:
             self._supervision = sourcing.supervision
             return sourcing.environment(env, self.plan.cwd, self._log.descriptor)
 
-        return environment.changed(base, self.plan.settings.changes, source)
+        env = environment.changed(base, self.plan.settings.changes, source)
+        ranks = self.plan.settings.ranks
+        return env if ranks is None else env | mpi.environment(ranks, env)
 
     # -------------------------------------------------------------------------------------- signals
 

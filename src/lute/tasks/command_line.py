@@ -27,7 +27,11 @@ def written_fields(params: Any) -> list[tuple[str, Any, Attributes]]:
     """Returns the parameters that belong on the command line, in the order of the model."""
     never = ("AnalysisHeader", "TemplateConfig", "TemplateParameters")
     fields = params.command_line_fields()
-    return [field for field in fields if field[0] != "executable" and not _is_a(field[1], *never)]
+    return [
+        (name, value, attributes)
+        for name, value, attributes in fields
+        if name != "executable" and not _is_a(value, *never) and not attributes.get("for_mpi")
+    ]
 
 
 def _is_a(value: Any, *names: str) -> bool:

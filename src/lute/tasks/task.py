@@ -9,13 +9,14 @@ import threading
 import traceback
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from lute import registry
 from lute.errors import LaunchError, TaskTimedOut, UsageError
 from lute.execution import _secrets
-from lute.execution._channel import task_channel
+from lute.execution._channel import open_channel, task_channel
 from lute.execution._framing import CONTROL
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
@@ -151,7 +152,7 @@ class Task(ABC):
         """What must be put in order before the process ends because its time is over or it was cancelled."""
 
     def _on_time_over(self, number: int, frame: Optional[FrameType]) -> None:
-        channel = task_channel() if self._under_executor else None
+        channel = open_channel() if self._under_executor else None
         own = self._backstop and not signal.getitimer(signal.ITIMER_REAL)[0] and os.getppid() == self._parent
         if own and not (channel is not None and channel.has_unread()):
             signal.setitimer(signal.ITIMER_REAL, self._backstop)  # it was paused; its parent still owns its time
@@ -188,17 +189,15 @@ class Task(ABC):
         if self._under_executor and not isinstance(error, DebugExit):
             traceback.print_exception(type(error), error, error.__traceback__)
             sys.stderr.flush()
-        if self._is_speaker(meet=False):
-            self._signal_result(meet=False)
-        else:
-            self._tell_failed_rank()
+        self._signal_result(meet=False)
 
     def _tell_failed_rank(self) -> None:
         from mpi4py import MPI
 
         channel = task_channel() if self._under_executor else None
         if channel is not None:
-            channel.control({"rank": MPI.COMM_WORLD.Get_rank(), "failed": self._result.summary})
+            said = self._result.summary or f"set its status to {self._result.task_status.name}"
+            channel.control({"rank": MPI.COMM_WORLD.Get_rank(), "failed": str(said)})
 
     # ---------------------------------------------------------------------------------- messages
 
@@ -244,8 +243,8 @@ class Task(ABC):
         self._teller.metric(name, value, unit)
 
     def _tell(self, contents: dict[str, Any]) -> None:
-        channel = task_channel()
-        if channel is not None and self._is_speaker(meet=False):
+        channel = task_channel() if self._is_speaker(meet=False) else None
+        if channel is not None:
             channel.control(contents)
 
     def _signal_start(self) -> None:
@@ -271,6 +270,8 @@ class Task(ABC):
             if self._under_executor:
                 figures.render_result(self._result)
             self._report_to_executor(Message(contents=self.result, signal="TASK_RESULT"))
+        elif self._result.task_status is not TaskStatus.COMPLETED:
+            self._tell_failed_rank()
 
     def _is_speaker(self, meet: bool = True) -> bool:
         """Returns whether this is the process that speaks, after all ranks have met."""
@@ -299,6 +300,9 @@ class ThirdPartyTask(Task):
         UsageError: There is no `executable`.
     """
 
+    _launch: Sequence[str] = ()
+    """What starts the ranks of an MPI program, which comes before the program; set by `lute.tasks.__main__`."""
+
     def __init__(self, *, params: ThirdPartyParameters, use_mpi: bool = False) -> None:
         super().__init__(params=params, use_mpi=use_mpi)
         self._cmd: str = str(getattr(params, "executable", "") or "")
@@ -316,7 +320,7 @@ class ThirdPartyTask(Task):
             value: Its value, of any type.
         """
         added = {param_name: value}
-        if __debug__:
+        if __debug__ and self._is_speaker(meet=False):
             self._report_to_executor(Message(contents=_without_secrets(f"TemplateParameters: {added}")))
         self._template_context.update(added)
 
@@ -331,8 +335,10 @@ class ThirdPartyTask(Task):
         wanted = getattr(self._task_parameters, "lute_template_cfg", None)
         if wanted is None or not self._template_context:
             return
-        text = templates.render(wanted.template_name, self._template_folders, self._template_context)
-        templates.write(text, wanted.output_path)
+        if self._is_speaker(meet=False):
+            text = templates.render(wanted.template_name, self._template_folders, self._template_context)
+            templates.write(text, wanted.output_path)
+        self._meet()  # no rank starts its program before the file is there
 
     @property
     def _template_folders(self) -> list[str]:
@@ -364,12 +370,12 @@ class ThirdPartyTask(Task):
             self._report_to_executor(Message(signal="NO_PICKLE_MODE"))
 
     def _run(self) -> NoReturn:
-        """Replaces the process by the program; PATH is searched.
+        """Replaces the process by the program, or by what starts the program's MPI ranks; PATH is searched.
 
         Raises:
             LaunchError: The program cannot be started.
         """
-        if __debug__:
+        if __debug__ and self._is_speaker(meet=False):
             self._report_to_executor(Message(contents=_without_secrets(self._formatted_command())))
         LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
         self._timer.undo()
@@ -382,6 +388,8 @@ class ThirdPartyTask(Task):
         _reset_signals()
         os.environ.pop("LUTE_CHANNEL_FD", None)
         try:
+            if self._launch:
+                os.execvp(self._launch[0], [*self._launch, self._cmd, *self._args_list[1:]])
             os.execvp(self._cmd, self._args_list)
         except OSError as error:
             path = os.environ.get("PATH", os.defpath)

@@ -33,6 +33,8 @@ __all__ = [
     "FromResult",
     "IsResult",
     "KeyValue",
+    "MPILauncher",
+    "MPIRanks",
     "Output",
     "Positional",
     "attributes_of",
@@ -98,6 +100,23 @@ class KeyValue:
 @dataclass(frozen=True)
 class IsResult:
     """Marks the parameter whose value becomes the payload of the Task's result."""
+
+
+@dataclass(frozen=True)
+class MPIRanks:
+    """Marks the parameter that says how many ranks an MPI program has; None leaves that to the job."""
+
+
+@dataclass(frozen=True)
+class MPILauncher:
+    """Marks the parameter that says what starts the ranks of an MPI program.
+
+    It is a name or path, or a list with arguments of its own: `["srun", "--mpi=pmix"]`; None leaves it to `lute`.
+    """
+
+
+_FOR_MPI = (MPIRanks, MPILauncher)
+"""Marks of parameters that are no arguments of the program, unless they also say how they are written."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +250,8 @@ def spelling_of(field: FieldInfo) -> dict[str, Any]:
         found = metadata_of(field, kind)
         if found is not None:
             attributes["spelling"] = {"kind": kind.__name__, **vars(found)}
+    if not attributes.keys() & {"spelling", "flag_type"} and any(metadata_of(field, kind) for kind in _FOR_MPI):
+        attributes["for_mpi"] = True
     return attributes
 
 
