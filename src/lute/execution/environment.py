@@ -12,7 +12,15 @@ UPDATE_PATH = ("prepend", "append", "overwrite")
 """What can be done with a new PATH."""
 
 OUR_OWN = frozenset(
-    {"LUTE_CHANNEL_FD", "LUTE_SOCKET", "LUTE_PORT", "LUTE_KEY_FILE", "LUTE_RUN_ID", "LUTE_EXECUTOR_HOST"}
+    {
+        "LUTE_CHANNEL_FD",
+        "LUTE_SOCKET",
+        "LUTE_PORT",
+        "LUTE_KEY_FILE",
+        "LUTE_RUN_ID",
+        "LUTE_EXECUTOR_HOST",
+        "LUTE_RANK_LOG",
+    }
 )
 """Variables that belong to one run. A run that is started inside another does not inherit them."""
 

@@ -52,10 +52,13 @@ def cores_of_the_job(env: Mapping[str, str]) -> int:
     >>> cores_of_the_job({"SLURM_JOB_CPUS_PER_NODE": "64(x2),16", "SLURM_CPUS_PER_TASK": "4"})
     36
     """
-    nodes = re.findall(r"(\d+)(?:\(x(\d+)\))?", env.get("SLURM_JOB_CPUS_PER_NODE", ""))
-    if not nodes:
-        return len(os.sched_getaffinity(0))
-    return sum(int(cores) * int(times or 1) for cores, times in nodes) // int(env.get("SLURM_CPUS_PER_TASK") or 1)
+    cores = _sum_over_nodes(env.get("SLURM_JOB_CPUS_PER_NODE", "")) or len(os.sched_getaffinity(0))
+    return cores // int(env.get("SLURM_CPUS_PER_TASK") or 1)
+
+
+def _sum_over_nodes(text: str) -> int:
+    """Returns the sum of what Slurm says of each node, such as `64(x2),16`."""
+    return sum(int(each) * int(times or 1) for each, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text))
 
 
 def command(ranks: Ranks, argv: list[str], python: str, env: Mapping[str, str]) -> list[str]:
@@ -104,9 +107,9 @@ def environment(ranks: Ranks, env: Mapping[str, str]) -> dict[str, str]:
 
 def _slots(env: Mapping[str, str]) -> int:
     """Returns how many ranks Open MPI takes without being told to take more."""
-    told = env.get("SLURM_NTASKS", "")
-    if told.isdecimal():
-        return int(told)
+    told = _sum_over_nodes(env.get("SLURM_TASKS_PER_NODE", ""))
+    if told:
+        return told
     cores = (Path(f"/sys/devices/system/cpu/cpu{cpu}/topology") for cpu in os.sched_getaffinity(0))
     try:
         return len({tuple((core / name).read_text() for name in ("physical_package_id", "core_id")) for core in cores})

@@ -81,6 +81,7 @@ CONTROL_VARIABLES = frozenset(
         "LUTE_PATH",
         "LUTE_PLUGINS",
         "LUTE_PORT",
+        "LUTE_RANK_LOG",
         "LUTE_RUN_ID",
         "LUTE_SOCKET",
         "LUTE_USE_TCP",
