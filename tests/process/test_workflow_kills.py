@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections import Counter
 from pathlib import Path
@@ -21,7 +20,7 @@ from conftest import Project
 from lute.io import workflow_record
 from lute.io.record import Record
 from process.helpers import pids_with, start, wait_until
-from process.workflow_model import Fate, check_order, fates, instances, model, random_fates
+from process.workflow_model import Fate, check_order, fates, instances, large, model
 
 MOST = int(os.environ.get("LUTE_WORKFLOW_STEPS", "20"))
 TRIES = int(os.environ.get("LUTE_FUZZ", "0"))
@@ -106,23 +105,19 @@ class Random:
         """
         identity = self.identity()
         what = ["--resume", identity] if identity else ["flow.yaml"]
-        outputs = [open(self.project.folder / name, "wb") for name in ("out", "err")]
-        driver = start(
-            self.project, "workflow", "run", *what, "-c", "config.yaml", "-j", str(JOBS), "-q", "--json",
-            stdout=outputs[0], stderr=outputs[1],
-        )  # fmt: skip
-        try:
-            if kill_at is not None:
-                wait_until(lambda: len(self.told()) >= kill_at or driver.poll() is not None, "it goes on", 120)
-                time.sleep(delay)  # the moment of the kill is what is random here
-            else:
-                driver.wait(timeout=240)
-        finally:
-            killed = driver.poll() is None
-            driver.kill()
-            driver.wait()
-            for output in outputs:
-                output.close()
+        arguments = ["workflow", "run", *what, "-c", "config.yaml", "-j", str(JOBS), "-q", "--json"]
+        with open(self.project.folder / "out", "wb") as out, open(self.project.folder / "err", "wb") as err:
+            driver = start(self.project, *arguments, stdout=out, stderr=err)
+            try:
+                if kill_at is None:
+                    driver.wait(timeout=240)
+                else:
+                    wait_until(lambda: len(self.told()) >= kill_at or driver.poll() is not None, "it goes on", 120)
+                    time.sleep(delay)  # the moment of the kill is what is random here
+            finally:
+                killed = driver.poll() is None
+                driver.kill()
+                driver.wait()
         if killed:
             self.kills += 1
             return None
@@ -206,6 +201,7 @@ def killed_and_resumed(folder: Path, steps: list[Fate], moments: list[tuple[floa
 MOMENTS = st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3])), max_size=4)
 
 
+@pytest.mark.timeout(0 if TRIES else 120)
 @settings(
     max_examples=TRIES or 6,
     derandomize=not TRIES,
@@ -228,5 +224,5 @@ def test_killed_at_random_moments(
 @pytest.mark.parametrize("moments", [[], [(0.3, 0.003), (0.7, 0.001)]], ids=["left alone", "killed twice"])
 def test_a_thousand_steps(tmp_path: Path, moments: list[tuple[float, float]]) -> None:
     """B3: the same of 1,000 steps, left alone and killed twice."""
-    one = killed_and_resumed(tmp_path, random_fates(random.Random(1), 1000, real=True), moments, at_once=True)
+    one = killed_and_resumed(tmp_path, large(1000, 1, real=True), moments, at_once=True)
     assert one.kills == len(moments)

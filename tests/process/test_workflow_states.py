@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -27,9 +27,9 @@ from process.workflow_model import (
     check_order,
     code_of,
     fates,
+    large,
     model,
     number_of,
-    random_fates,
     status_of,
 )
 
@@ -128,11 +128,9 @@ tries = settings(
 )
 
 
-LARGE = random_fates(random.Random(1), 1000)
-
-
+@pytest.mark.timeout(0 if TRIES else 120)
 @tries
-@example(LARGE, 4)
+@example(large(1000, 1), 4)
 @given(fates(MOST), st.integers(1, 4))
 def test_every_step_ends_as_the_model_says(tmp_path: Path, steps: list[Fate], jobs: int) -> None:
     """B3: rules, conditions, foreach and retries: the states of a simple model, each attempt once, in order."""
@@ -144,6 +142,7 @@ def test_every_step_ends_as_the_model_says(tmp_path: Path, steps: list[Fate], jo
     check_order(steps, states, log.events)
 
 
+@pytest.mark.timeout(0 if TRIES else 120)
 @tries
 @given(fates(MOST), st.integers(1, 4))
 def test_fail_fast(tmp_path: Path, steps: list[Fate], jobs: int) -> None:
@@ -165,6 +164,7 @@ def test_fail_fast(tmp_path: Path, steps: list[Fate], jobs: int) -> None:
         assert state in BAD or always or state.value == expected[number]
 
 
+@pytest.mark.timeout(0 if TRIES else 120)
 @settings(tries, max_examples=TRIES or 6)
 @given(fates(10))
 def test_real_programs_end_as_the_model_says(tmp_path_factory: Any, steps: list[Fate]) -> None:

@@ -204,6 +204,41 @@ def test_two_resumes_at_once(flow: Flow) -> None:
     assert flow.ran()["held"] == 2
 
 
+def test_a_resume_waits_for_programs_of_before(flow: Flow) -> None:
+    """B3: a program that outlives its killed `lute` by its grace is waited for: its step does not run beside it."""
+    flow.project.config("{}", "terminate_grace: 30")
+    code = "trap '' TERM; mkdir alone; echo $? >> held.txt; until [ -e go ]; do sleep 0.01; done; rmdir alone"
+    flow.steps(f'held: {{ task: Shell, parameters: {{ code: "{code}" }} }}')
+    nowhere = subprocess.DEVNULL  # a pipe would stay open as long as the program runs
+    driver = flow.start("flow.yaml", "-q", stdout=nowhere, stderr=nowhere)
+    wait_until(lambda: flow.text("held.txt"), "it is held")
+    driver.kill()
+    driver.wait()
+    resumed = flow.start("--resume", "last", "-q", "--json")
+    wait_until(lambda: latest(flow)["status"] == "FAILED", "the resume has begun")
+    (flow.folder / "go").touch()
+    out, _ = resumed.communicate(timeout=30)
+    assert (json.loads(out)["status"], flow.text("held.txt")) == ("COMPLETED", "0\n0\n")
+
+
+def test_programs_that_nobody_ends_are_told(flow: Flow) -> None:
+    """B3: if a program of before does not go away, nothing is started: exit 2, and the message has its process."""
+    flow.project.config("{}", "terminate_grace: 0\nclean_up_grace: 0")
+    driver, identity = at_held(flow)
+    [launcher] = children_of(driver.pid)
+    for pid in (driver.pid, launcher):
+        os.kill(pid, signal.SIGSTOP)  # so that neither sees the other's end
+    for pid in (driver.pid, launcher):
+        os.kill(pid, signal.SIGKILL)
+    driver.communicate()
+    outcome = flow.lute("run", "--resume", identity, "--json")
+    held = flow.text("held.pid").strip()
+    assert (outcome.code, held in outcome.json["error"]) == (2, True), outcome
+    assert flow.ran()["held"] == 1
+    for pid in pids_with(f"{flow.folder}/"):
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_resume_knows_its_workflow(flow: Flow) -> None:
     """B3: the file may change or be gone: a resume goes on with the steps it began with; so do its choices."""
     driver, identity = at_held(flow)

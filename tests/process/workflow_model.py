@@ -29,16 +29,28 @@ class Fate:
     cores: int = 1
 
 
-def random_fates(dice: random.Random, count: int, real: bool = False) -> list[Fate]:
-    """Returns random steps, each of which needs only some of the twelve before it.
+class Fates(list[Fate]):
+    """A random workflow; many steps are shown by how they are made.
 
     Args:
         dice: Where chance comes from.
-        count: How many steps.
+        count: How many steps; each needs only some of the twelve before it.
         real: Whether real programs are to do this, killed at any moment: a step that fails has one way to fail, and
             one that comes right in the end does so however often it is begun anew.
+        seed: The seed, if there is one.
     """
-    return [_random_fate(dice, number, real) for number in range(count)]
+
+    def __init__(self, dice: random.Random, count: int, real: bool, seed: int | None = None) -> None:
+        super().__init__(_random_fate(dice, number, real) for number in range(count))
+        self._shown = super().__repr__() if seed is None else f"large({count}, {seed}, real={real})"
+
+    def __repr__(self) -> str:
+        return self._shown
+
+
+def large(count: int, seed: int, real: bool = False) -> Fates:
+    """Returns a random workflow of so many steps."""
+    return Fates(random.Random(seed), count, real, seed)
 
 
 def _random_fate(dice: random.Random, number: int, real: bool) -> Fate:
@@ -62,10 +74,11 @@ def _random_fate(dice: random.Random, number: int, real: bool) -> Fate:
 
 
 @st.composite
-def fates(draw: Any, most: int = 12, real: bool = False) -> list[Fate]:
+def fates(draw: Any, most: int = 12, real: bool = False) -> Fates:
     """A random workflow of at most so many steps; of more than `FEW` only the seed is drawn, and nearly that many."""
-    count = draw(st.integers(1 if most <= FEW else most * 9 // 10, most))
-    return random_fates(draw(st.randoms(use_true_random=most > FEW)), count, real)
+    if most > FEW:
+        return large(draw(st.integers(most * 9 // 10, most)), draw(st.integers(0, 2**32)), real)
+    return Fates(draw(st.randoms()), draw(st.integers(1, most)), real)
 
 
 def code_of(fate: Fate, item: int, attempt: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -71,6 +71,11 @@ def run_id_of(pid: int) -> str | None:
         if item.startswith(b"LUTE_RUN_ID="):
             return os.fsdecode(item.partition(b"=")[2])
     return None
+
+
+def of_runs(runs: Collection[str]) -> list[int]:
+    """Returns the processes that live and say that they were started in one of some runs."""
+    return sorted(pid for pid in parents() if run_id_of(pid) in runs)
 
 
 def processes_of(run: str, root: int | None, others: Iterable[int] = (), adopter: int | None = None) -> set[int]:

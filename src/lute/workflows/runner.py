@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lute.errors import RecordError, WorkflowError
-from lute.execution import requests
+from lute.execution import _processes, requests
 from lute.execution.logging import get_logger
 from lute.io import owner, workflow_record
 from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
@@ -20,13 +20,15 @@ from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
 from lute.workflows.dag import Workflow, verdict
-from lute.workflows.local import Local
+from lute.workflows.local import LOOK, Local
 from lute.workflows.nodes import Instance, Node, Options
 
 logger = get_logger(__name__)
 
 SAVE_EVERY = 1.0
 """Time between two writes of the states of all steps while the workflow runs, in s."""
+ENDED_BY_THEN = 2.0
+"""Time after the graces in which the programs of a killed `lute` are gone, in s."""
 
 
 class Viewer(Protocol):
@@ -207,10 +209,12 @@ def resumed(
 
     Raises:
         RecordError: There is no such workflow run.
-        WorkflowError: It still runs.
+        WorkflowError: It still runs, or some of its programs do.
     """
     row = ended(record, identity)
-    made = WorkflowRun(*_kept(row, settings), _both(row["options"]["options"], options), viewer, earlier=row)
+    workflow, config, overrides = _kept(row, settings)
+    made = WorkflowRun(workflow, config, overrides, _both(row["options"]["options"], options), viewer, earlier=row)
+    _wait_for_programs(record, row, config)
     if not workflow_record.claim(record, row["id"], made.row["owner"]):
         raise WorkflowError(f"workflow run {row['id']} still runs: another --resume was first")
     return made
@@ -264,6 +268,21 @@ def _kept(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[Wo
     config.load_plugins()
     workflow = definition.parse(row["definition"], row["file"]) if row["definition"] else definition.load(row["name"])
     return workflow, config, overrides
+
+
+def _wait_for_programs(record: Record, row: Mapping[str, Any], config: ConfigFile) -> None:
+    """Waits until the programs of a killed workflow run are gone: a step must not begin again beside itself."""
+    runs = record.find(workflow=row["id"], columns=("id", "ended"))
+    lost = {run["id"] for run in runs if not run["ended"]} if row["host"] == socket.gethostname() else set()
+    header = config.analysis_header()[0]
+    deadline = time.monotonic() + header.clean_up_grace + header.terminate_grace + ENDED_BY_THEN
+    while lost and (left := _processes.of_runs(lost)):
+        if time.monotonic() > deadline:
+            raise WorkflowError(
+                f"programs of workflow run {row['id']} still run, though the lute that started them is gone: processes"
+                f" {', '.join(map(str, left))}. End them, then resume"
+            )
+        time.sleep(LOOK)
 
 
 def _both(kept: Mapping[str, Any], given: Options) -> Options:
