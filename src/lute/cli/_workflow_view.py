@@ -31,9 +31,13 @@ def viewer_for(options: argparse.Namespace) -> Viewer | None:
 class Lines:
     """A line on standard error for each step that starts or ends."""
 
+    def begin(self) -> None:
+        """Counts the time from now on."""
+        self._begin = time.monotonic()
+
     def started(self, row: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
         """It begins."""
-        self._begin = time.monotonic()
+        self.begin()
         self._say(f"workflow {row['name']}, {len(nodes)} steps (workflow run {row['id']})")
 
     def changed(self, node: Node, instance: Instance | None) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lute.cli import common
+from lute.cli import _workflow_remote, common
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lute.workflows.runner import WorkflowRun
 
 CTRL_C = "cancelled by Ctrl-C"
-ENGINES = ("local",)
+ENGINES = ("local", "slurm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +51,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_file(parser, nargs="?")
     add_jobs(parser)
     parser.add_argument("--on", choices=ENGINES, default="local", help="where the steps run; local if not given")
+    parser.add_argument("--no-wait", action="store_true", help="with --on slurm: return when all is submitted")
+    parser.add_argument("--pack", action="store_true", help="with --on slurm: run all steps in one job")
+    text = "with --on slurm: options of sbatch for every step that does not say otherwise, such as '--time=10'"
+    parser.add_argument("--slurm", metavar="OPTIONS", default="", help=text)
     parser.add_argument("--resume", metavar="ID", help="go on with a workflow run: what completed is not run again")
     parser.add_argument("--fail-fast", action="store_true", help="stop everything at the first failure")
     parser.add_argument("--dry-run", action="store_true", help="tell of each step whether it would run, and why")
-    _add_choice(parser)
+    add_choice(parser)
     add_settings(parser)
     parser.epilog = (
         "exit status: 0 every step that should run completed, 1 one did not, 2 nothing was started,\n"
@@ -62,7 +66,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_choice(parser: argparse.ArgumentParser) -> None:
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Adds what chooses the steps that run anew."""
     parser.add_argument("--fresh", action="store_true", help="run every step, also if nothing has changed")
     parser.add_argument("--reuse-all", action="store_true", help="reuse also Tasks that declare no outputs")
     text = "run STEP and what needs it; take what comes before as it last was; may be repeated"
@@ -101,19 +106,24 @@ def _run(options: argparse.Namespace) -> int:
     from lute.cli._workflow_view import viewer_for
     from lute.workflows import runner
 
+    if options.on == "local" and (options.no_wait or options.pack or options.slurm):
+        raise UsageError("--no-wait, --pack and --slurm are for --on slurm")
     if options.resume:
         if options.workflow:
             raise UsageError("give either a workflow or --resume ID, which knows its workflow")
         options.config_required = False
         with common.open_record(options) as record:
+            _workflow_remote.mark_lost(record)
             workflow_run = runner.resumed(record, options.resume, options_of(options), viewer_for(options))
     else:
         workflow, config = load(options)
-        if options.dry_run:
+        if options.dry_run and options.on == "local":
             return _dry_run(options, _local(options, workflow, config))
         workflow_run = runner.WorkflowRun(
             workflow, config, common.overrides(options), options_of(options), viewer_for(options)
         )
+    if options.on == "slurm":
+        return _workflow_remote.run_on_slurm(options, workflow_run, print_end)
     return _executed(options, workflow_run)
 
 
@@ -121,7 +131,7 @@ def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
         row = workflow_run.execute()
     with common.unread_output():
-        _print_end(options, row)
+        print_end(options, row)
     return exit_code(row)
 
 
@@ -153,7 +163,8 @@ def exit_code(row: Mapping[str, Any]) -> int:
     return 0 if row["status"] == "COMPLETED" else 1
 
 
-def _print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
+def print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
+    """Prints how a workflow run ended: a table of its steps, and the one error that matters."""
     if options.json:
         common.print_json(public(row))
         return
@@ -265,7 +276,7 @@ def _dry_run(options: argparse.Namespace, local: Local) -> int:
 def _add_why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("step", metavar="STEP", help="the step")
     add_file(parser)
-    _add_choice(parser)
+    add_choice(parser)
     add_settings(parser)
 
 
@@ -319,7 +330,7 @@ def _list(options: argparse.Namespace) -> int:
     from lute.io import workflow_record
 
     with common.open_record(options) as record:
-        workflow_record.mark_lost(record)
+        _workflow_remote.mark_lost(record)
         rows = workflow_record.find(record, options.limit)
     if options.json:
         common.print_json([public(row) for row in rows])
@@ -356,7 +367,7 @@ def _status(options: argparse.Namespace) -> int:
     from lute.io import workflow_record
 
     with common.open_record(options) as record:
-        workflow_record.mark_lost(record)
+        _workflow_remote.mark_lost(record)
         row = workflow_record.get(record, options.id)
     if options.json:
         common.print_json(public(row))
@@ -372,6 +383,8 @@ ACTIONS = {
     "rerun": ("run a workflow again as it was run before", _add_rerun, _rerun),
     "show": ("show the steps of a workflow and what each needs", _add_show, _show),
     "why": ("tell whether a step would run, and what changed", _add_why, _why),
+    "start": ("record a workflow run whose steps others run", _workflow_remote.add_start, _workflow_remote.start),
+    "step": ("run one step of a workflow run", _workflow_remote.add_step, _workflow_remote.step),
     "list": ("list workflow runs, newest first", _add_list, _list),
     "status": ("show a workflow run and its steps", _add_status, _status),
 }

@@ -52,9 +52,15 @@ class RunFiles:
     folder: Path
 
     @classmethod
-    def of(cls, work_dir: str, run_id: str) -> RunFiles:
-        """Returns the files of a run; the date is that of its id, which it may have got before it started."""
-        date = time.strftime("%Y-%m-%d", time.gmtime(made_at(run_id)))
+    def of(cls, work_dir: str, run_id: str, now: float | None = None) -> RunFiles:
+        """Returns the files of a run.
+
+        Args:
+            work_dir: The work folder.
+            run_id: The run's id.
+            now: Its date, in s since the epoch; that of the id if not given, which may be older than the run.
+        """
+        date = time.strftime("%Y-%m-%d", time.gmtime(made_at(run_id) if now is None else now))
         return cls(Path(work_dir).absolute() / "lute.runs" / date / run_id)
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from lute.errors import RecordError
@@ -31,6 +32,33 @@ def save(record: Record, row: Mapping[str, Any], wait: float | None = None) -> N
     with record.transaction(wait) as database:
         query = f"INSERT INTO lute_workflows ({_NAMES}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {changes}"
         database.execute(query, values)
+
+
+@contextmanager
+def changing(record: Record, identity: str) -> Iterator[dict[str, Any]]:
+    """Yields a workflow run's row to be changed, while nobody else can; it is written at the end.
+
+    Raises:
+        RecordError: There is none, or the database did not take it.
+    """
+    with record.transaction() as database:
+        database.execute("UPDATE lute_workflows SET id = id WHERE id = ?", (identity,))  # others wait for this row
+        found = database.execute(f"SELECT {_NAMES} FROM lute_workflows WHERE id = ?", (identity,))
+        if not found:
+            raise RecordError(f"there is no workflow run {identity!r} in {record}")
+        row = _row(found[0])
+        yield row
+        names = [name for name in WORKFLOW_COLUMNS if name not in ("id", "definition", "options")]
+        values = [json.dumps(row[name]) if WORKFLOW_COLUMNS[name] == JSON else row[name] for name in names]
+        changes = ", ".join(f"{name} = ?" for name in names)
+        database.execute(f"UPDATE lute_workflows SET {changes} WHERE id = ?", (*values, identity))
+
+
+def on_others(record: Record) -> list[str]:
+    """Returns the ids of the workflow runs that have not ended and have no driver here: their steps are batch jobs."""
+    query = "SELECT id, owner FROM lute_workflows WHERE status IN ('RUNNING', 'CANCELLED') AND ended IS NULL"
+    found = [(identity, json.loads(owner or "{}")) for identity, owner in record.read(query)]
+    return [identity for identity, owner in found if owner.get("on") or owner.get("job")]
 
 
 def get(record: Record, identity: str) -> dict[str, Any]:
@@ -95,14 +123,16 @@ def mark_lost(record: Record) -> list[str]:
         if host == socket.gethostname() and is_gone(json.loads(owner or "{}")):
             lost.append(identity)
     for identity in lost:
-        steps = json.dumps(_as_they_are(record, identity))
-        with record.transaction() as database:
-            query = (
-                "UPDATE lute_workflows SET status = 'FAILED', reason = ?, steps = ? WHERE id = ? AND status = 'RUNNING'"
-            )
-            reason = f"{LOST}. To go on: lute workflow run --resume {identity}"
-            database.execute(query, (reason, steps, identity))
+        end_lost(record, identity, LOST)
     return lost
+
+
+def end_lost(record: Record, identity: str, reason: str) -> None:
+    """Marks a workflow run FAILED that cannot do so itself, with its steps as the record of their runs has them."""
+    steps = json.dumps(_as_they_are(record, identity))
+    with record.transaction() as database:
+        query = "UPDATE lute_workflows SET status = 'FAILED', reason = ?, steps = ? WHERE id = ? AND status = 'RUNNING'"
+        database.execute(query, (f"{reason}. To go on: lute workflow run --resume {identity}", steps, identity))
 
 
 def _as_they_are(record: Record, identity: str) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ from lute.workflows.results import items_of
 logger = get_logger(__name__)
 
 _BAD_IS_ENOUGH = (Rule.ALL_SUCCEEDED, Rule.ANY_FAILED)
+BEFORE = "it completed before the workflow was resumed"
 LOOK = 0.1
 """Longest time between two looks at what others ask for, in s."""
 
@@ -76,7 +77,7 @@ class Local:
             for need in node.step.needs:
                 self.nodes[need].needed_by.append(node)
         self.stopped_by = ""
-        self._cores = options.jobs or len(os.sched_getaffinity(0))
+        self._cores = options.jobs or int(os.environ.get("SLURM_CPUS_ON_NODE") or len(os.sched_getaffinity(0)))
         self._memory = _memory()
         self._free_cores, self._free_memory = self._cores, self._memory
         self._of_task: dict[str, int] = {}
@@ -226,6 +227,20 @@ class Local:
             node.instances.append(Instance(name, node, attempt=row["attempt"], state=State.COMPLETED, outcome=outcome))
         self._end_node(node, State.COMPLETED, reason)
 
+    def adopt_known(self, node: Node) -> bool:
+        """Takes a step as it was if all of it completed before the workflow run was resumed. Returns whether it did."""
+        if not self._known:
+            return False
+        try:
+            rows = {one.name: self._known.get(one.name) for one in self._instances(node)}
+        except LuteError:  # what it is run for is not known yet
+            return False
+        completed = {name: row for name, row in rows.items() if row and row["status"] == "COMPLETED" and row["valid"]}
+        if not rows or len(completed) < len(rows):
+            return False
+        self.adopt(node, completed, BEFORE)
+        return True
+
     def _settle(self, node: Node) -> None:
         """Decides what becomes of a step, if that is known."""
         if node.state is not State.PENDING:
@@ -243,14 +258,10 @@ class Local:
             if node.step.when and not self.planner.scope().holds(node.step.when):
                 self._end_node(node, State.SKIPPED, f"its condition is false: {node.step.when}")
                 return
-            items = None if node.step.foreach is None else items_of(node.step.foreach, self.planner.scope())
+            node.instances = self._instances(node)
         except LuteError as error:
             self._end_node(node, State.FAILED, str(error))
             return
-        if items is None:
-            node.instances = [Instance(node.step.name, node)]
-        else:
-            node.instances = [Instance(f"{node.step.name}[{i}]", node, item) for i, item in enumerate(items)]
         node.open = len(node.instances)
         if not node.open:
             self._end_node(node, State.SKIPPED, "its foreach has no items")
@@ -258,6 +269,12 @@ class Local:
         node.state = State.RUNNING
         for instance in list(node.instances):
             self._queue(instance)
+
+    def _instances(self, node: Node) -> list[Instance]:
+        if node.step.foreach is None:
+            return [Instance(node.step.name, node)]
+        items = items_of(node.step.foreach, self.planner.scope())
+        return [Instance(f"{node.step.name}[{i}]", node, item) for i, item in enumerate(items)]
 
     def _queue(self, instance: Instance) -> None:
         """Puts an instance into the queue, unless it completed before the workflow run was resumed."""
@@ -267,7 +284,7 @@ class Local:
         if row is None or row["status"] != "COMPLETED" or not row["valid"]:
             self._ready.append(instance)
             return
-        outcome = Outcome(State.COMPLETED, "it completed before the workflow was resumed", row["id"], row["exit_code"])
+        outcome = Outcome(State.COMPLETED, BEFORE, row["id"], row["exit_code"])
         outcome.mark, outcome.reused = row["fingerprint"] or "", True
         self._end_instance(instance, outcome)
 

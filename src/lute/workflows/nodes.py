@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lute.io.rows import utc
 from lute.workflows.dag import State, Step
 from lute.workflows.results import NO_ITEM
 
@@ -92,6 +93,31 @@ class Node:
     def marks(self) -> list[str]:
         """The fingerprints of what it ran."""
         return [one.outcome.mark for one in self.instances if one.outcome is not None]
+
+
+def entries_of(node: Node) -> list[dict[str, Any]]:
+    """Returns what the record keeps of a step: one entry, or one for each instance."""
+    step = node.step
+    common = {"step": step.name, "task": step.task, "needs": list(step.needs), "rule": step.rule.value, "job": None}
+    if not node.instances:
+        entry = {**common, "name": step.name, "status": node.state.value, "reason": node.reason}
+        return [entry | {"id": None, "attempt": 0, "reused": False, "started": None, "ended": None, "exit_code": None}]
+    return [{**common, **_entry(instance)} for instance in node.instances]
+
+
+def _entry(instance: Instance) -> dict[str, Any]:
+    outcome = instance.outcome
+    return {
+        "name": instance.name,
+        "status": instance.state.value,
+        "reason": outcome.reason if outcome else "",
+        "id": outcome.run if outcome else None,
+        "attempt": instance.attempt,
+        "reused": outcome.reused if outcome else False,
+        "started": utc(outcome.started) if outcome and outcome.started else None,
+        "ended": utc(outcome.ended) if outcome and outcome.ended else None,
+        "exit_code": outcome.exit_code if outcome else None,
+    }
 
 
 Watcher = Callable[["Node", "Instance | None"], None]

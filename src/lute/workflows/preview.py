@@ -37,7 +37,7 @@ def forecast(local: Local) -> list[Forecast]:
     found: list[Forecast] = []
     anew: set[str] = set()
     for name, node in local.nodes.items():
-        one = _of(local, node, anew) if name in chosen else _not_chosen(local, node, chosen)
+        one = of_step(local, node, anew) if name in chosen else _not_chosen(local, node, chosen)
         if one.runs is not False:
             anew.add(name)
         found.append(one)
@@ -55,7 +55,14 @@ def _not_chosen(local: Local, node: Node, chosen: set[str]) -> Forecast:
     return Forecast(name, False, "taken as it last was", len(node.instances))
 
 
-def _of(local: Local, node: Node, anew: set[str]) -> Forecast:
+def of_step(local: Local, node: Node, anew: set[str]) -> Forecast:
+    """Returns what would become of one step, and makes it what an earlier run of it was where that is reused.
+
+    Args:
+        local: The workflow run; what was found of earlier steps stands there.
+        node: The step.
+        anew: The steps that run, so that what they give is not known yet.
+    """
     step = node.step
     used = {name for name in step.needs if name in anew}
     named = steps_used(step)

@@ -10,6 +10,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from lute import slurm
 from lute.errors import RecordError, WorkflowError
 from lute.execution import _processes, requests
 from lute.execution.logging import get_logger
@@ -21,7 +22,7 @@ from lute.io.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
 from lute.workflows.dag import Workflow, verdict
 from lute.workflows.local import LOOK, Local
-from lute.workflows.nodes import Instance, Node, Options
+from lute.workflows.nodes import Instance, Node, Options, entries_of
 
 logger = get_logger(__name__)
 
@@ -57,9 +58,11 @@ class WorkflowRun:
         options: How it is run.
         viewer: Shows how it goes on.
         earlier: The row of the workflow run that is resumed.
+        identity: Its id; a new one if not given.
 
     Attributes:
         row: What the record has of it.
+        header: The YAML file's header.
     """
 
     def __init__(
@@ -70,15 +73,17 @@ class WorkflowRun:
         options: Options = Options(),  # noqa: B008 - it cannot be changed
         viewer: Viewer | None = None,
         earlier: Mapping[str, Any] | None = None,
+        identity: str | None = None,
     ) -> None:
-        self._viewer, self._saved_at, self._changed = viewer, 0.0, False
+        self.viewer, self._saved_at, self._changed = viewer, 0.0, False
         header, problems = config.analysis_header()
         if problems:
             raise WorkflowError("\n".join(str(problem) for problem in problems))
+        self.header = header
         self.record: Record = record_of(header)
         start = time.time()
-        identity = earlier["id"] if earlier else new_run_id()
-        files = RunFiles.of(header.work_dir, identity)
+        identity = earlier["id"] if earlier else identity or new_run_id()
+        files = RunFiles.of(header.work_dir, identity, start)
         self.folder = Path(earlier["folder"]) if earlier else files.folder
         self.row: dict[str, Any] = {
             "id": identity,
@@ -93,7 +98,7 @@ class WorkflowRun:
             "ended": None,
             "wall_s": None,
             "host": socket.gethostname(),
-            "owner": owner.this_process(),
+            "owner": {**owner.this_process(), **slurm.here()},
             "folder": str(self.folder),
             "options": {"options": asdict(options), "overrides": asdict(overrides)},
             "definition": workflow.text,
@@ -113,9 +118,9 @@ class WorkflowRun:
         begun = time.monotonic()
         self.local.check()
         make_folder(self.folder)
-        self._save()
-        if self._viewer:
-            self._viewer.started(self.row, self.local.nodes)
+        self.save()
+        if self.viewer:
+            self.viewer.started(self.row, self.local.nodes)
         try:
             self.local.execute()
             self.row["status"], self.row["reason"] = self._verdict()
@@ -123,10 +128,10 @@ class WorkflowRun:
             self.row["status"], self.row["reason"] = "FAILED", f"{type(error).__name__}: {error}"
             raise
         finally:
-            if self._viewer:
-                self._viewer.ended()
+            if self.viewer:
+                self.viewer.ended()
             self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
-            self._save()
+            self.save()
             self._report()
             requests.take(self.folder / "request")  # it came when there was nothing left to ask for
             self.record.close()
@@ -146,49 +151,26 @@ class WorkflowRun:
 
     def _on_change(self, node: Node, instance: Instance | None) -> None:
         self._changed = True
-        if self._viewer:
-            self._viewer.changed(node, instance)
+        if self.viewer:
+            self.viewer.changed(node, instance)
 
     def _on_look(self) -> None:
         if self._changed and time.monotonic() - self._saved_at > SAVE_EVERY:
-            self._save()
-        if self._viewer:
-            self._viewer.look()
+            self.save()
+        if self.viewer:
+            self.viewer.look()
         request = requests.take(self.folder / "request")
         if request is not None and request.do == requests.CANCEL:
             self.local.stop(str(request))
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Writes its row as it stands."""
         self._saved_at, self._changed = time.monotonic(), False
         self.row["steps"] = [entry for node in self.local.nodes.values() for entry in entries_of(node)]
         try:
             workflow_record.save(self.record, self.row, None if self.row["ended"] else 2.0)
         except (RecordError, OSError) as error:
             logger.warning("workflow run %s was not recorded: %s", self.row["id"], error)
-
-
-def entries_of(node: Node) -> list[dict[str, Any]]:
-    """Returns what the record keeps of a step: one entry, or one for each instance."""
-    common = {"step": node.step.name, "task": node.step.task, "needs": list(node.step.needs)}
-    if not node.instances:
-        entry = {**common, "name": node.step.name, "status": node.state.value, "reason": node.reason}
-        return [entry | {"id": None, "attempt": 0, "reused": False, "started": None, "ended": None, "exit_code": None}]
-    return [{**common, **_entry(instance)} for instance in node.instances]
-
-
-def _entry(instance: Instance) -> dict[str, Any]:
-    outcome = instance.outcome
-    return {
-        "name": instance.name,
-        "status": instance.state.value,
-        "reason": outcome.reason if outcome else "",
-        "id": outcome.run if outcome else None,
-        "attempt": instance.attempt,
-        "reused": outcome.reused if outcome else False,
-        "started": utc(outcome.started) if outcome and outcome.started else None,
-        "ended": utc(outcome.ended) if outcome and outcome.ended else None,
-        "exit_code": outcome.exit_code if outcome else None,
-    }
 
 
 def resumed(
@@ -212,7 +194,7 @@ def resumed(
         WorkflowError: It still runs, or some of its programs do.
     """
     row = ended(record, identity)
-    workflow, config, overrides = _kept(row, settings)
+    workflow, config, overrides = kept_in(row, settings)
     made = WorkflowRun(workflow, config, overrides, _both(row["options"]["options"], options), viewer, earlier=row)
     _wait_for_programs(record, row, config)
     if not workflow_record.claim(record, row["id"], made.row["owner"]):
@@ -243,7 +225,7 @@ def again(
     kept: dict[str, Any] = row["options"]["options"]
     kept |= {"fresh": fresh or kept["fresh"], "start": tuple(kept["start"]), "only": tuple(kept["only"])}
     options = Options(**kept)
-    return WorkflowRun(*_kept(row, settings), options, viewer)
+    return WorkflowRun(*kept_in(row, settings), options, viewer)
 
 
 def ended(record: Record, identity: str) -> dict[str, Any]:
@@ -255,12 +237,13 @@ def ended(record: Record, identity: str) -> dict[str, Any]:
     """
     workflow_record.mark_lost(record)
     row = workflow_record.get(record, identity)
-    if row["status"] == "RUNNING":
+    still_ending = row["ended"] is None and (row["owner"] or {}).get("on")
+    if row["status"] == "RUNNING" or still_ending:
         raise WorkflowError(f"workflow run {row['id']} still runs, on {row['host']}: it cannot be resumed")
     return row
 
 
-def _kept(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[Workflow, ConfigFile, Overrides]:
+def kept_in(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[Workflow, ConfigFile, Overrides]:
     """Returns what a workflow run was made of, with further settings."""
     kept = row["options"]["overrides"]
     overrides = Overrides(kept["experiment"], kept["run"], (*(tuple(pair) for pair in kept["settings"]), *more))

@@ -1,0 +1,151 @@
+"""The part of `lute workflow` that is for steps which run elsewhere: as Slurm jobs or Airflow tasks."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lute.cli import common
+from lute.errors import UsageError
+
+if TYPE_CHECKING:
+    from lute.io.db import Record
+    from lute.workflows.runner import WorkflowRun
+
+NOTHING_TO_RUN = 99
+"""The exit code of `lute workflow step` where the step was not to run: to Slurm, what needs it must not run either."""
+CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143, "SKIPPED": NOTHING_TO_RUN, "BLOCKED": NOTHING_TO_RUN}
+IDENTITY = re.compile(r"[A-Za-z0-9][\w.:+-]{0,199}")
+"""What `lute workflow start --id` takes: it becomes a folder's name."""
+
+
+def mark_lost(record: Record) -> None:
+    """Makes the workflow runs in the record true."""
+    if record.exists():
+        from lute.workflows import remote
+
+        remote.mark_lost(record)
+
+
+def run_on_slurm(
+    options: argparse.Namespace,
+    run: WorkflowRun,
+    print_end: Callable[[argparse.Namespace, Mapping[str, Any]], None],
+) -> int:
+    """Submits a workflow run to Slurm, and waits for its end unless told not to. Returns the exit code."""
+    from lute import slurm
+    from lute.cli.workflow import exit_code, public
+    from lute.workflows.slurm import OnSlurm
+
+    place = OnSlurm(run, slurm.read_options(options.slurm), options.pack)
+    if options.dry_run:
+        return _show_scripts(options, place)
+    if run.viewer:
+        run.viewer.started(run.row, run.local.nodes)
+    try:
+        row = place.submit()
+        if not options.no_wait:
+            row = place.wait()
+    finally:
+        if run.viewer:
+            run.viewer.ended()
+    if options.no_wait and row["ended"] is None:
+        if options.json:
+            common.print_json(public(row))
+        else:
+            print(f"{row['name']} submitted (workflow run {row['id']})")
+            print(f"  to see it     lute workflow status {row['id']} --db {run.record}")
+            print(f"  to cancel it  lute cancel {row['id']} --db {run.record}")
+        return 0
+    with common.unread_output():
+        print_end(options, row)
+    return exit_code(row)
+
+
+def _show_scripts(options: argparse.Namespace, place: Any) -> int:
+    scripts = list(place.scripts())
+    if options.json:
+        common.print_json([{"step": name, "script": text} for name, text in scripts])
+        return 0
+    for name, text in scripts:
+        print(f"# ---- {name}\n{text}")
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------ step
+
+
+def add_step(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `lute workflow step`."""
+    parser.add_argument("id", metavar="ID", help="the workflow run's id")
+    parser.add_argument("step", metavar="STEP", nargs="?", help="the step")
+    parser.add_argument("--all", action="store_true", help="run all steps here, side by side")
+    text = "run one instance of the step's `foreach`; $SLURM_ARRAY_TASK_ID if not given"
+    parser.add_argument("--index", metavar="NUMBER", type=int, help=text)
+    common.add_options(parser)
+    parser.epilog = (
+        "exit status: 0 COMPLETED, 1 FAILED, 2 nothing was started, 124 TIMEDOUT, 143 CANCELLED,\n"
+        f"             {NOTHING_TO_RUN} it was not to run: SKIPPED or BLOCKED"
+    )
+
+
+def step(options: argparse.Namespace) -> int:
+    """Runs one step of a workflow run, or all. Returns the exit code."""
+    from lute.cli._workflow_view import Lines
+    from lute.workflows import remote
+
+    if options.all == bool(options.step):
+        raise UsageError("which step? Give either STEP or --all")
+    lines = Lines()
+    with common.open_record(options, up_to_date=False) as record, contextlib.redirect_stdout(sys.stderr):
+        if options.all:
+            from lute.cli.workflow import exit_code
+
+            return exit_code(remote.run_all(record, options.id, lines))
+        lines.begin()
+        state = remote.run_step(record, options.id, options.step, _index(options), lines.changed)
+    return CODES.get(state.value, 1)
+
+
+def _index(options: argparse.Namespace) -> int | None:
+    told = os.environ.get("SLURM_ARRAY_TASK_ID")
+    return options.index if options.index is not None else int(told) if told else None
+
+
+# ------------------------------------------------------------------------------------------------ start
+
+
+def add_start(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `lute workflow start`."""
+    from lute.cli import workflow
+
+    workflow.add_file(parser)
+    parser.add_argument("--id", metavar="ID", help="the workflow run's id; a new one if not given")
+    parser.add_argument(
+        "--on", metavar="ENGINE", default="airflow", help="what will run the steps; airflow if not given"
+    )
+    workflow.add_choice(parser)
+    workflow.add_settings(parser)
+
+
+def start(options: argparse.Namespace) -> int:
+    """Records a workflow run whose steps others will run, and prints its id. Returns the exit code."""
+    from lute.cli import workflow
+    from lute.workflows import remote, runner
+
+    if options.id is not None and not IDENTITY.fullmatch(options.id):
+        raise UsageError(f"--id {options.id}: use letters, digits, _ . : + and - only, at most 200")
+    definition, config = workflow.load(options)
+    overrides, chosen = common.overrides(options), workflow.options_of(options)
+    run = runner.WorkflowRun(definition, config, overrides, chosen, identity=options.id)
+    row = remote.begin(run, "airflow")
+    if options.json:
+        common.print_json(workflow.public(row))
+    else:
+        print(row["id"])
+    return 0

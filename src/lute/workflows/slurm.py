@@ -1,0 +1,293 @@
+"""A workflow on Slurm: one job a step, which need each other as the steps do; or all steps in one job.
+
+Once the jobs are submitted nothing of ours needs to live: each job runs its step and says in the record how it ended
+(`lute.workflows.remote`). Who waits only looks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lute import facility, slurm
+from lute.errors import SlurmError, UsageError, WorkflowError
+from lute.io import workflow_record
+from lute.io.files import make_folder
+from lute.workflows import remote
+from lute.workflows.dag import Rule, State, Step, Workflow, decide, why_not
+from lute.workflows.nodes import Node, entries_of
+from lute.workflows.preview import of_step
+from lute.workflows.results import items_of, steps_used
+from lute.workflows.runner import WorkflowRun
+
+LOOK = 1.0
+"""Time between two looks at how the jobs go on, in s."""
+LARGEST_ARRAY = 1000
+"""Most instances of a step in an array; Slurm's own limit, MaxArraySize, is 1001 unless a site changes it."""
+STOP_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+
+# --------------------------------------------------------------------------------- pure: a step -> its job
+
+
+def dependency(step: Step, jobs: Mapping[str, str], may_skip: set[str]) -> str | None:
+    """Returns what Slurm is told of the jobs that a step's job needs; None if it needs none.
+
+    Args:
+        step: The step.
+        jobs: The jobs of the steps that have one.
+        may_skip: The steps that may be skipped: Slurm sees no difference between that and a failure.
+
+    >>> dependency(Step("C", needs=("a", "b"), rule=Rule.ANY_SUCCEEDED), {"a": "1", "b": "2"}, set())
+    'afterok:1?afterok:2'
+    """
+    waits = [name for name in step.needs if name in jobs]
+    numbers = [jobs[name] for name in waits]
+    if not waits:
+        return None
+    if step.rule is Rule.ALL_SUCCEEDED:
+        return ":".join(["afterok", *numbers])
+    if step.rule is Rule.ANY_SUCCEEDED:
+        return "?".join(f"afterok:{number}" for number in numbers)
+    if step.rule is Rule.ANY_FAILED and not may_skip.intersection(waits):
+        return "?".join(f"afternotok:{number}" for number in numbers)
+    return ":".join(["afterany", *numbers])
+
+
+def skippable(workflow: Workflow) -> set[str]:
+    """Returns the steps that may be skipped: by their own condition, or because one that they need was."""
+    found: set[str] = set()
+    for name, step in workflow.steps.items():  # each comes after what it needs
+        own = step.when or step.foreach is not None or step.rule in (Rule.ANY_FAILED, Rule.ANY_SUCCEEDED)
+        if own or (step.rule is Rule.ALL_SUCCEEDED and found.intersection(step.needs)):
+            found.add(name)
+    return found
+
+
+def options_of(step: Step, defaults: slurm.Options) -> slurm.Options:
+    """Returns the options of a step's job: its resources and its own options replace the same defaults.
+
+    Raises:
+        WorkflowError: Its options are none of Slurm's.
+    """
+    wanted: slurm.Options = {}
+    if step.resources.cores > 1:
+        wanted["cpus-per-task"] = str(step.resources.cores)
+    if step.resources.memory:
+        wanted["mem"] = f"{-(-step.resources.memory >> 20)}M"
+    try:
+        return slurm.merged(defaults, wanted, slurm.read_options(step.slurm))
+    except UsageError as error:
+        raise WorkflowError(f"step {step.name}: {error}") from error
+
+
+def check_time(step: Step, limit: float | None, options: Mapping[str, str | None]) -> None:
+    """Looks whether a step may take longer than its job.
+
+    Raises:
+        WorkflowError: It may.
+    """
+    granted = slurm.seconds_of(options.get("time"))
+    if granted is not None and limit is not None and limit > granted:
+        raise WorkflowError(
+            f"step {step.name} may take {limit:g} s, but its job only {granted:g} s (--time={options['time']}):"
+            " give the job more time, or the step less"
+        )
+
+
+# ------------------------------------------------------------------------------------------- the whole
+
+
+class OnSlurm:
+    """One workflow run on Slurm.
+
+    Args:
+        run: The workflow run.
+        options: Options of `sbatch` for every step that does not say otherwise.
+        pack: Whether all steps run in one job.
+    """
+
+    def __init__(self, run: WorkflowRun, options: slurm.Options, pack: bool = False) -> None:
+        self.run, self.pack = run, pack
+        self.workflow, self.nodes = run.local.workflow, run.local.nodes
+        header = run.header
+        grace = header.clean_up_grace + header.terminate_grace
+        site = facility.current().job_options(header.experiment, header.run)
+        self._defaults = slurm.merged(slurm.warning(grace), site, options)
+        self._options = {name: options_of(step, self._defaults) for name, step in self.workflow.steps.items()}
+        self._jobs: dict[str, str] = {}
+        self._wake = threading.Event()
+        self._stopped_by = ""
+
+    # --------------------------------------------------------------------------------- what is submitted
+
+    def scripts(self) -> Iterator[tuple[str, str]]:
+        """Yields the name and the script of each job as it would be submitted; `JOB(step)` stands for a job's id."""
+        if self.pack:
+            yield self.workflow.name, self._whole_script()
+            return
+        names = {name: f"JOB({name})" for name in self.nodes}
+        for name, node in self.nodes.items():
+            yield name, self._script(node, names)
+
+    def submit(self) -> dict[str, Any]:
+        """Submits what is to run. Returns the workflow run's row.
+
+        Raises:
+            SlurmError: Slurm refused a job; those before it are cancelled.
+            WorkflowError: A step cannot run as it is.
+        """
+        for name, step in self.workflow.steps.items():
+            check_time(step, step.timeout or self._time_limit(), self._options[name])
+        make_folder(self.run.folder)
+        row = remote.begin(self.run, "slurm")
+        try:
+            if self.pack:
+                self._submit_whole()
+            else:
+                for node in self.nodes.values():
+                    self._submit_step(node)
+        except (SlurmError, WorkflowError) as error:
+            self._give_up(error)
+            raise
+        return remote.refresh(self.run.record, row["id"])
+
+    def _time_limit(self) -> float | None:
+        header = self.run.header
+        return float(header.task_timeout) if "task_timeout" in header.model_fields_set else None
+
+    def _give_up(self, error: Exception) -> None:
+        slurm.cancel(self._jobs.values())
+        with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
+            row |= {"status": "FAILED", "reason": f"it could not be submitted: {error}"}
+            remote.settle(row)
+
+    def _submit_step(self, node: Node) -> None:
+        """Submits a step's job, unless it is known by now that it need not run."""
+        if node.state.final or self._is_settled(node):
+            return self._write(node)
+        job = slurm.submit(self._script(node, self._jobs), self._environment())
+        self._jobs[node.step.name] = job
+        self._write(node, job)
+
+    def _is_settled(self, node: Node) -> bool:
+        """Decides about a step as far as that can be done now: it was skipped, or an earlier run of it is reused."""
+        step, local = node.step, self.run.local
+        states = {name: self.nodes[name].state for name in step.needs}
+        found = decide(step, states)
+        if found in (State.BLOCKED, State.SKIPPED):
+            node.state, node.reason = found, why_not(step, states)
+        elif found is State.RUNNING and not local.adopt_known(node):
+            one = of_step(local, node, set(self._jobs))
+            if one.runs is None and not set(step.needs) & set(self._jobs) and step.rule is Rule.ALL_SUCCEEDED:
+                raise WorkflowError(f"step {step.name}: {one.why}")
+            if one.runs is False and not node.state.final:
+                node.state, node.reason = State.SKIPPED, one.why
+        return node.state.final
+
+    def _write(self, node: Node, job: str | None = None) -> None:
+        """Writes into the record what became of a step: its job, whose instances may already have told more."""
+        with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
+            if job is None:
+                row["steps"] = remote.with_entries(row["steps"], entries_of(node))
+            else:
+                row["steps"] = remote.with_job(row["steps"], node.step.name, job, self._count(node.step))
+            remote.settle(row)
+
+    def _script(self, node: Node, jobs: Mapping[str, str]) -> str:
+        step, folder = node.step, self.run.folder
+        count = self._count(step)
+        own: slurm.Options = {
+            "job-name": step.name,
+            "output": f"{folder}/{step.name}-{'%A_%a' if count else '%j'}.out",
+            "kill-on-invalid-dep": "yes",
+        }
+        if count:
+            own["array"] = f"0-{count - 1}"
+        if (waits := dependency(step, jobs, skippable(self.workflow))) is not None:
+            own["dependency"] = waits
+        return slurm.script(slurm.merged(own, self._options[step.name]), self._command(step.name))
+
+    def _count(self, step: Step) -> int:
+        """Returns the number of instances of a step if each gets a job of an array; else 0, and one job runs all."""
+        foreach = step.foreach
+        if foreach is None or (isinstance(foreach, Mapping) and "files" in foreach) or steps_used(step)["foreach"]:
+            return 0
+        count = len(items_of(foreach, self.run.local.planner.scope()))
+        return count if 1 < count <= LARGEST_ARRAY else 0
+
+    def _command(self, *step: str) -> list[str]:
+        place = str(self.run.record)
+        where = [] if "://" in place else ["--db", place]
+        return [sys.executable, "-m", "lute", "workflow", "step", self.run.row["id"], *step, *where]
+
+    def _environment(self) -> dict[str, str]:
+        """Returns the environment that jobs start from: a database's URL may hold a password, so it is in no script."""
+        url = self.run.header.database if "://" in self.run.header.database else ""
+        return {**os.environ, **({"LUTE_DATABASE": url} if url else {})}
+
+    # ------------------------------------------------------------------------------- all steps in one job
+
+    def _whole_script(self) -> str:
+        own: slurm.Options = {"job-name": self.workflow.name, "output": f"{self.run.folder}/slurm-%j.out"}
+        return slurm.script(slurm.merged(own, self._defaults), self._command("--all"))
+
+    def _submit_whole(self) -> None:
+        job = slurm.submit(self._whole_script(), self._environment())
+        self._jobs[self.workflow.name] = job
+        with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
+            if row["owner"].get(remote.ENGINE) == "slurm":  # it has not begun
+                row["owner"] |= {"job": job}
+
+    # ------------------------------------------------------------------------------------------ waiting
+
+    def wait(self) -> dict[str, Any]:
+        """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it. Returns its row."""
+        identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
+        with self._signals():
+            while True:
+                if self._stopped_by:
+                    remote.cancel(record, identity, f"cancelled by {self._stopped_by}")
+                    self._stopped_by = ""
+                row = remote.refresh(record, identity)
+                self._show(row)
+                if row["ended"] is not None:
+                    break
+                if viewer:
+                    viewer.look()
+                self._wake.wait(LOOK)
+        return row
+
+    def _show(self, row: Mapping[str, Any]) -> None:
+        """Tells people what has changed."""
+        for name, entries in remote.by_step(row["steps"]).items():
+            node = self.nodes[name]
+            before = {one.name: (one.state, one.attempt) for one in node.instances}
+            state = node.state
+            remote.restore(node, entries)
+            for one in node.instances:
+                if before.get(one.name, (State.PENDING, 0)) != (one.state, one.attempt) and self.run.viewer:
+                    self.run.viewer.changed(node, one)
+            if node.state is not state and not node.instances and self.run.viewer:
+                self.run.viewer.changed(node, None)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._stopped_by = STOP_SIGNALS[signal.Signals(number)]
+        self._wake.set()
