@@ -20,7 +20,7 @@ from lute.execution.logging import get_logger
 from lute.execution.mpi import Ranks, number_of_ranks
 from lute.execution.plan import Plan, Settings, Tasklet, make_plan
 from lute.execution.run import Place, Run
-from lute.io.config import AS_WRITTEN, Overrides, Reader, parse_config
+from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, Reader, read_config
 from lute.io.db import read_for
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
 
@@ -177,8 +177,20 @@ class BaseExecutor(ABC):
         path = config_path or os.environ.get("LUTE_CONFIGPATH")
         if not path:
             raise UsageError("no YAML file: give config_path, -c FILE, or set LUTE_CONFIGPATH")
-        params = parse_config(self.task_name, path, reader=reader, overrides=overrides)
-        return make_plan(params, self.task_name, os.path.abspath(path), self.settings(), overrides.ranks)
+        file = read_config(path, overrides)
+        file.load_plugins()
+        return self.plan_from(file, reader, overrides.ranks)
+
+    def plan_from(self, file: ConfigFile, reader: Reader = read_for, ranks: int | None = None) -> Plan:
+        """Does the same as `plan` with a file that was read, its plug-ins loaded.
+
+        Args:
+            file: The YAML file, with what the command line changes.
+            reader: Gives values of earlier results.
+            ranks: Replaces the number of MPI ranks.
+        """
+        params = file.valid_parameters(self.task_name, reader)
+        return make_plan(params, self.task_name, os.path.abspath(file.path), self.settings(), ranks)
 
     def execute_task(
         self,

@@ -122,7 +122,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _count(path: str, name: str) -> int | None:
-    found = [line.split() for line in _lines(path)]
+    found = (line.split() for line in _lines(path) if line.startswith(name))
     return next((int(pair[1]) for pair in found if len(pair) == 2 and pair[0] == name), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from lute.execution.mpi import Ranks, number_of_ranks
 from lute.io._substitution import Substituter, SubstitutionError
 from lute.io.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.io.models.fields import MPILauncher, MPIRanks
+from lute.io.rows import plain_parameters
 from lute.tasks import command_line, import_task, templates
 
 CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
@@ -91,6 +93,11 @@ class Plan:
     template_values: dict[str, Any]
     settings: Settings
     warnings: list[str]
+
+    @functools.cached_property
+    def plain_parameters(self) -> dict[str, Any]:
+        """Its parameters in JSON's own types, without a password for the record; not to be changed."""
+        return plain_parameters(self.params)
 
     @property
     def command(self) -> list[str]:

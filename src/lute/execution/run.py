@@ -36,7 +36,7 @@ from lute.execution.sourcing import Sourcing, Stopped
 from lute.io import owner
 from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
-from lute.io.rows import RunFiles, new_run_id, plain_parameters, row_of, utc
+from lute.io.rows import RunFiles, new_run_id, row_of, utc
 from lute.tasks import templates
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus, is_unset
 
@@ -111,7 +111,7 @@ class Run:
         self._on_start = on_start
         self._outer_env = dict(os.environ)
         self._secrets = _secrets.secret_values(self._outer_env, {"database": self._header.database})
-        self._parameters = plain_parameters(plan.params)
+        self._parameters = plan.plain_parameters
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
         self._cancelled_by: str | None = None

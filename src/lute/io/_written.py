@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,33 @@ def with_texts(value: Any, texts: Mapping[Location, str], at: Location = ()) -> 
     if isinstance(value, dict):
         return {key: with_texts(item, texts, (*at, key)) for key, item in value.items()}
     return Written(value, texts[at]) if type(value) in (int, float, bool) and at in texts else value
+
+
+class WithTexts(Mapping[Any, Any]):
+    """A document in which each number is `Written`: entry by entry, when it is asked for.
+
+    Args:
+        value: The document's content.
+        texts: How its numbers were written, by their place.
+    """
+
+    def __init__(self, value: Mapping[Any, Any], texts: Mapping[Location, str]) -> None:
+        self._value, self._texts = value, texts
+        self._made: dict[Any, Any] = {}
+
+    def __getitem__(self, name: Any) -> Any:
+        if name not in self._made:
+            self._made[name] = with_texts(self._value[name], self._texts, (name,))
+        return self._made[name]
+
+    def __contains__(self, name: Any) -> bool:
+        return name in self._value
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._value)
+
+    def __len__(self) -> int:
+        return len(self._value)
 
 
 def as_written(value: Any, annotation: Any = None) -> Any:

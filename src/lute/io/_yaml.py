@@ -86,8 +86,8 @@ class Document:
     is_workflow: bool = False
 
     def copy(self) -> Document:
-        """Returns a document whose values can be changed without changing this one."""
-        return replace(self, value=copy.deepcopy(self.value), texts=dict(self.texts))
+        """Returns a document whose entries can be replaced without changing this one; what is in them is shared."""
+        return replace(self, value=copy.copy(self.value), texts=dict(self.texts))
 
     def take(self, other: Document, path: Path) -> None:
         """Takes texts and places of another document's value at a path and below."""

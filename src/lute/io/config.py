@@ -9,6 +9,7 @@ This file is longer than others: the steps share the file, its places and its li
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import pprint
@@ -25,7 +26,7 @@ from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
 from lute.io._in_words import in_words, real_location, short
 from lute.io._substitution import Substituter, SubstitutionError, item_number, steps
-from lute.io._written import as_written, with_texts
+from lute.io._written import WithTexts, as_written, with_texts
 from lute.io.models.base import (
     AnalysisHeader,
     TaskParameters,
@@ -89,10 +90,7 @@ def parse_config(
     """
     file = read_config(config_path, overrides)
     file.load_plugins()
-    parameters, problems = file.parameters(task_name, reader)
-    if problems or parameters is None:
-        raise ConfigError(problems)
-    return parameters
+    return file.valid_parameters(task_name, reader)
 
 
 @functools.lru_cache(maxsize=4)
@@ -112,8 +110,6 @@ def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_W
     try:
         about = os.stat(path)
         documents = _read(path, about.st_size, about.st_mtime_ns)
-        if overrides != AS_WRITTEN:
-            documents = [document.copy() for document in documents]
     except OSError as error:
         raise ConfigError([Problem(path, None, None, f"cannot be read: {error.strerror}.{_beside(path)}")]) from error
     except UnicodeDecodeError as error:
@@ -126,9 +122,7 @@ def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_W
         if not isinstance(document.value, dict):
             place = document.places.get((), (1, 1))
             raise ConfigError([Problem(path, *place, "expected a mapping, `name: value` in each line")])
-    file = ConfigFile(path, documents[0], documents[1])
-    file.override(overrides)
-    return file
+    return ConfigFile(path, documents[0], documents[1]).changed(overrides)
 
 
 def _beside(path: str) -> str:
@@ -159,13 +153,21 @@ class ConfigFile:
     tasks: _yaml.Document
     _set_by: dict[_yaml.Path, str] = field(default_factory=dict)
     _entries: tuple[str, ...] = ()
+    _as_read: ConfigFile | None = None
+    _valid_header: tuple[AnalysisHeader, list[Problem]] | None = None
 
-    def override(self, overrides: Overrides) -> None:
-        """Puts in what the command line changes.
+    def changed(self, overrides: Overrides) -> ConfigFile:
+        """Returns the file as it was when it was read, with what the command line changes.
 
         Raises:
             UsageError: A setting names nothing that there is.
         """
+        as_read = self._as_read or self
+        changed = ConfigFile(self.path, as_read.header.copy(), as_read.tasks.copy(), _as_read=as_read)
+        changed._override(overrides)
+        return changed
+
+    def _override(self, overrides: Overrides) -> None:
         self._entries = tuple(str(name) for name in self.tasks.value)
         if overrides.experiment is not None:
             _put(self.header, self.header.value, (), "experiment", _yaml.Document(overrides.experiment))
@@ -217,6 +219,7 @@ class ConfigFile:
             plugins.load(os.path.join(folder, text) if text.endswith(".py") else text)
         for path, name in self._set_by.items():
             self._check_setting(str(path[0]), name)
+        self._valid_header = None  # they may have said where this is
 
     def _check_setting(self, task: str, name: str) -> None:
         """A setting for a Task that is neither in the file nor known would be dropped in silence."""
@@ -228,11 +231,17 @@ class ConfigFile:
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""
         header = {name: value for name, value in with_header_defaults(self.header.value).items() if value != ""}
-        documents = [with_texts(self.tasks.value, self.tasks.texts), with_texts(header, self.header.texts)]
+        documents: list[Mapping[str, Any]] = [WithTexts(self.tasks.value, self.tasks.texts)]
+        documents.append(WithTexts(header, self.header.texts))
         return Substituter(documents, os.environ, _yaml.read_scalar)
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         """Returns the validated header, or one with what could be read, and its problems."""
+        self._valid_header = self._valid_header or self._read_header()
+        header, problems = self._valid_header
+        return header.model_copy(deep=True), list(problems)
+
+    def _read_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         values, problems = self._substituted(self.header, self.header.value, (), AnalysisHeader)
         values = {str(name): value for name, value in values.items()}
         try:
@@ -273,6 +282,18 @@ class ConfigFile:
         problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
         return (None if problems else parameters), problems
 
+    def valid_parameters(self, task_name: str, reader: Reader = db.read_for) -> TaskParameters:
+        """Returns a Task's validated parameters.
+
+        Raises:
+            ConfigError: With every problem found.
+            TaskNotFoundError: There is no model of that name.
+        """
+        parameters, problems = self.parameters(task_name, reader)
+        if problems or parameters is None:
+            raise ConfigError(problems)
+        return parameters
+
     def _substituted(
         self, document: _yaml.Document, raw: Mapping[str, Any], at: _yaml.Path, model: type[BaseModel]
     ) -> tuple[dict[str, Any], list[Problem]]:
@@ -294,8 +315,9 @@ class ConfigFile:
         self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, reader: Reader
     ) -> tuple[list[Problem], dict[str, str]]:
         problems, sources = [], {}
-        from_environment = values_from_environment(model, values)
-        for name, source in fields_marked(model, FromResult).items():
+        marked = fields_marked(model, FromResult)
+        from_environment = values_from_environment(model, values) if marked else {}
+        for name, source in marked.items():
             if name in values or name in from_environment:
                 continue
             earlier = reader(header, source.task, source.param)
@@ -421,13 +443,16 @@ def _template_name(
 
 
 def _step_into(target: Any, part: str, name: str) -> Any:
+    """Returns what is below, as a copy in its place: others have the same file."""
+    at: Any = part
     if isinstance(target, list) and 0 <= item_number(part) < len(target):
-        return target[item_number(part)]
-    if not isinstance(target, dict):
+        at = item_number(part)
+    elif not isinstance(target, dict):
         raise UsageError(f"--set {name}: there is nothing below {part!r}")
-    if target.get(part) is None:
+    elif target.get(part) is None:
         target[part] = {}
-    return target[part]
+    target[at] = copy.copy(target[at])
+    return target[at]
 
 
 def _put(document: _yaml.Document, target: Any, at: _yaml.Path, name: str | int, setting: _yaml.Document) -> None:

@@ -403,6 +403,7 @@ def _database_at(place: str, busy_timeout: float, aside: Path) -> Database:
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
+_JSON_COLUMNS = {name for name, kind in _schema.COLUMNS.items() if kind == _schema.JSON}
 
 
 @functools.lru_cache(maxsize=16)
@@ -415,10 +416,14 @@ def _upsert_query(names: tuple[str, ...], only_newer: bool) -> str:
 
 
 def _to_sql(name: str, value: Any) -> Any:
-    if _schema.COLUMNS[name] == _schema.JSON:
-        value = None if value is None else _as_json(value)
-    if value is None or isinstance(value, (int, float)):
+    if value is None:
+        return None
+    if name in _JSON_COLUMNS:
+        value = _as_json(value)
+    elif isinstance(value, (int, float)):
         return int(value) if isinstance(value, bool) else value
+    if type(value) is str and value.isascii() and "\0" not in value:
+        return value
     # a lone surrogate stands for a byte that is no UTF-8; not every database keeps a NUL
     return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,27 +64,27 @@ class RunFiles:
         date = time.strftime("%Y-%m-%d", time.gmtime(made_at(run_id) if now is None else now))
         return cls(Path(work_dir).absolute() / "lute.runs" / date / run_id)
 
-    @property
+    @cached_property
     def log(self) -> Path:
         """What the Task and its children printed."""
         return self.folder / "log"
 
-    @property
+    @cached_property
     def times(self) -> Path:
         """When the log had which size: lines of seconds since the epoch and bytes."""
         return self.folder / "log.times"
 
-    @property
+    @cached_property
     def batch(self) -> Path:
         """What a batch job itself printed."""
         return self.folder / "slurm.out"
 
-    @property
+    @cached_property
     def job(self) -> Path:
         """What a child is to run; there only while it starts and runs."""
         return self.folder / "job"
 
-    @property
+    @cached_property
     def request(self) -> Path:
         """What another process asks of the run's owner; there only until it is taken."""
         return self.folder / "request"
@@ -97,8 +98,7 @@ def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
     """Returns the whole row of a run; what is not known of an analysis made by hand is empty."""
     result, params = analysis.task_result, analysis.task_parameters
     row: dict[str, Any] = dict(analysis.record)
-    row.setdefault("id", new_run_id())
-    analysis.record["id"] = row["id"]
+    row["id"] = analysis.record["id"] = row.get("id") or new_run_id()
     row["task"] = result.task_name
     row["status"] = result.task_status.name
     row["valid"] = result.task_status is TaskStatus.COMPLETED

@@ -145,9 +145,7 @@ def _place_of_environment() -> tuple[int, int]:
 
 
 def _first_of(env: dict[str, str], room: int) -> bytes:
-    """Returns the variables that have room where they are shown, `LUTE_RUN_ID` first: a run's processes are found by
-    it.
-    """
+    """Returns the variables that there is room for, `LUTE_RUN_ID` first: by it a run's processes are found."""
     shown = b""
     for name in sorted(env, key=lambda name: (name != "LUTE_RUN_ID", len(env[name]))):
         entry = os.fsencode(f"{name}={env[name]}") + b"\0"

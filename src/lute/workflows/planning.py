@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,7 @@ class Planner:
         self._workflow, self._options, self._nodes = workflow, options, nodes
         self._config, self._overrides, self._record = config, overrides, record
         self._results = Results(self._given_by, lambda: list(nodes))
+        self._file_with = functools.lru_cache(maxsize=8)(self._changed)  # steps with the same settings share one
 
     def planned(self, step: Step, item: Any = NO_ITEM) -> tuple[BaseExecutor, Plan, str]:
         """Returns a step's Executor, what it would run now, and the fingerprint of that.
@@ -49,8 +51,8 @@ class Planner:
             LuteError: It cannot be planned: a parameter or an earlier result is wrong or missing.
         """
         executor = step.executor or managed_tasks.find(step.task) or Executor(step.task)
-        overrides = self._overrides_for(step, executor.task_name, item)
-        plan = executor.plan(self._config.path, overrides, self._reader(step))
+        file = self._file_with(self._overrides_for(step, executor.task_name, item))
+        plan = executor.plan_from(file, self._reader(step))
         marks = [mark for name in step.needs for mark in self._nodes[name].marks]
         return executor, plan, reuse.fingerprint(plan, marks)
 
@@ -72,6 +74,14 @@ class Planner:
         if isinstance(step.foreach, Mapping) and "runs" in step.foreach and item is not NO_ITEM:
             run = str(item)
         return Overrides(self._overrides.experiment, run, settings + self._overrides.settings)
+
+    def _changed(self, overrides: Overrides) -> ConfigFile:
+        """Returns the YAML file as it was when the workflow began, with what a step and the command line change."""
+        if overrides == self._overrides:
+            return self._config
+        file = self._config.changed(overrides)
+        file.load_plugins()
+        return file
 
     def scope(self, item: Any = NO_ITEM) -> Scope:
         """Returns what names mean to a step: earlier results, the item of its `foreach`, the YAML file's own."""

@@ -21,7 +21,7 @@ from lute.execution.plan import Plan
 from lute.io.models.base import TaskParameters, fields_marked, result_field
 from lute.io.models.fields import Output
 from lute.io.record import Record
-from lute.io.rows import plain, plain_parameters, utc
+from lute.io.rows import utc
 
 HEADER_PARTS = ("experiment", "run")
 """What of the header a result depends on."""
@@ -134,9 +134,8 @@ def _output_fields(params: TaskParameters) -> list[str]:
 
 
 def _parameters(plan: Plan) -> dict[str, Any]:
-    values = plain_parameters(plan.params)
-    header = values.pop("lute_config", None) or plain(plan.params.lute_config)
-    return {**values, "lute_config": {name: header.get(name) for name in HEADER_PARTS}, "cwd": plan.cwd}
+    header = plan.plain_parameters["lute_config"]
+    return {**plan.plain_parameters, "lute_config": {name: header.get(name) for name in HEADER_PARTS}, "cwd": plan.cwd}
 
 
 def _program(plan: Plan) -> Any:

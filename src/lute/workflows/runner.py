@@ -27,7 +27,9 @@ from lute.workflows.nodes import Instance, Node, Options, entries_of
 logger = get_logger(__name__)
 
 SAVE_EVERY = 1.0
-"""Time between two writes of the states of all steps while the workflow runs, in s."""
+"""Time between two writes of the states of all steps while the workflow runs, in s; longer where a write takes long."""
+SAVE_SHARE = 0.03
+"""Largest part of the time that these writes may take: that of a workflow with 10,000 steps takes 0.1 s."""
 ENDED_BY_THEN = 2.0
 """Time after the graces in which the programs of a killed `lute` are gone, in s."""
 
@@ -75,7 +77,7 @@ class WorkflowRun:
         earlier: Mapping[str, Any] | None = None,
         identity: str | None = None,
     ) -> None:
-        self.viewer, self._saved_at, self._changed = viewer, 0.0, False
+        self.viewer, self._save_at, self._changed = viewer, 0.0, False
         header, problems = config.analysis_header()
         if problems:
             raise WorkflowError("\n".join(str(problem) for problem in problems))
@@ -155,7 +157,7 @@ class WorkflowRun:
             self.viewer.changed(node, instance)
 
     def _on_look(self) -> None:
-        if self._changed and time.monotonic() - self._saved_at > SAVE_EVERY:
+        if self._changed and time.monotonic() > self._save_at:
             self.save()
         if self.viewer:
             self.viewer.look()
@@ -165,12 +167,14 @@ class WorkflowRun:
 
     def save(self) -> None:
         """Writes its row as it stands."""
-        self._saved_at, self._changed = time.monotonic(), False
+        begun, self._changed = time.monotonic(), False
         self.row["steps"] = [entry for node in self.local.nodes.values() for entry in entries_of(node)]
         try:
             workflow_record.save(self.record, self.row, None if self.row["ended"] else 2.0)
         except (RecordError, OSError) as error:
             logger.warning("workflow run %s was not recorded: %s", self.row["id"], error)
+        ended = time.monotonic()
+        self._save_at = ended + max(SAVE_EVERY, (ended - begun) / SAVE_SHARE)
 
 
 def resumed(

@@ -315,8 +315,8 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
 
         Typed metadata is the attribute `spelling`, as a dict with its kind under `kind`.
         """
-        for name, field in type(self).model_fields.items():
-            yield name, getattr(self, name), spelling_of(field)
+        for name, spelling in _spellings(type(self)).items():
+            yield name, getattr(self, name), spelling
         for name, value in (self.model_extra or {}).items():
             yield name, value, {}
 
@@ -343,6 +343,11 @@ class ThirdPartyParameters(TaskParameters, extra="allow"):
             if not isinstance(value, TemplateParameters):
                 self.__pydantic_extra__[name] = TemplateParameters(value)  # type: ignore[index]
         return self
+
+
+@functools.cache
+def _spellings(model: type[TaskParameters]) -> dict[str, dict[str, Any]]:
+    return {name: spelling_of(field) for name, field in model.model_fields.items()}
 
 
 @functools.cache
