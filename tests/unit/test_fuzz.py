@@ -10,6 +10,7 @@ import warnings
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -36,12 +37,14 @@ from lute.execution._framing import (
     encode,
 )
 from lute.execution._values import Unloadable
-from lute.io._substitution import Substituter, SubstitutionError
+from lute.io._substitution import Substituter, SubstitutionError, dotted, literally, names_in, steps
 from lute.io._written import as_written, with_texts
 from lute.io._yaml import read_documents, read_scalar
-from lute.io.config import parse_config
+from lute.io.config import Overrides, parse_config, read_config
 from lute.io.models.fields import spelling_of
 from lute.tasks.command_line import arguments
+from lute.workflows.dag import Step
+from lute.workflows.results import Results, Scope
 
 FUZZ = int(os.environ.get("LUTE_FUZZ", "0"))
 """With `LUTE_FUZZ=N` each target gets N random examples instead of the same few each time."""
@@ -118,6 +121,61 @@ def test_chains_give_their_end_in_any_order(names: list[str], end: Any, chance: 
     cut = chance.randint(0, len(shuffled))
     documents = [{name: values[name] for name in part} for part in (shuffled[:cut], shuffled[cut:])]
     assert same(Substituter(documents, {}).value([f"{{{{ {names[0]} }}}}"]), [end])
+
+
+def leaves(value: Any, at: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """Every value within a value, with the keys that lead to it."""
+    found = [(at, value)]
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        found += leaves(item, (*at, str(key)))
+    return found
+
+
+@quick
+@given(st.lists(TEXTS, min_size=1, max_size=4))
+def test_a_path_is_read_as_it_was_written(parts: list[str]) -> None:
+    """A5: keys of any text are written as a path and come back from it."""
+    assert steps(dotted(parts)) == parts
+    assert [steps(name) for name in names_in(f"a {{{{ {dotted(parts)} }}}} b")] == [parts]
+
+
+@quick
+@given(st.dictionaries(TEXTS, PLAIN, min_size=1, max_size=3))
+def test_every_part_of_what_is_given_is_reached_and_taken_as_it_is(values: dict[str, Any]) -> None:
+    """A5: whatever the keys, each part is found by its path; what is in it is not substituted."""
+    substituter = Substituter([], {}, given=values)
+    for path, value in leaves(values)[1:]:
+        assert same(substituter.value(f"{{{{ {dotted(path)} }}}}"), value)
+
+
+@quick
+@given(PLAIN)
+def test_any_value_can_be_written_so_that_it_comes_out_as_it_is(value: Any) -> None:
+    """A5: with its braces escaped, a value is what substitution makes of it."""
+    assert same(Substituter([], {}).value(literally(value)), value)
+
+
+class AnyParameters(TaskParameters):
+    """Takes anything."""
+
+    value: Any = None
+
+
+@quick
+@given(PLAIN)
+@example([float("nan"), float("inf"), -float("inf"), -0.0])
+@example({"\x85\u2028\ufeff": "\x7f\ufffe😀"})
+def test_a_result_arrives_as_it_is(value: Any) -> None:
+    """B3: what a step gave becomes a later step's parameter as it is: any text, number, list or mapping."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(f"experiment: e\nrun: 1\nwork_dir: {folder}\n---\n{{}}\n")
+        scope = Scope(Results({"a": {"result": value}}.__getitem__, lambda: ["a"]), [])
+        [(name, text)] = scope.settings(Step("Any", parameters={"value": "{{ steps.a.result }}"}))
+        config = read_config(path, Overrides(settings=((f"Any.{name}", text),)))
+        parameters, problems = config.parameters("Any")
+        assert not problems
+        assert same(parameters.value, value)
 
 
 EXPRESSIONS = st.one_of(

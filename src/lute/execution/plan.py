@@ -236,7 +236,7 @@ def _folder(params: TaskParameters, task: str, odd: list[str]) -> str:
 
 
 def _filled_in(tasklet: Tasklet, params: TaskParameters) -> Tasklet:
-    substituter = Substituter([_by_name(params)], os.environ)
+    substituter = Substituter([], os.environ, given=_by_name(params))
     try:
         args = [substituter.value(argument) for argument in tasklet.args]
     except SubstitutionError as error:

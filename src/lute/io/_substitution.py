@@ -2,6 +2,7 @@
 
     {{ name }}                    an entry of the second document, or else of the header
     {{ Task.a.b }}                a dotted path; `list.0` or `list[0]` is an item
+    {{ Task['a.b'] }}             a key of any text, in quotes as Python has them
     {{ $VAR }}                    an environment variable
     {{ run:04d }}                 with a format, as Python's `format` takes it
     {{ $VAR | default("x") }}     a value for what is missing
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +25,18 @@ from lute.errors import UsageError, did_you_mean
 Path = tuple[str | int, ...]
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_QUOTED = r"""(?:'(?:[^'\\]|\\[\\'"nrtxuU])*'|"(?:[^"\\]|\\[\\'"nrtxuU])*")"""
+_PART = re.compile(rf"\[({_QUOTED})\]|([^.\[\]]+)")
+_PLAIN_PART = re.compile(r"[^\s.\[\]:|{}$'\"]+")
 _EXPRESSION = re.compile(
-    r"""^\s*(?P<name>\$?[^\s:|{}$]+)\s*
+    rf"""^\s*(?P<name>\$?(?:[^\s:|{{}}$\[]|\[{_QUOTED}\]|\[(?!['"]))+)\s*
         (?:\|\s*default\(\s*(?P<default>"[^"]*"|'[^']*'|[^()"']*)\s*\)\s*)?
-        (?::(?P<format>[^{}]*?))?\s*$""",
+        (?::(?P<format>[^{{}}]*?))?\s*$""",
     re.VERBOSE | re.DOTALL,
 )
 _TWO_BRACES = ('"{{"', "'{{'")
 _LONGEST_ITEM = 19
+_NOTHING: Any = object()
 
 
 class SubstitutionError(UsageError, ValueError):
@@ -96,10 +101,51 @@ def has_substitution(text: str) -> bool:
 def steps(name: str) -> list[str]:
     """Returns the parts of a dotted path.
 
-    >>> steps("Task.cells[0].a")
-    ['Task', 'cells', '0', 'a']
+    >>> steps("Task.cells[0]['a.b']")
+    ['Task', 'cells', '0', 'a.b']
     """
-    return [part for part in re.split(r"[.\[\]]", name) if part]
+    return [_unquoted(quoted) if quoted else part for quoted, part in _PART.findall(name)]
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError) as error:
+        raise SubstitutionError(f"[{text}] is no text in quotes as Python has them: {error}") from error
+
+
+def dotted(parts: Iterable[str]) -> str:
+    """Returns the dotted path of some parts, the opposite of `steps`.
+
+    >>> dotted(["Task", "cells", "0", "a.b"])
+    "Task.cells.0['a.b']"
+    """
+    return "".join(f".{part}" if _PLAIN_PART.fullmatch(part) else f"[{_quoted(part)}]" for part in parts).lstrip(".")
+
+
+def _quoted(part: str) -> str:
+    return repr(part).replace("{", r"\x7b").replace("}", r"\x7d")
+
+
+def names_in(text: str) -> list[str]:
+    """Returns the names that the substitutions of a text ask for."""
+    found = (_EXPRESSION.match(inner) for inner in _BRACES.findall(text))
+    return [expression["name"] for expression in found if expression]
+
+
+def literally(value: Any) -> Any:
+    """Returns what `Substituter.value` makes a value of that may hold `{{` itself.
+
+    >>> literally("a{{b}}")
+    'a{{ "{{" }}b}}'
+    """
+    if isinstance(value, str):
+        return value.replace("{{", '{{ "{{" }}')
+    if isinstance(value, list):
+        return [literally(item) for item in value]
+    if isinstance(value, dict):
+        return {literally(key): literally(item) for key, item in value.items()}
+    return value
 
 
 def item_number(part: str) -> int:
@@ -118,6 +164,8 @@ class Substituter:
         documents: What names are looked up in, first to last. Their numbers may be `Written`.
         environ: What `$VAR` is looked up in.
         read_scalar: Reads a text as YAML would, so that `{{ $RUN:04d }}` formats a number.
+        given: What names are looked up in before the documents. Its values are taken as they are: a `{{` in one of
+            them is two characters.
     """
 
     def __init__(
@@ -125,8 +173,10 @@ class Substituter:
         documents: list[Mapping[str, Any]],
         environ: Mapping[str, str],
         read_scalar: Callable[[str], Any] = lambda text: text,
+        given: Mapping[str, Any] | None = None,
     ) -> None:
         self._documents = documents
+        self._given: Mapping[str, Any] = {} if given is None else given
         self._environ = environ
         self._read_scalar = read_scalar
         self._open: list[str] = []
@@ -197,6 +247,10 @@ class Substituter:
         if expression.name in self._open:
             circle = [*self._open[self._open.index(expression.name) :], expression.name]
             raise SubstitutionError(f"substitutions go round in a circle: {' -> '.join(circle)}")
+        parts = steps(expression.name)
+        found, value = _inner(self._given, parts) if parts else (False, None)
+        if found:
+            return value
         if expression.name.startswith("$"):
             found, value = self._from_environment(expression.name[1:])
         else:
@@ -236,14 +290,8 @@ class Substituter:
         for part in parts:
             if isinstance(value, str) and has_substitution(value):
                 value = self._text(value)
-            number = item_number(part)
-            if isinstance(value, Mapping) and part in value:
-                value = value[part]
-            elif number >= 0 and (
-                (isinstance(value, Mapping) and number in value) or (isinstance(value, list) and number < len(value))
-            ):
-                value = value[number]
-            else:
+            found, value = _inner(value, [part])
+            if not found:
                 return False, None
         return True, value
 
@@ -254,9 +302,24 @@ class Substituter:
                 f"{{{{ {name} }}}}: the environment variable {name[1:]} is not set.{hint} Set it, or write"
                 f' {{{{ {name} | default("...") }}}}'
             )
-        known = {str(key) for document in self._documents for key in document}
-        for document in self._documents:
+        documents = [self._given, *self._documents]
+        known = {str(key) for document in documents for key in document}
+        for document in documents:
             inner = document.get(steps(name)[0]) if steps(name) else None
             if isinstance(inner, Mapping):
                 known |= {f"{steps(name)[0]}.{key}" for key in inner}
         return f"{{{{ {name} }}}}: there is no {name!r} in this file.{did_you_mean(name, known)}"
+
+
+def _inner(value: Any, parts: Iterable[str]) -> tuple[bool, Any]:
+    """Returns whether a path leads to something in a value, and what."""
+    for part in parts:
+        number = item_number(part)
+        if isinstance(value, Mapping):
+            found = value.get(part, _NOTHING)
+            value = value.get(number, _NOTHING) if found is _NOTHING and number >= 0 else found
+        else:
+            value = value[number] if isinstance(value, list) and 0 <= number < len(value) else _NOTHING
+        if value is _NOTHING:
+            return False, None
+    return True, value

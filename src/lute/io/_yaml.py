@@ -8,6 +8,8 @@ Core schema: https://yaml.org/spec/1.2.2/#103-core-schema
 from __future__ import annotations
 
 import copy
+import json
+import math
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -263,6 +265,29 @@ class _Builder:
 
     def _wrong(self, place: Place, message: str) -> None:
         self.problems.append(Problem(self.file, *place, message))
+
+
+def in_one_line(value: Any) -> str:
+    """Returns a value of lists, mappings, texts and numbers as YAML that reads as the same; anything else as its text.
+
+    >>> in_one_line({"a": [1, "x", None]})
+    '{"a": [1, "x", null]}'
+    """
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{in_one_line(key)}: {in_one_line(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(in_one_line, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value:+}".replace("+nan", ".nan").replace("inf", ".inf")
+    if value is None or isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    return '"' + "".join(_escaped(character) for character in str(value)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isascii() and character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def differences_from_yaml_1_1(document: Document) -> list[tuple[Place, str]]:

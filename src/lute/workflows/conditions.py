@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lute.errors import WorkflowError
+from lute.io._substitution import dotted, steps
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -36,8 +37,8 @@ def parse(text: str) -> ast.expr:
     Raises:
         WorkflowError: It is none.
     """
-    plain = re.sub(r"\{\{(.*?)\}\}", _as_subscripts, text)
     try:
+        plain = re.sub(r"\{\{(.*?)\}\}", _as_subscripts, text)
         if len(plain) > _LONGEST:
             raise SyntaxError(f"it is longer than {_LONGEST} characters")
         tree = ast.parse(plain.strip(), mode="eval").body
@@ -51,7 +52,7 @@ def parse(text: str) -> ast.expr:
 
 def _as_subscripts(braces: re.Match[str]) -> str:
     """Returns `steps["my-step"]["result"]` for `{{ steps.my-step.result }}`: a name may have a hyphen there."""
-    first, *others = [part for part in re.split(r"[.\[\]]", braces[1].strip()) if part] or [""]
+    first, *others = steps(braces[1].strip()) or [""]
     return first + "".join(f"[{part if part.isdigit() else repr(part)}]" for part in others)
 
 
@@ -80,7 +81,7 @@ def names_in(text: str) -> set[str]:
     def visit(node: ast.AST) -> None:
         path = _path(node)
         if path is not None:
-            found.add(".".join(str(part) for part in path))
+            found.add(dotted(path))
             return
         for child in ast.iter_child_nodes(node):
             visit(child)
@@ -121,7 +122,7 @@ def _value(node: ast.AST, look_up: Callable[[str], Any]) -> Any:
     path = _path(node)
     if path is None:
         raise WorkflowError(f"`{ast.unparse(node)}` is no name with dots")
-    name = ".".join(str(part) for part in path)
+    name = dotted(path)
     return _WORDS[name] if name in _WORDS else look_up(name)
 
 
@@ -131,7 +132,7 @@ def _compared(node: ast.Compare, look_up: Callable[[str], Any]) -> bool:
     return all(_COMPARE[type(sign)](one, two) for sign, one, two in pairs)
 
 
-def _path(node: ast.AST) -> list[Any] | None:
+def _path(node: ast.AST) -> list[str] | None:
     """Returns the parts of a name with dots and constant subscripts; None if it is something else."""
     if isinstance(node, ast.Name):
         return [node.id]
@@ -140,5 +141,5 @@ def _path(node: ast.AST) -> list[Any] | None:
         return None if before is None else [*before, node.attr]
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
         before = _path(node.value)
-        return None if before is None else [*before, node.slice.value]
+        return None if before is None else [*before, str(node.slice.value)]
     return None

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lute.errors import WorkflowError
-from lute.io._substitution import Substituter, SubstitutionError, steps
-from lute.io._yaml import read_scalar
+from lute.io._substitution import Substituter, SubstitutionError, literally, names_in, steps
+from lute.io._yaml import in_one_line, read_scalar
 from lute.workflows import conditions
 from lute.workflows.dag import Step
 
-_BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "id")
 """What can be asked of a step that has run."""
 NO_ITEM: Any = object()
@@ -36,8 +33,7 @@ def steps_used(step: Step) -> dict[str, set[str]]:
 
 def _names(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        for inner in _BRACES.findall(value):
-            yield re.split(r"[\s|:]", inner.strip(), maxsplit=1)[0]
+        yield from names_in(value)
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _names(item)
@@ -88,7 +84,7 @@ class Scope:
         ours: dict[str, Any] = {"steps": results}
         if item is not NO_ITEM:
             ours["item"] = item
-        self._substituter = Substituter([ours, *documents], os.environ, read_scalar)
+        self._substituter = Substituter(documents, os.environ, read_scalar, ours)
 
     def value(self, raw: Any) -> Any:
         """Returns a value with its substitutions made.
@@ -118,7 +114,8 @@ class Scope:
         return tuple((name, step.texts.get(name) or self._as_yaml(raw)) for name, raw in step.parameters.items())
 
     def _as_yaml(self, raw: Any) -> str:
-        return json.dumps(self.value(raw), default=str)
+        """Returns a value as YAML, its substitutions made; what they gave stays as it is when that is read."""
+        return in_one_line(literally(self.value(raw)))
 
 
 def items_of(foreach: Any, scope: Scope) -> list[Any]:
