@@ -126,9 +126,6 @@ def add_start(parser: argparse.ArgumentParser) -> None:
 
     workflow.add_file(parser)
     parser.add_argument("--id", metavar="ID", help="the workflow run's id; a new one if not given")
-    parser.add_argument(
-        "--on", metavar="ENGINE", default="airflow", help="what will run the steps; airflow if not given"
-    )
     workflow.add_choice(parser)
     workflow.add_settings(parser)
 

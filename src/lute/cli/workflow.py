@@ -383,9 +383,9 @@ ACTIONS = {
     "rerun": ("run a workflow again as it was run before", _add_rerun, _rerun),
     "show": ("show the steps of a workflow and what each needs", _add_show, _show),
     "why": ("tell whether a step would run, and what changed", _add_why, _why),
-    "start": ("record a workflow run whose steps others run", _workflow_remote.add_start, _workflow_remote.start),
-    "step": ("run one step of a workflow run", _workflow_remote.add_step, _workflow_remote.step),
     "list": ("list workflow runs, newest first", _add_list, _list),
     "status": ("show a workflow run and its steps", _add_status, _status),
+    "start": ("record a workflow run whose steps others run", _workflow_remote.add_start, _workflow_remote.start),
+    "step": ("run one step of a workflow run", _workflow_remote.add_step, _workflow_remote.step),
 }
 """What it does, how its arguments are added and how it is done, by the action's name."""
