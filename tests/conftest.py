@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from postgres import Server
 
 LUTE = [sys.executable, "-m", "lute"]
+LAUNCHER = "LUTE_LAUNCHER"
+"""`LUTE_LAUNCHER=exec pytest ...` runs tests without the fast path: every Task in a new interpreter."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        kept = (name for name in os.environ if not name.startswith(("LUTE_", "RUN", "EXPERIMENT")))
+        kept = (name for name in os.environ if name == LAUNCHER or not name.startswith(("LUTE_", "RUN", "EXPERIMENT")))
         self.env = {name: os.environ[name] for name in kept}
 
     def write(self, name: str, text: str) -> Path:
@@ -104,7 +106,7 @@ def postgres() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the caller's reaches a test."""
+    """No variable of the caller's reaches a test, but for `LAUNCHER`."""
     for name in list(os.environ):
-        if name.startswith("LUTE_") or name in ("EXPERIMENT", "RUN", "RUN_NUM", "SLURM_NTASKS"):
+        if (name.startswith("LUTE_") and name != LAUNCHER) or name in ("EXPERIMENT", "RUN", "RUN_NUM", "SLURM_NTASKS"):
             monkeypatch.delenv(name)
