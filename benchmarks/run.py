@@ -1,6 +1,6 @@
 """Measures `lute` beside the floor, prints a table and writes it as JSON.
 
-python benchmarks/run.py                 everything, for about half an hour
+python benchmarks/run.py                 everything, for about a quarter of an hour
 python benchmarks/run.py --short         little of everything, under a minute
 python benchmarks/run.py start reading   these rows or groups
 """

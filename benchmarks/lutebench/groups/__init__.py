@@ -2,7 +2,7 @@
 
 import importlib
 
-GROUPS = ("startup", "imports", "messages", "output", "record", "reading", "stopping", "workflow", "growth")
+GROUPS = ("startup", "imports", "messages", "output", "record", "reading", "stopping", "workflow", "cluster", "growth")
 """The modules in the order of the table. Importing one adds its rows."""
 
 for _name in GROUPS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 from lutebench.bench import Bench, Project
@@ -76,6 +77,30 @@ def run_by_yaml(bench: Bench) -> Iterator[Line]:
     projects = {lines: _with_lines(bench, lines) for lines in sizes}
     measure = lambda lines: projects[lines].run("Tabler", "-q")  # noqa: E731
     yield _grown(bench, "`lute run -q` of a Python Task", "lines of parameters", sizes, measure)
+
+
+STEPS = 150
+"""Steps of the workflow with many edges."""
+_NEEDS = {STEPS - 1: 1, 1_022: 7, 9_950: 100}
+"""How many of the steps before it each step needs, by the edges of the whole."""
+
+
+def _with_edges(bench: Bench, edges: int) -> Project:
+    """Makes a project with a workflow of `STEPS` steps and that many edges."""
+    project = bench.project("noop", {"Noop": {"number": 2}})
+    before = {number: range(max(0, number - _NEEDS[edges]), number) for number in range(STEPS)}
+    steps = {f"step{n}": {"task": "Noop", "needs": [f"step{m}" for m in before[n]]} for n in before}
+    (project.folder / "workflow.yaml").write_text(json.dumps({"steps": steps}))
+    return project
+
+
+@row("growth.workflow_by_edges")
+def workflow_by_edges(bench: Bench) -> Iterator[Line]:
+    """`lute workflow run` of 150 steps against the number of edges: who needs whom."""
+    projects = {edges: _with_edges(bench, edges) for edges in _NEEDS}
+    options = ("-c", "bench.yaml", "-j", "1", "--fresh", "-q")
+    measure = lambda edges: projects[edges].cost("workflow", "run", "workflow.yaml", *options)  # noqa: E731
+    yield _grown(bench, f"`lute workflow run -q` of {STEPS} steps", "edges", tuple(_NEEDS), measure)
 
 
 def _with_log(bench: Bench, mebibytes: int) -> Project:

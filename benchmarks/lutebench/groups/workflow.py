@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from lutebench.bench import Bench, Project
-from lutebench.lines import SECONDS, Goal, Line, Stats
+from lutebench.lines import SECONDS, Goal, Line, Series, Stats
 from lutebench.rows import TOO_LONG, Missing, row
 
 TWICE = Goal("at most", 2)
-ROUNDS = {100: 7, 1_000: 5, 10_000: 2}
+ROUNDS = {100: 7, 1_000: 3, 10_000: 1}
 """How often workflows of so many steps are measured."""
 PEERS = ("doit", "parsl", "luigi", "snakemake")
 _Time = Callable[[int], float]
@@ -28,13 +28,12 @@ def _each(seconds: _Time, count: int) -> float:
 
 
 def _floor(bench: Bench, how: str, count: int) -> float:
-    folder = bench.new_folder("processes")
-    time = float(bench.peer("processes", how, count, folder)) / count
-    shutil.rmtree(folder)
-    return time
+    return float(bench.peer("processes", how, count, bench.new_folder("processes"))) / count
 
 
 def _by_lute(bench: Bench, plugin: str, task: str, managed_task: str) -> _Time:
+    """Returns what measures a workflow. Its folder stays: ext4 makes files slower for minutes after many were deleted."""
+
     def seconds(count: int) -> float:
         project = bench.project(plugin, {task: {"number": 2}})
         steps = {f"step{number}": {"task": managed_task} for number in range(count)}
@@ -42,7 +41,6 @@ def _by_lute(bench: Bench, plugin: str, task: str, managed_task: str) -> _Time:
         options = ["-c", project.config.name, "-j", "1", "--fresh", "-q"]
         cost = project.cost("workflow", "run", "workflow.yaml", *options)
         _check(project, count)
-        shutil.rmtree(project.folder)
         return cost.wall_s
 
     return seconds
@@ -67,10 +65,22 @@ def _measured(bench: Bench, line: Line, rounds: int, floor: _Measure, ours: _Mea
 
 
 def _local(bench: Bench, how: str, floor_name: str, what: str, seconds: _Time) -> Iterator[Line]:
-    for count in bench.pick(tuple(ROUNDS), (100,)):
+    wholes: dict[int, list[float]] = {}
+
+    def kept(count: int) -> float:
+        wholes.setdefault(count, []).append(seconds(count))
+        return wholes[count][-1]
+
+    counts = bench.pick(tuple(ROUNDS), (10, 100))
+    for count in counts:
         line = Line(f"each_{count}", f"{what}, {count:,} steps", floor_name, SECONDS, goal=TWICE)
-        floor, ours = partial(_floor, bench, how, count), partial(_each, seconds, count)
-        yield _measured(bench, line, ROUNDS[count], floor, ours)
+        floor, ours = partial(_floor, bench, how, count), partial(_each, kept, count)
+        yield _measured(bench, line, ROUNDS.get(count, 1), floor, ours)
+    sizes = sorted(wholes)
+    series = Series("steps", tuple((size, Stats.of(wholes[size])) for size in sizes))
+    least, most = Stats.of(wholes[sizes[0]][:1]), Stats.of(wholes[sizes[-1]][:1])
+    what = f"a workflow of steps like these: {sizes[-1]:,} steps"
+    yield Line("by_steps", what, f"the same with {sizes[0]}", SECONDS, least, most, series=series)
 
 
 @row("workflow.program")
@@ -109,13 +119,3 @@ def _peer(bench: Bench, name: str, count: int, ours: _Time) -> Line:
 
     line = Line(f"{name}_{count}", f"each further program, {count} steps", name, SECONDS)
     return _measured(bench, line, 3, partial(_each, theirs, count), partial(_each, ours, count))
-
-
-@row("workflow.slurm")
-def slurm(bench: Bench) -> Iterator[Line]:
-    """A workflow of 60 one-line steps on Slurm, against 60 `sbatch` by hand."""
-    reason = "not there yet: `lute workflow run --on slurm` is to come"
-    goal = Goal("at most", 1.2)
-    yield Line(
-        "all", "a workflow of 60 one-line steps on Slurm", "60 `sbatch` by hand", SECONDS, goal=goal, reason=reason
-    )
