@@ -281,23 +281,29 @@ def jobs(identities: Iterable[str]) -> dict[str, Job]:
     return {one: found.get(one, Job("UNKNOWN")) for one in wanted}
 
 
-def ends(in_jobs: Mapping[str, tuple[str, str]], gone: Iterable[str] = ()) -> dict[str, tuple[str, str]]:
-    """Returns status and reason of the runs whose job has ended.
+def ends(in_jobs: Mapping[str, tuple[str, str]], gone: Iterable[str] = ()) -> dict[str, tuple[str, str] | None]:
+    """Returns what has become of runs in jobs: status and reason, or None for one that may go on.
+
+    A run of which nothing is said here lives on, or has ended for a reason that Slurm does not know.
 
     Args:
         in_jobs: The job and the cluster of each run.
-        gone: Runs whose process is known to be gone; of them only what Slurm does know is a better reason.
+        gone: Runs whose process is known to be gone.
 
     Raises:
         SlurmError: Slurm does not answer.
     """
     known, gone = jobs(job for job, _ in in_jobs.values()), set(gone)
     here = cluster() if any(job.state == "UNKNOWN" for job in known.values()) else ""
-    found = {}
+    found: dict[str, tuple[str, str] | None] = {}
     for run, (identity, its_cluster) in in_jobs.items():
         job = known[identity]
-        elsewhere = job.state == "UNKNOWN" and its_cluster not in ("", here)
-        if job.ended and not elsewhere and not (run in gone and job.state in ("COMPLETED", "UNKNOWN")):
+        if not job.ended:
+            if run in gone and job.state != "RUNNING":  # it is just ending, or will be started again
+                found[run] = None
+        elif run in gone and job.state in ("COMPLETED", "UNKNOWN"):
+            continue
+        elif job.state != "UNKNOWN" or its_cluster in ("", here):
             found[run] = (job.status, job.explained(identity))
     return found
 

@@ -163,6 +163,11 @@ class LogCopier:
         self._thread = threading.Thread(target=self._copy, args=(row,), daemon=True, name="lute-log")
         self._thread.start()
 
+    @property
+    def started(self) -> bool:
+        """Whether it has begun."""
+        return self._thread is not None
+
     def finish(self) -> None:
         """Says that the log is complete, and waits until it is copied or its reader has gone."""
         self._ended.set()

@@ -129,31 +129,33 @@ def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job:
     """Waits for the end of a run, and copies its log meanwhile. Returns the exit code that `lute run` has for it."""
     if not options.quiet:
         print(f"lute: Slurm job {job} (run {row['id']})", file=sys.stderr)
-    copier = None
+    copier = None if options.quiet else cli_run.LogCopier(_screen(options))
+    code = None
     try:
-        while row["status"] in LIVE:
-            time.sleep(LOOK)
-            record.refresh()
-            row = record.get(row["id"])
-            if copier is None and row["status"] != "PENDING" and not options.quiet and os.path.isfile(row["log"]):
-                screen = Screen(sys.stderr.fileno(), options.name) if draws(sys.stderr) else None
-                copier = cli_run.LogCopier(screen)
-                copier.start(row)
+        row = _until_ended(record, row, job, copier)
     except KeyboardInterrupt:
         slurm.cancel([job])
-        row = _until_ended(record, row)
+        code = cli_run.CTRL_C
+        row = _until_ended(record, row, job, copier)
     if copier is not None:
         copier.finish()
     with common.unread_output():
         _tell(options, row)
-    return cli_run.exit_code(row)
+    return cli_run.exit_code(row) if code is None else code
 
 
-def _until_ended(record: Record, row: dict[str, Any]) -> dict[str, Any]:
-    while row["status"] in LIVE:
+def _screen(options: argparse.Namespace) -> Screen | None:
+    return Screen(sys.stderr.fileno(), options.name) if draws(sys.stderr) else None
+
+
+def _until_ended(record: Record, row: dict[str, Any], job: str, copier: cli_run.LogCopier | None) -> dict[str, Any]:
+    """Waits for the end of a run and of its job: one whose node failed may be started again. Returns its row."""
+    while row["status"] in LIVE or not slurm.jobs([job])[job].ended:
         time.sleep(LOOK)
         record.refresh()
         row = record.get(row["id"])
+        if copier is not None and not copier.started and row["status"] != "PENDING" and os.path.isfile(row["log"]):
+            copier.start(row)
     return row
 
 

@@ -175,20 +175,26 @@ class Record:
                 lost[identity] = ("FAILED", reason)
             if owner.get("job"):
                 in_jobs[identity] = owner
-        lost |= self._ends_of_jobs(in_jobs, lost)
+        for identity, end in self._ends_of_jobs(in_jobs, lost).items():
+            lost.pop(identity, None)
+            lost |= {identity: end} if end else {}
         for identity, (status, told) in lost.items():
             self.end_lost(identity, status, told)
         return list(lost)
 
-    def _ends_of_jobs(self, in_jobs: Mapping[str, dict[str, Any]], gone: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Returns status and reason of the runs whose batch job has ended without their owner's saying so.
+    def _ends_of_jobs(
+        self, in_jobs: Mapping[str, dict[str, Any]], gone: Iterable[str]
+    ) -> dict[str, tuple[str, str] | None]:
+        """Returns what has become of runs in batch jobs whose owner does not say: status and reason, None to wait.
 
         Args:
             in_jobs: The owners of runs in jobs.
             gone: Runs whose owner is known to be gone; what Slurm says of their job is the better reason.
         """
-        if not in_jobs or time.monotonic() - self._asked_at < BETWEEN_QUESTIONS:
+        if not in_jobs:
             return {}
+        if time.monotonic() - self._asked_at < BETWEEN_QUESTIONS:
+            return dict.fromkeys(in_jobs)
         from lute import slurm  # not needed where there is none
 
         self._asked_at = time.monotonic()

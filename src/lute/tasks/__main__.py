@@ -122,6 +122,16 @@ def _reset_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _let_one_sigterm_pass() -> None:
+    """Lets the first SIGTERM pass in a batch job.
+
+    Slurm sends it to every process of a job that is cancelled. `lute` has got it too: it asks for the Task's clean-up,
+    and then sends another.
+    """
+    if os.environ.get("SLURM_JOB_ID") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
 def _reset_warnings() -> None:
     warnings.resetwarnings()
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
@@ -177,6 +187,7 @@ def _open_streams() -> None:
 
 def _run(job_file: str) -> int:
     """Returns the exit code of a Task, after its result was sent."""
+    _let_one_sigterm_pass()
     try:
         task = _prepare(job_file)
     except SystemExit as error:
