@@ -104,6 +104,14 @@ def postgres() -> Iterator[Server]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def openmpi(request: pytest.FixtureRequest) -> str:
+    """A Python with Open MPI, kept in pytest's cache from one session to the next."""
+    from openmpi import python_with_openmpi
+
+    return python_with_openmpi(request.config.cache.mkdir("openmpi"))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the caller's reaches a test, but for `LAUNCHER`."""

@@ -73,8 +73,11 @@ def judge(
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^\s:]+)")
 
 
-_MPI_SAYS = re.compile(r"EXIT STRING: (?P<mpich>.+)|process (?P<openmpi>rank \d+ .*exited on\s+signal \d+ \(.+?\))")
-"""How MPICH and Open MPI tell which rank was ended by a signal."""
+_MPI_SAYS = re.compile(
+    r"EXIT STRING: (.+)|process (rank \d+ .*exited on\s+signal \d+ \(.+?\))|\] lute: (program .* could not be started: .*)"
+)
+"""How MPICH and Open MPI tell of a rank that a signal ended, and how we tell of one that could not be started."""
+_MPI_NOT_STARTED = re.compile(r"Fatal error in \w*Init")
 SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 """The exit status of a shell whose program was ended by SIGKILL."""
 
@@ -86,8 +89,10 @@ def hint(ending: Ending, tail: str) -> str:
         return f": the shared library {missing[1]} is missing. Is LD_LIBRARY_PATH right?"
     if "No space left on device" in tail:
         return ": the disk is full (No space left on device)"
-    if said := _MPI_SAYS.search(tail):
-        return f": {said['mpich'] or said['openmpi']}"
+    if ending.exit_code and (said := _MPI_SAYS.search(tail)):
+        return f": {' '.join((said[1] or said[2] or said[3]).split())}"
+    if ending.exit_code and _MPI_NOT_STARTED.search(tail):
+        return ": MPI could not start: does mpirun belong to the same MPI as the library that the ranks load?"
     if ending.exit_code is not None and 128 < ending.exit_code < 128 + signal.NSIG:
         return f", which is how a shell tells of {_processes.signal_name(ending.exit_code - 128)}"
     return ""
