@@ -214,7 +214,7 @@ def test_one_rank_that_ends_badly_ends_all(lab: Lab, how: str, who: int, reason:
 
 def test_a_timeout_ends_all_ranks(lab: Lab) -> None:
     """A2, B1: a timeout lets every rank clean up and ends it: TIMEDOUT."""
-    found = lab.mpi("Four", "-s", "Ranks.do=wait", "-s", "task_timeout=4")
+    found = lab.mpi("Four", "-s", "Ranks.do=wait", "-s", "task_timeout=8")
     assert (found["returncode"], found["status"]) == (124, "TIMEDOUT"), found
     assert sorted(path.name for path in lab.folder.glob("cleaned*")) == [f"cleaned{rank}" for rank in range(4)]
 

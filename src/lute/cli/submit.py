@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "lute submit NAME -c FILE [options] [options of sbatch]"
     parser.add_argument("name", metavar="NAME", help="a managed Task, or a Task, which then runs under `Executor`")
     common.add_set(parser)
+    common.add_ranks(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the job's script; submit nothing")
     parser.add_argument("--wait", action="store_true", help="wait for the end, and show the log meanwhile")
     common.add_options(parser, config_required=True)
@@ -84,6 +85,8 @@ def job_options(plan: Plan, files: RunFiles, words: list[str]) -> slurm.Options:
     header = plan.params.lute_config
     grace = header.clean_up_grace + header.terminate_grace
     usual = {"job-name": plan.task, "output": str(files.batch), **slurm.warning(grace)}
+    if plan.settings.ranks is not None and plan.settings.ranks.told:
+        usual["ntasks"] = str(plan.settings.ranks.number)
     site = facility.current().job_options(header.experiment, header.run)
     asked = slurm.merged(usual, site, slurm.read_options(words))
     limit, wanted = slurm.seconds_of(asked.get("time")), batch.time_limit(plan)
@@ -102,6 +105,7 @@ def _command(options: argparse.Namespace, path: str) -> list[str]:
         command += [name, value] if value is not None else []
     for plugin in options.plugin:
         command += ["--plugin", os.path.abspath(plugin) if plugin.endswith(".py") else plugin]
+    command += ["--ranks", str(options.ranks)] if options.ranks is not None else []
     for setting in options.set or []:
         command += ["--set", setting]
     if options.db and "://" not in options.db:

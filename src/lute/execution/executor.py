@@ -319,7 +319,8 @@ class MPIExecutor(Executor):
 
     def settings(self) -> Settings:
         """Returns what a run needs to know of this Executor."""
-        return replace(super().settings(), ranks=Ranks(self.number_of_ranks(), tuple(self.launcher), self.label))
+        ranks = Ranks(self.number_of_ranks(), tuple(self.launcher), self.label, told=self.ranks is not None)
+        return replace(super().settings(), ranks=ranks)
 
     def number_of_ranks(self) -> int:
         """Returns how many ranks are started."""

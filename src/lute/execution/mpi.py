@@ -27,11 +27,13 @@ class Ranks:
         number: How many.
         launcher: What starts them, with its own arguments; empty to look for one.
         label: Whether each line that they print begins with the rank's number.
+        told: Whether somebody said how many; otherwise there are as many as the place has that they are started in.
     """
 
     number: int
     launcher: tuple[str, ...] = ()
     label: bool = True
+    told: bool = False
 
 
 def number_of_ranks(env: Mapping[str, str], reserve_core: bool) -> int:

@@ -213,11 +213,12 @@ def _ranks(params: TaskParameters, task: str, settings: Settings, asked: int | N
         raise UsageError(f"{task} is one process: ranks are for an MPIExecutor, or a model with a parameter MPIRanks()")
     if ranks is None:
         return None
+    told = ranks.told or asked is not None or number is not None
     number = next(value for value in (asked, number, ranks.number) if value is not None)
     if number < 1:
         raise UsageError(f"{task}: {number} ranks cannot be started: give 1 or more")
     words = [launcher] if launcher and isinstance(launcher, str) else launcher or ranks.launcher
-    return replace(ranks, number=number, launcher=tuple(words))
+    return replace(ranks, number=number, launcher=tuple(words), told=told)
 
 
 def _arguments(params: TaskParameters) -> list[str]:

@@ -191,17 +191,17 @@ def _run(job_file: str) -> int:
     try:
         task = _prepare(job_file)
     except SystemExit as error:
-        return _code_of(error)
+        return _alone(_code_of(error))
     except BaseException as error:
         traceback.print_exc()
         _tell_unprepared(error)
-        return 1
+        return _alone(1)
     try:
         task.run()
     except SystemExit as error:
-        return _code_of(error)
+        return _alone(_code_of(error))
     except BaseException:  # run() has shown it and sent the result
-        return 1
+        return _alone(1)
     return 0 if task.result.task_status is TaskStatus.COMPLETED else 1
 
 
@@ -227,11 +227,13 @@ def _flush() -> None:
             continue
 
 
-def _end_other_ranks(code: int) -> None:
-    """Ends the ranks that would wait for one that failed for ever."""
+def _alone(code: int) -> int:
+    """Returns the exit code of a process that did not meet the others at the end; ends other ranks, which would wait."""
     mpi = sys.modules.get("mpi4py.MPI")
-    if code and mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
+    if code and mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized() and mpi.COMM_WORLD.Get_size() > 1:
+        _flush()
         mpi.COMM_WORLD.Abort(code)
+    return code
 
 
 def _prepare(job_file: str) -> Task:
@@ -337,5 +339,4 @@ def _load_main(path: str) -> None:
 if __name__ == "__main__":
     _code = main(sys.argv[1:])
     _flush()
-    _end_other_ranks(_code)
     sys.exit(_code)
