@@ -35,6 +35,7 @@ class Kind:
         folder: Returns its folder for its row.
         mark_lost: Marks those FAILED whose owner is gone.
         public: Returns its row as `--json` prints it.
+        cancel_elsewhere: Cancels it where no owner takes requests, in a batch system; returns whether it is there.
     """
 
     name: str
@@ -42,11 +43,34 @@ class Kind:
     folder: Callable[[Mapping[str, Any]], str]
     mark_lost: Callable[[Record], object]
     public: Callable[[Mapping[str, Any]], dict[str, Any]]
+    cancel_elsewhere: Callable[[Record, Mapping[str, Any], requests.Request], bool]
 
 
-RUN = Kind("run", Record.get, lambda row: os.path.dirname(row["log"]), Record.mark_lost, public)
+def _cancel_workflow(record: Record, row: Mapping[str, Any], request: requests.Request) -> bool:
+    from lute.workflows import remote
+
+    elsewhere = bool((row["owner"] or {}).get(remote.ENGINE))
+    if elsewhere:
+        remote.cancel(record, row["id"], f"cancelled by {request}")
+    return elsewhere
+
+
+def _mark_lost(record: Record) -> None:
+    from lute.workflows import remote
+
+    remote.mark_lost(record)
+
+
+RUN = Kind(
+    "run", Record.get, lambda row: os.path.dirname(row["log"]), Record.mark_lost, public, requests.cancel_waiting
+)
 WORKFLOW = Kind(
-    "workflow run", workflow_record.get, lambda row: str(row["folder"]), workflow_record.mark_lost, workflow.public
+    "workflow run",
+    workflow_record.get,
+    lambda row: str(row["folder"]),
+    _mark_lost,
+    workflow.public,
+    _cancel_workflow,
 )
 
 
@@ -88,12 +112,10 @@ def ask(
         told = f"{kind.name} {row['id']}"
         if row["status"] not in sensible:
             return _tell(options, kind.public(row), f"{told} is {row['status']}: there is nothing to {do}", NOT_LIVE)
-        job = (row.get("owner") or {}).get("job") if row["status"] == "PENDING" else None
-        if job is not None and do == requests.CANCEL:
-            row = _cancel_waiting(record, row, job, options.reason)
-            return _tell(options, kind.public(row), f"{told} is CANCELLED: {row['reason']}", 0)
         place = RunFiles(Path(kind.folder(row))).request
-        requests.post(place, requests.Request(do, requests.this_user(), options.reason))
+        request = requests.Request(do, requests.this_user(), options.reason)
+        if do != requests.CANCEL or not kind.cancel_elsewhere(record, row, request):
+            requests.post(place, request)
         deadline = time.monotonic() + options.wait
         while not met(row["status"]) and time.monotonic() < deadline:
             time.sleep(LOOK)
@@ -106,16 +128,6 @@ def ask(
         return _tell(options, kind.public(row), text, NOT_LIVE)
     text = f"{told} is {row['status']}{': ' + row['reason'] if row['reason'] else ''}"
     return _tell(options, kind.public(row), text, 0)
-
-
-def _cancel_waiting(record: Record, row: dict[str, Any], job: str, reason: str) -> dict[str, Any]:
-    """Cancels a run whose batch job has not started, so that nobody could take a request. Returns its row."""
-    from lute import slurm
-
-    slurm.cancel([job])
-    asked = requests.Request(requests.CANCEL, requests.this_user(), reason)
-    record.end_lost(row["id"], "CANCELLED", f"cancelled by {asked}")
-    return record.get(row["id"])
 
 
 def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind, dict[str, Any]]:

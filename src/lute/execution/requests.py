@@ -10,10 +10,15 @@ import contextlib
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lute.errors import UsageError
+
+if TYPE_CHECKING:
+    from lute.io.record import Record
 
 CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
 
@@ -69,6 +74,27 @@ def post(path: Path, request: Request) -> None:
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()
+
+
+def cancel_waiting(record: Record, row: Mapping[str, Any], request: Request) -> bool:
+    """Cancels a run whose batch job has not started, so that nobody could take a request. Returns whether it is one.
+
+    Args:
+        record: Where the run is recorded.
+        row: The run.
+        request: Who asks, and why.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    job = (row["owner"] or {}).get("job") if row["status"] == "PENDING" else None
+    if job is None:
+        return False
+    from lute import slurm  # not needed where there is none
+
+    slurm.cancel([job])
+    record.end_lost(row["id"], "CANCELLED", f"cancelled by {request}")
+    return True
 
 
 def take(path: Path) -> Request | None:

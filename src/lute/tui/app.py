@@ -248,7 +248,7 @@ class RecordApp(App[None]):
 
         def ask(reason: str | None) -> None:
             if reason is not None:
-                self._do(lambda: _cancel(row, reason), f"asked {row['id']} to stop")
+                self._do(lambda: _cancel(self._record, row, reason), f"asked {row['id']} to stop")
 
         self.push_screen(Ask(f"Cancel {row['task']} ({row['id']})? Why:"), ask)
 
@@ -283,9 +283,10 @@ class RecordApp(App[None]):
             self._look()
 
 
-def _cancel(row: Mapping[str, Any], reason: str) -> None:
+def _cancel(record: Record, row: Mapping[str, Any], reason: str) -> None:
     request = requests.Request(requests.CANCEL, requests.this_user(), reason)
-    requests.post(RunFiles(Path(row["log"]).parent).request, request)
+    if not requests.cancel_waiting(record, row, request):
+        requests.post(RunFiles(Path(row["log"]).parent).request, request)
 
 
 def read_filter(text: str) -> dict[str, Any]:

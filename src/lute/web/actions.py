@@ -57,8 +57,9 @@ def cancel(site: Site, identity: str, reason: str) -> str:
     row = site.run(identity)
     if row["status"] not in LIVE:
         raise UsageError(f"run {row['id']} is {row['status']}: there is nothing to cancel")
-    by = f"{requests.this_user()} on the web page"
-    requests.post(files.request_file(row), requests.Request(requests.CANCEL, by, reason))
+    request = requests.Request(requests.CANCEL, f"{requests.this_user()} on the web page", reason)
+    if not requests.cancel_waiting(site.record, row, request):
+        requests.post(files.request_file(row), request)
     return str(row["id"])
 
 
