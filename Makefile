@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .demo-venv
+AIRFLOW_VENV ?= .airflow-venv
+AIRFLOW ?= apache-airflow==3.3.2
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -28,11 +30,19 @@ $(DEMO_VENV)/.ready: pyproject.toml
 	$(DEMO_VENV)/bin/python -m pip install --quiet -e ".[demo]"
 	touch $@
 
+# Airflow for the tests. Its modules are compiled here, or every start of one of its programs would do that again.
+$(AIRFLOW_VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_VENV)/bin/python -m pip install --quiet uv
+	PYTHONDONTWRITEBYTECODE= $(AIRFLOW_VENV)/bin/uv pip install --quiet --python $(AIRFLOW_VENV)/bin/python \
+		--compile-bytecode "$(AIRFLOW)" -e .
+	touch $@
+
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/python examples/thpp/demo.py $(DEMO_OUTPUT)
 
-test: $(VENV)/.ready
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready
+	AIRFLOW_VENV=$(abspath $(AIRFLOW_VENV)) $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready
 	$(VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
@@ -48,4 +58,4 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/lint-imports
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUTPUT) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO_VENV) $(AIRFLOW_VENV) $(DEMO_OUTPUT) .pytest_cache .mypy_cache .ruff_cache

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from cluster.airflow_server import AirflowServer
     from postgres import Server
 
 LUTE = [sys.executable, "-m", "lute"]
@@ -110,6 +111,19 @@ def openmpi(request: pytest.FixtureRequest) -> str:
     from openmpi import python_with_openmpi
 
     return python_with_openmpi(request.config.cache.mkdir("openmpi"))
+
+
+@pytest.fixture(scope="session")
+def airflow() -> Iterator[AirflowServer]:
+    """An Airflow of our own, with scheduler and API; half a minute until it is there."""
+    from cluster.airflow_server import AirflowServer  # not needed by most tests
+
+    server = AirflowServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture(autouse=True)

@@ -78,6 +78,27 @@ def database_for(page: str) -> Iterator[dict[str, str]]:
         server.close()
 
 
+@contextlib.contextmanager
+def airflow_for(page: str) -> Iterator[dict[str, str]]:
+    """Starts an Airflow for the page that needs one. Gives the variables that it needs."""
+    if not needs_airflow(page):
+        yield {}
+        return
+    from cluster.airflow_server import AirflowServer
+
+    server = AirflowServer()
+    try:
+        server.start()
+        yield server.for_a_page()
+    finally:
+        server.close()
+
+
+def needs_airflow(page: str) -> bool:
+    """Returns whether a page shows commands that need an Airflow."""
+    return page.endswith("how-to/airflow.md")
+
+
 class Shell:
     """A shell session in a folder of its own."""
 
@@ -86,7 +107,7 @@ class Shell:
         self.status = 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
         fixed = {"HOME": str(home), "COLUMNS": "80", "TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-        self.env = {**kept, **fixed, **more, "PATH": f"{BIN}{os.pathsep}{kept['PATH']}"}
+        self.env = {**kept, **fixed, **more, "PATH": f"{BIN}{os.pathsep}{kept['PATH']}{more.get('PATH', '')}"}
 
     def write(self, name: str, text: str) -> None:
         """Writes a file."""
@@ -171,13 +192,16 @@ def missing(page: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("page", pages())
-def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.airflow if needs_airflow(page) else ()) for page in pages()]
+)
+def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if lacking := missing(page):
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up(f"needs {lacking}")
+    airflow = request.getfixturevalue("airflow").for_a_page() if needs_airflow(page) else {}
     with database_for(page) as more:
-        for _, outcomes in runs_of(ROOT / page, Shell(tmp_path, more)):
+        for _, outcomes in runs_of(ROOT / page, Shell(tmp_path, {**more, **airflow})):
             for command, shown, real in outcomes:
                 assert agrees(shown, real), f"$ {command}\n--- the page shows\n{shown}\n--- it printed\n{real}"
 
@@ -200,8 +224,8 @@ def test_comparison_ignores_only_what_must_differ(shown: str, real: str, expecte
 def write_output(page: Path) -> None:
     """Puts real output into a page; a shown text that agrees with it stays."""
     text = page.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as home, database_for(str(page)) as more:
-        found = list(runs_of(page, Shell(Path(home), more)))
+    with tempfile.TemporaryDirectory() as home, database_for(str(page)) as more, airflow_for(str(page)) as airflow:
+        found = list(runs_of(page, Shell(Path(home), {**more, **airflow})))
     for block, outcomes in reversed(found):
         new = "".join(f"$ {command}\n{shown if agrees(shown, real) else real}" for command, shown, real in outcomes)
         text = text[: block.span[0]] + new + text[block.span[1] :]

@@ -25,6 +25,7 @@ COMMANDS = {
     "submit": "run one managed Task as a Slurm job",
     "workflow": "run Tasks that need each other, and look at what ran",
     "watch": "run a workflow for each new file or acquisition run",
+    "airflow": "write a workflow as a DAG file for Airflow",
     "check": "validate a YAML file: every problem, with file, line and column",
     "tasks": "list Tasks and managed Tasks, or the parameters of one",
     "schema": "print the JSON Schema of the YAML, for editors",

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,14 @@ from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.io.db import Record
+    from lute.workflows.nodes import Follower
     from lute.workflows.runner import WorkflowRun
 
 NOTHING_TO_RUN = 99
 """The exit code of `lute workflow step` where the step was not to run: to Slurm, what needs it must not run either."""
 CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143, "SKIPPED": NOTHING_TO_RUN, "BLOCKED": NOTHING_TO_RUN}
+_ONE_AT_A_TIME = threading.Lock()
+"""Held by whoever of several instances writes lines."""
 IDENTITY = re.compile(r"[A-Za-z0-9][\w.:+-]{0,199}")
 """What `lute workflow start --id` takes: it becomes a folder's name."""
 
@@ -87,6 +91,8 @@ def add_step(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="run all steps here, side by side")
     text = "run one instance of the step's `foreach`; $SLURM_ARRAY_TASK_ID if not given"
     parser.add_argument("--index", metavar="NUMBER", type=int, help=text)
+    text = "copy the logs of what runs to standard error as they grow"
+    parser.add_argument("--log", action="store_true", help=text)
     common.add_options(parser)
     parser.epilog = (
         "exit status: 0 COMPLETED, 1 FAILED, 2 nothing was started, 124 TIMEDOUT, 143 CANCELLED,\n"
@@ -102,14 +108,42 @@ def step(options: argparse.Namespace) -> int:
     if options.all == bool(options.step):
         raise UsageError("which step? Give either STEP or --all")
     lines = Lines()
-    with common.open_record(options, up_to_date=False) as record, contextlib.redirect_stdout(sys.stderr):
-        if options.all:
-            from lute.cli.workflow import exit_code
+    with common.open_record(options, up_to_date=False) as record:
+        with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
+            if options.all:
+                from lute.cli.workflow import exit_code
 
-            return exit_code(remote.run_all(record, options.id, lines))
-        lines.begin()
-        state = remote.run_step(record, options.id, options.step, _index(options), lines.changed)
+                return exit_code(remote.run_all(record, options.id, lines))
+            lines.begin()
+            follower = _follower if options.log else lambda name: None
+            state = remote.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
+        if options.json:
+            common.print_json(remote.told_of(record, options.id, options.step) | {"status": state.value})
     return CODES.get(state.value, 1)
+
+
+def _follower(name: str) -> Follower:
+    """Returns what copies the log of an instance to standard error, its name before each line if there are several."""
+    from lute.cli.run import LogCopier
+    from lute.execution._channel import write_fully
+
+    class Labelled(LogCopier):
+        rest = b""
+
+        def _write(self, piece: bytes) -> None:
+            *whole, self.rest = (self.rest + piece).split(b"\n")
+            self._say(whole)
+
+        def finish(self) -> None:
+            super().finish()
+            self._say([self.rest] if self.rest else [])
+
+        def _say(self, lines: list[bytes]) -> None:
+            text = b"".join(b"%s: %s\n" % (name.encode(), line) for line in lines)
+            with _ONE_AT_A_TIME:
+                write_fully(self._out, text)
+
+    return Labelled() if name.endswith("]") else LogCopier()
 
 
 def _index(options: argparse.Namespace) -> int | None:
@@ -140,7 +174,8 @@ def start(options: argparse.Namespace) -> int:
     definition, config = workflow.load(options)
     overrides, chosen = common.overrides(options), workflow.options_of(options)
     run = runner.WorkflowRun(definition, config, overrides, chosen, identity=options.id)
-    row = remote.begin(run, "airflow")
+    row = remote.begin_again(run.record, options.id) if options.id else None
+    row = row or remote.begin(run, "airflow")
     if options.json:
         common.print_json(workflow.public(row))
     else:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import _workflow_remote, common
-from lute.errors import UsageError
+from lute.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from lute.workflows.local import Local
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lute.workflows.runner import WorkflowRun
 
 CTRL_C = "cancelled by Ctrl-C"
-ENGINES = ("local", "slurm")
+ENGINES = ("local", "slurm", "airflow")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_file(parser, nargs="?")
     add_jobs(parser)
     parser.add_argument("--on", choices=ENGINES, default="local", help="where the steps run; local if not given")
-    parser.add_argument("--no-wait", action="store_true", help="with --on slurm: return when all is submitted")
+    text = "with --on slurm or airflow: return when all is submitted"
+    parser.add_argument("--no-wait", action="store_true", help=text)
     parser.add_argument("--pack", action="store_true", help="with --on slurm: run all steps in one job")
     text = "with --on slurm: options of sbatch for every step that does not say otherwise, such as '--time=10'"
     parser.add_argument("--slurm", metavar="OPTIONS", default="", help=text)
@@ -108,6 +109,10 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.on == "local" and (options.no_wait or options.pack or options.slurm):
         raise UsageError("--no-wait, --pack and --slurm are for --on slurm")
+    if options.on == "airflow":
+        from lute.cli import _workflow_airflow
+
+        return _workflow_airflow.run(options, load(options)[0])
     if options.resume:
         if options.workflow:
             raise UsageError("give either a workflow or --resume ID, which knows its workflow")
@@ -218,8 +223,12 @@ def _tell_worst(options: argparse.Namespace, step: Mapping[str, Any]) -> None:
     print(f"step {step['name']} {step['status']}: {step['reason']}", file=sys.stderr)
     if not step["id"]:
         return
-    with common.open_record(options, up_to_date=False) as record:
-        run = record.get(step["id"])
+    try:
+        with common.open_record(options, up_to_date=False) as record:
+            run = record.get(step["id"])
+    except RecordError as error:  # the steps may have run where another record is used
+        print(f"Its log is not known here: {error}", file=sys.stderr)
+        return
     if run["log_tail"]:
         print("Its log ends:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in run["log_tail"].splitlines()), file=sys.stderr)

@@ -26,10 +26,21 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 def new_run_id() -> str:
     """Returns an id for a run: 12 letters and digits that sort by time, with no letter taken for another."""
-    number = (int((time.time() - _EPOCH) * 1000) << 20) | secrets.randbits(20)
+    return id_at(time.time(), secrets.randbits(20))
+
+
+def id_at(when: float, number: int, bits: int = 20) -> str:
+    """Returns the id with a certain time and number.
+
+    Args:
+        when: The time, in s since the epoch.
+        number: What tells it from others of that time.
+        bits: How many the number has; with more than 20 the time is that much coarser than 1 ms.
+    """
+    rest = (int((when - _EPOCH) * 1000) >> (bits - 20) << bits) | number
     text = ""
     for _ in range(12):
-        number, digit = divmod(number, 32)
+        rest, digit = divmod(rest, 32)
         text = _ALPHABET[digit] + text
     return text
 

@@ -54,6 +54,11 @@ def changing(record: Record, identity: str) -> Iterator[dict[str, Any]]:
         database.execute(f"UPDATE lute_workflows SET {changes} WHERE id = ?", (*values, identity))
 
 
+def is_there(record: Record, identity: str) -> bool:
+    """Returns whether there is a workflow run of that whole id."""
+    return record.exists() and bool(list(record.read("SELECT 1 FROM lute_workflows WHERE id = ?", (identity,))))
+
+
 def on_others(record: Record) -> list[str]:
     """Returns the ids of the workflow runs that have not ended and have no driver here: their steps are batch jobs."""
     query = "SELECT id, owner FROM lute_workflows WHERE status IN ('RUNNING', 'CANCELLED') AND ended IS NULL"

@@ -28,7 +28,7 @@ from lute.io.config import ConfigFile, Overrides
 from lute.io.record import Record
 from lute.workflows._ready import Ready
 from lute.workflows.dag import Resources, Rule, State, Workflow, decide, state_of_all, why_not
-from lute.workflows.nodes import Instance, Node, Options, Outcome, Watcher
+from lute.workflows.nodes import Follower, Instance, Node, Options, Outcome, Watcher
 from lute.workflows.planning import Planner
 from lute.workflows.results import items_of
 
@@ -77,6 +77,8 @@ class Local:
             for need in node.step.needs:
                 self.nodes[need].needed_by.append(node)
         self.stopped_by = ""
+        self.follower: Callable[[str], Follower | None] = lambda name: None
+        """Returns what follows the log of an instance's attempt, by the instance's name."""
         self._cores = options.jobs or int(os.environ.get("SLURM_CPUS_ON_NODE") or len(os.sched_getaffinity(0)))
         self._memory = _memory()
         self._free_cores, self._free_memory = self._cores, self._memory
@@ -385,7 +387,8 @@ class Local:
         place = Place(
             managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, mark, self._record
         )
-        run = executor.prepare(plan, place)
+        follower = self.follower(instance.name)
+        run = executor.prepare(plan, place, follower.start if follower else None)
         self._live[instance.name] = run
         try:
             if self.stopped_by and step.rule is not Rule.ALWAYS:
@@ -393,6 +396,8 @@ class Local:
             run.execute(launcher)
         finally:
             del self._live[instance.name]
+            if follower:
+                follower.finish()
         row = run.analysis.record
         state = State[run.analysis.task_result.task_status.name]
         return Outcome(state, row["reason"], run.id, row["exit_code"], mark=mark)

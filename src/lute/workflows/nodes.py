@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from lute.io.rows import utc
 from lute.workflows.dag import State, Step
@@ -118,6 +118,16 @@ def _entry(instance: Instance) -> dict[str, Any]:
         "ended": utc(outcome.ended) if outcome and outcome.ended else None,
         "exit_code": outcome.exit_code if outcome else None,
     }
+
+
+class Follower(Protocol):
+    """Follows the log of one run."""
+
+    def start(self, row: Mapping[str, Any]) -> None:
+        """The run has been recorded; this is its row."""
+
+    def finish(self) -> None:
+        """The log is complete."""
 
 
 Watcher = Callable[["Node", "Instance | None"], None]

@@ -7,24 +7,28 @@ became of a step whose job died without a word, Slurm is asked by whoever looks 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from lute import slurm
-from lute.errors import RecordError, SlurmError, WorkflowError
+from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
+from lute.execution import requests
 from lute.execution.logging import get_logger
 from lute.io import workflow_record
 from lute.io._schema import LIVE
+from lute.io.files import make_folder
 from lute.io.record import Record
 from lute.io.rows import utc
 from lute.workflows import page
 from lute.workflows.dag import Rule, State, Step, Workflow, decide, state_of_all, verdict, why_not
 from lute.workflows.local import Local
-from lute.workflows.nodes import Instance, Node, Options, Outcome, Watcher, entries_of
+from lute.workflows.nodes import Follower, Instance, Node, Options, Outcome, Watcher, entries_of
 from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in
 
 logger = get_logger(__name__)
@@ -46,9 +50,41 @@ def begin(run: WorkflowRun, engine: str) -> dict[str, Any]:
     """
     run.local.check()
     run.local.select()
+    make_folder(run.folder)  # for the report
     run.row |= {"owner": {ENGINE: engine}, "reason": ""}
     run.save()
     return run.row
+
+
+def begin_again(record: Record, identity: str) -> dict[str, Any] | None:
+    """Opens a workflow run again: what did not complete, and what needs it, waits anew.
+
+    Args:
+        record: Where it is recorded.
+        identity: Its whole id.
+
+    Returns:
+        Its row; None if there is no such workflow run.
+    """
+    if not workflow_record.is_there(record, identity):
+        return None
+    with workflow_record.changing(record, identity) as row:
+        several = by_step(row["steps"])
+        anew: set[str] = set()
+        for name, entries in several.items():  # each comes after what it needs
+            state = state_of_all([State[entry["status"]] for entry in entries])
+            if state.bad or not state.final or anew.intersection(entries[0]["needs"]):
+                anew.add(name)
+                several[name] = [_blank(entries[0])]
+        row["steps"] = [entry for group in several.values() for entry in group]
+        row |= {"status": "RUNNING", "reason": "", "ended": None, "wall_s": None}
+    return row
+
+
+def _blank(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the entry of a step before it begins."""
+    step = Step(entry["task"], entry["step"], tuple(entry["needs"]), Rule(entry["rule"]))
+    return entries_of(Node(step))[0]
 
 
 # --------------------------------------------------------------------------------- one step, on its own
@@ -116,7 +152,12 @@ def _seconds(moment: str | None) -> float | None:
 
 
 def run_step(
-    record: Record, identity: str, name: str, index: int | None = None, watcher: Watcher = lambda node, instance: None
+    record: Record,
+    identity: str,
+    name: str,
+    index: int | None = None,
+    watcher: Watcher = lambda node, instance: None,
+    follower: Callable[[str], Follower | None] = lambda name: None,
 ) -> State:
     """Runs one step of a workflow run, or one instance of it, here. Returns how that ended.
 
@@ -126,6 +167,7 @@ def run_step(
         name: The step.
         index: The number of an instance of its `foreach`; None for all.
         watcher: Told of each change.
+        follower: Returns what follows the log of an instance's attempt, by the instance's name.
 
     Raises:
         RecordError: There is no such workflow run, or the record cannot be written.
@@ -141,7 +183,7 @@ def run_step(
     known = _known(record, row, name)
     place = (workflow, identity, config, overrides, options, record, told, told.look, known)
     one = OneStep(name, index, row["steps"], *place)
-    told.node = one.node
+    told.node, one.follower = one.node, follower
     one.execute()
     told.write()
     if one.node.state.bad and one.options.fail_fast:
@@ -158,6 +200,19 @@ def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[
             record.end_lost(run["id"], "FAILED", f"Slurm started job {slurm.own_job()} again")
             own[instance] = record.get(run["id"])
     return own
+
+
+def told_of(record: Record, identity: str, name: str) -> dict[str, Any]:
+    """Returns how a step stands and what it gave; of a step with `foreach`, a list with one item an instance."""
+    entries = by_step(workflow_record.get(record, identity)["steps"])[name]
+    state = state_of_all([State[entry["status"]] for entry in entries]).value
+    runs = [record.get(entry["id"]) if entry["id"] else {} for entry in entries]
+    parts = {"id": "id", "summary": "summary", "result": "payload", "log": "log"}
+    gave: dict[str, Any] = {part: [run.get(key) for run in runs] for part, key in parts.items()}
+    if entries[0]["name"] == name:
+        gave = {part: values[0] for part, values in gave.items()}
+    reason = next((entry["reason"] for entry in entries if entry["status"] == state), "")
+    return {"workflow": identity, "step": name, "status": state, "reason": reason, **gave}
 
 
 class _Told:
@@ -225,8 +280,7 @@ def with_job(steps: list[dict[str, Any]], step: str, job: str, count: int) -> li
     if not count:
         several[step] = [entry | {"job": job} for entry in before.values()]
     else:
-        first = several[step][0]
-        blank = entries_of(Node(Step(first["task"], step, tuple(first["needs"]), Rule(first["rule"]))))[0]
+        blank = _blank(several[step][0])
         names = [f"{step}[{number}]" for number in range(count)]
         several[step] = [
             before.get(name, blank | {"name": name}) | {"job": f"{job}_{number}"} for number, name in enumerate(names)
@@ -391,8 +445,20 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
     jobs |= {row["owner"]["job"]} if (row["owner"] or {}).get("job") else set()
     if jobs - own:
         slurm.cancel(jobs - own)
+    _ask_to_end(record, row)
     report_if_ended(record, row)
     return row
+
+
+def _ask_to_end(record: Record, row: Mapping[str, Any]) -> None:
+    """Asks the steps that run in no job, so that nobody else can stop them from here."""
+    entries = {entry["name"]: entry for entry in row["steps"]}
+    for name, run in workflow_record.steps_of(record, row["id"]).items():
+        entry = entries.get(name)
+        if run["status"] in LIVE and (entry is None or (not entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS)):
+            with contextlib.suppress(UsageError):  # it was asked before
+                request = requests.Request(requests.CANCEL, requests.this_user(), row["reason"])
+                requests.post(Path(run["log"]).with_name("request"), request)
 
 
 def options_in(row: Mapping[str, Any]) -> Options:

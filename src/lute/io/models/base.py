@@ -63,6 +63,10 @@ __all__ = [
 
 CONTROL_VARIABLES = frozenset(
     {
+        "LUTE_AIRFLOW_PASSWORD",
+        "LUTE_AIRFLOW_TOKEN",
+        "LUTE_AIRFLOW_URL",
+        "LUTE_AIRFLOW_USER",
         "LUTE_CHANNEL_FD",
         "LUTE_CONFIGPATH",
         "LUTE_DATABASE",

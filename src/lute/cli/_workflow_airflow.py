@@ -1,0 +1,165 @@
+"""`lute workflow run --on airflow`: begins a run of the exported DAG, waits for it, and shows its steps as they end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lute.cli import common
+from lute.errors import UsageError
+from lute.workflows.airflow import END, START, dag_id_of
+from lute.workflows.airflow_rest import Airflow, AirflowError, DagRun
+from lute.workflows.dag import Workflow
+
+LOOK = 1.0
+"""Time between two looks at the DAG run, in s."""
+PATIENCE = 300.0
+"""So long Airflow may give no answer while its DAG run is waited for, in s."""
+STATES = {"success": "COMPLETED", "failed": "FAILED", "skipped": "SKIPPED", "upstream_failed": "BLOCKED"}
+"""Airflow's words for the ends of a task, and ours."""
+ENDED = ("success", "failed")
+NOT_THERE = ("set", "resume", "start", "only", "jobs", "fail_fast", "dry_run", "reuse_all", "db", "pack", "slurm")
+"""Options that a DAG run cannot be given."""
+
+
+def run(options: argparse.Namespace, workflow: Workflow) -> int:
+    """Runs a workflow in Airflow. Returns the exit code.
+
+    Args:
+        options: The command's options.
+        workflow: The workflow.
+
+    Raises:
+        UsageError: It cannot be run there as asked.
+        AirflowError: Airflow did not answer; nothing was started.
+    """
+    _check(options)
+    conf = {"experiment": options.experiment, "run": options.run, "fresh": options.fresh or None}
+    given = {name: value for name, value in conf.items() if value is not None}
+    dag_run = DagRun.begin(Airflow(), dag_id_of(workflow.name), given)
+    if not options.quiet:
+        print(f"DAG run {dag_run.identity}: {dag_run.page}", file=sys.stderr)
+    if options.no_wait:
+        _print_begun(options, dag_run)
+        return 0
+    return _Waiting(dag_run, workflow, options).to_the_end()
+
+
+def _check(options: argparse.Namespace) -> None:
+    names = {"start": "from", "fail_fast": "fail-fast", "dry_run": "dry-run", "reuse_all": "reuse-all"}
+    given = [f"--{names.get(name, name)}" for name in NOT_THERE if getattr(options, name, None)]
+    if given:
+        raise UsageError(
+            f"not with --on airflow: {', '.join(given)}. A run of the DAG can have -e, -r and --fresh; the rest"
+            " is in the YAML file and in what `lute airflow export` was given"
+        )
+
+
+def _print_begun(options: argparse.Namespace, dag_run: DagRun) -> None:
+    if options.json:
+        common.print_json({"dag_id": dag_run.dag_id, "dag_run_id": dag_run.identity, "page": dag_run.page})
+    else:
+        print(dag_run.identity)
+
+
+class _Waiting:
+    """Waits for a DAG run.
+
+    Args:
+        dag_run: The DAG run.
+        workflow: The workflow.
+        options: The command's options.
+    """
+
+    def __init__(self, dag_run: DagRun, workflow: Workflow, options: argparse.Namespace) -> None:
+        self._dag_run, self._steps, self._options = dag_run, workflow.steps, options
+        self._begun, self._answered = time.monotonic(), time.monotonic()
+        self._seen: dict[str, str] = {}
+        self._stopped_by = 0
+
+    def to_the_end(self) -> int:
+        """Waits to the end. Returns the exit code."""
+        with self._signals():
+            stopped = False
+            while not self._look():
+                if self._stopped_by and not stopped:
+                    stopped = True
+                    self._dag_run.stop()
+                time.sleep(LOOK)
+        return self._verdict()
+
+    def _look(self) -> bool:
+        """Shows what has changed. Returns whether it is over."""
+        try:
+            over = self._dag_run.state() in ENDED
+            for task in self._dag_run.tasks():
+                self._changed(task)
+        except AirflowError as error:
+            if time.monotonic() - self._answered > PATIENCE:
+                raise AirflowError(f"{error}. The DAG run may go on: {self._dag_run.page}") from error
+            self._say(f"still waiting: {error}")
+            return False
+        self._answered = time.monotonic()
+        return over
+
+    def _changed(self, task: Mapping[str, Any]) -> None:
+        name, state = task["task_id"], task["state"] or ""
+        if name not in self._steps or self._seen.get(name) == state:
+            return
+        self._seen[name] = state
+        if state == "running":
+            self._say(f"{name} starts")
+        elif state in STATES:
+            self._say(f"{name} {STATES[state]} {common.seconds(task['duration']) if task['duration'] else ''}".rstrip())
+
+    def _say(self, text: str) -> None:
+        if not self._options.quiet:
+            print(f"[{time.monotonic() - self._begun:8.2f} s] {text}", file=sys.stderr, flush=True)
+
+    def _verdict(self) -> int:
+        from lute.cli import workflow
+
+        row = self._dag_run.given(END)
+        if row is not None:
+            with common.unread_output():
+                workflow.print_end(self._options, row)
+        elif not self._stopped_by:
+            self._tell_why_not(self._dag_run.given(START) or {})
+        if self._stopped_by:
+            return 128 + self._stopped_by
+        return 1 if row is None else workflow.exit_code(row)
+
+    def _tell_why_not(self, begun: Mapping[str, Any]) -> None:
+        """Says why the last task did not tell how the workflow run ended.
+
+        Raises:
+            UsageError: Nothing was started.
+        """
+        page = self._dag_run.page
+        if "id" not in begun:
+            told = begun.get("error", f"see the log of {START} at {page}")
+            raise UsageError(f"the workflow run did not begin: {told}")
+        print(f"lute: it is not known how workflow run {begun['id']} ended: see {page}", file=sys.stderr)
+
+    # ------------------------------------------------------------------------------------ cancelling
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM stop the DAG run; a second one leaves it to Airflow."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        if self._stopped_by:
+            raise KeyboardInterrupt
+        self._stopped_by = number
