@@ -198,13 +198,22 @@ def test_a_dag_that_is_not_there_is_paused_or_old_is_told(flow: Flow, airflow: A
     assert "airflow dags unpause changes" in paused.err
 
 
+@pytest.fixture
+def without_scheduler() -> Iterator[AirflowServer]:
+    """An Airflow with a database alone: a scheduler would take a run of `dags test` for its own."""
+    server = AirflowServer()
+    assert server.airflow("db", "migrate").code == 0
+    yield server
+    server.close()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not demo_python() and not os.environ.get("CI"), reason="needs cctbx-base: make demo, or DEMO_PYTHON"
 )
-def test_the_demo_runs_by_dags_test(project: Project, airflow: AirflowServer) -> None:
+def test_the_demo_runs_by_dags_test(project: Project, without_scheduler: AirflowServer) -> None:
     """B3: the example with real programs, in Airflow; `lute` and they live in another Python than it."""
-    python = demo_python()
+    python, airflow = demo_python(), without_scheduler
     code = f"import json, sys; sys.path.insert(0, {str(FOLDER)!r}); import demo; print(json.dumps(demo.environment(demo.data_folder())))"
     found = project.run([python, "-c", code]).json
     environment = {name: found[name] for name in ("PATH", "THPP_DATA")} | {"LUTE_WORK_DIR": str(project.folder)}
