@@ -273,6 +273,7 @@ def _dry_run(options: argparse.Namespace, local: Local) -> int:
 
     from lute.workflows.preview import forecast
 
+    local.check_parameters()
     found = forecast(local)
     if options.json:
         common.print_json([asdict(one) for one in found])

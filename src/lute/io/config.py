@@ -25,6 +25,7 @@ from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
 from lute.io._in_words import in_words, real_location, short
+from lute.io._later import NOTHING_LATER, Later
 from lute.io._substitution import Substituter, SubstitutionError, item_number, steps
 from lute.io._written import WithTexts, as_written, with_texts
 from lute.io.models.base import (
@@ -251,8 +252,15 @@ class ConfigFile:
             defaults = {"experiment": "", "run": "", "work_dir": os.getcwd()}
             return AnalysisHeader.model_construct(**{**defaults, **values}), problems
 
-    def parameters(self, task_name: str, reader: Reader = db.read_for) -> tuple[TaskParameters | None, list[Problem]]:
+    def parameters(
+        self, task_name: str, reader: Reader = db.read_for, later: Later = NOTHING_LATER
+    ) -> tuple[TaskParameters | None, list[Problem]]:
         """Returns a Task's validated parameters, or None, and every problem of header and Task.
+
+        Args:
+            task_name: Name of the Task.
+            reader: Gives values of earlier results.
+            later: What is not known yet; of that nothing is said.
 
         Raises:
             TaskNotFoundError: There is no model of that name.
@@ -264,21 +272,24 @@ class ConfigFile:
         if not isinstance(raw, dict):
             wrong = self._problem(self.tasks, (task_name,), f"{task_name}: expected a mapping of parameters")
             return None, [*problems, wrong]
+        raw = {name: value for name, value in raw.items() if name not in later.names} if later.names else raw
         values, found = self._substituted(self.tasks, raw, (task_name,), model)
         problems += found
+        values |= dict.fromkeys(later.names, _NOTHING)
         if os.environ.get("LUTE_DEBUG_EXIT_AT_YAML"):
             LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
         found, sources = self._fill_from_results(model, task_name, values, header, reader)
         problems += found
         unknown = unknown_names(model, values)
-        parameters, found = self._validated(model, task_name, values, header, unknown)
+        parameters, found = self._validated(model, task_name, values, header, unknown, later)
         if parameters is not None:
             parameters._lute_sources = sources
         misspelt = {nearest(str(name), model.model_fields) for name in unknown}
         problems += [
             item for item in found if not any(f"{task_name}.{name} must be given" in item.message for name in misspelt)
         ]
-        problems += self._judge_unknown(model, task_name, values, unknown, parameters)
+        if "lute_template_cfg" not in later.names:
+            problems += self._judge_unknown(model, task_name, values, unknown, parameters)
         problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
         return (None if problems else parameters), problems
 
@@ -340,7 +351,13 @@ class ConfigFile:
         return problems, sources
 
     def _validated(
-        self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, unknown: list[str]
+        self,
+        model: type[TaskParameters],
+        task: str,
+        values: dict[str, Any],
+        header: AnalysisHeader,
+        unknown: list[str],
+        later: Later,
     ) -> tuple[TaskParameters | None, list[Problem]]:
         third_party = issubclass(model, ThirdPartyParameters)
         given = {name: value for name, value in values.items() if third_party or name not in unknown}
@@ -351,10 +368,10 @@ class ConfigFile:
             return model.model_validate({**given, "lute_config": header}), []
         except ValidationError as error:
             wanted = [item for item in error.errors() if not (item["type"] == "missing" and item["loc"][0] in told)]
-            return None, self._all_invalid(self.tasks, (task,), model, wanted)
+            return None, self._all_invalid(self.tasks, (task,), model, wanted, later)
         except Exception as error:  # whatever a validator of a plug-in raises is a problem of this Task
             text = f"{task}: a validator of {model.__name__} raised {error!r}"
-            return None, [self._problem(self.tasks, (task,), text)]
+            return None, [] if later else [self._problem(self.tasks, (task,), text)]
 
     def _judge_unknown(
         self,
@@ -398,7 +415,12 @@ class ConfigFile:
         return Problem(self.path, line, column, message)
 
     def _all_invalid(
-        self, document: _yaml.Document, at: _yaml.Path, model: type[BaseModel], errors: list[Any]
+        self,
+        document: _yaml.Document,
+        at: _yaml.Path,
+        model: type[BaseModel],
+        errors: list[Any],
+        later: Later = NOTHING_LATER,
     ) -> list[Problem]:
         """Returns the problems that stand for pydantic's errors: one a place, however many kinds were tried."""
         by_place: dict[_yaml.Path, list[Any]] = {}
@@ -406,6 +428,8 @@ class ConfigFile:
             by_place.setdefault(real_location(error, model), []).append(error)
         found = []
         for location, several in by_place.items():
+            if later.may_mend(model, several):
+                continue
             name = ".".join(str(part) for part in (*(at or ("header",)), *location))
             text = " or ".join(dict.fromkeys(in_words(error, model, location) for error in several))
             shown = several[0]["input"]

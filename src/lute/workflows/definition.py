@@ -123,11 +123,7 @@ def parse(text: str, path: str) -> Workflow:
     Raises:
         ConfigError: With every problem found.
     """
-    documents = _yaml.read_documents(text, path)
-    marked = [document for document in documents if document.is_workflow]
-    if len(marked or documents) != 1:
-        raise ConfigError([Problem(path, 1, 1, "expected one workflow: one document, or one marked !LUTE_DAG")])
-    reading = _Reading(path, (marked or documents)[0])
+    reading = Reading.of(text, path)
     steps, limits, name = reading.all()
     if not reading.problems and (circle := circle_of(steps)):
         reading.wrong(reading.at(circle[0], "needs"), in_a_circle(circle))
@@ -136,7 +132,7 @@ def parse(text: str, path: str) -> Workflow:
     return Workflow(name or Path(path).stem, ordered(steps), limits, os.path.abspath(path), text)
 
 
-class _Reading:
+class Reading:
     """Reads one document; collects its problems."""
 
     def __init__(self, path: str, document: _yaml.Document) -> None:
@@ -144,15 +140,33 @@ class _Reading:
         self.problems: list[Problem] = []
         self._places: dict[str, _yaml.Path] = {}
 
+    @classmethod
+    def of(cls, text: str, path: str) -> Reading:
+        """Returns a reading of the workflow in a YAML text.
+
+        Raises:
+            ConfigError: It is no YAML, or has no single workflow.
+        """
+        documents = _yaml.read_documents(text, path)
+        marked = [document for document in documents if document.is_workflow]
+        if len(marked or documents) != 1:
+            raise ConfigError([Problem(path, 1, 1, "expected one workflow: one document, or one marked !LUTE_DAG")])
+        return cls(path, (marked or documents)[0])
+
     def at(self, name: str, *rest: str | int) -> _yaml.Path:
         """Returns where a step is, or something in it."""
         return (*self._places[name], *rest)
 
+    def place(self, at: _yaml.Path) -> _yaml.Place:
+        """Returns line and column of something, or of the innermost around it that is there."""
+        return next(self.document.places[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.document.places)
+
     def wrong(self, at: _yaml.Path, message: str) -> None:
-        place = next(self.document.places[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.document.places)
-        self.problems.append(Problem(self.path, *place, message))
+        """Adds a problem."""
+        self.problems.append(Problem(self.path, *self.place(at), message))
 
     def all(self) -> tuple[dict[str, Step], dict[str, int], str]:
+        """Returns the steps by name, the limits and the workflow's name, as far as they could be read."""
         value = self.document.value
         if isinstance(value, list) or (isinstance(value, dict) and "task_name" in value):
             steps: dict[str, Step] = {}

@@ -26,6 +26,7 @@ from lute.execution.run import STOP_SIGNALS, Place, Run
 from lute.io import workflow_record
 from lute.io.config import ConfigFile, Overrides
 from lute.io.record import Record
+from lute.workflows import checking
 from lute.workflows._ready import Ready
 from lute.workflows.dag import Resources, Rule, State, Workflow, decide, state_of_all, why_not
 from lute.workflows.nodes import Follower, Instance, Node, Options, Outcome, Watcher
@@ -68,7 +69,7 @@ class Local:
         known: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         self.workflow, self.identity, self.options = workflow, identity, options
-        self._config, self._record = config, record
+        self._config, self._overrides, self._record = config, overrides, record
         self._watcher, self._on_look = watcher, look
         self._known = dict(known or {})
         self.nodes = {name: Node(step) for name, step in workflow.steps.items()}
@@ -205,13 +206,26 @@ class Local:
         return workflow_record.last_completed(self._record, self.workflow.name, header.experiment, str(header.run))
 
     def check(self) -> None:
-        """Looks whether what is not run can be taken as it last was, before anything starts.
+        """Looks at what can be known before anything starts: parameters, and whether what is not run was run before.
 
         Raises:
-            WorkflowError: A step never completed.
+            ConfigError: Parameters are wrong.
+            WorkflowError: A step that is to be taken as it last was never completed.
         """
         for name in self._adopted():
             self.last_runs(name)
+        self.check_parameters()
+
+    def check_parameters(self) -> None:
+        """Looks at the parameters of all steps that are to run.
+
+        Raises:
+            ConfigError: With every problem that can be known now.
+        """
+        done = {name for name, row in self._known.items() if row["status"] == "COMPLETED" and row["valid"]}
+        chosen = self.chosen() - done
+        names = [name for name in self.nodes if name in chosen]
+        checking.check(names, self.workflow, self._config, self._overrides, self.planner)
 
     def _adopted(self) -> set[str]:
         chosen = self.chosen()

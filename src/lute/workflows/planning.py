@@ -15,7 +15,7 @@ from lute.io.record import Record, path_of_kept
 from lute.workflows import reuse
 from lute.workflows.dag import Step, Workflow
 from lute.workflows.nodes import Instance, Node, Options
-from lute.workflows.results import NO_ITEM, Results, Scope
+from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
 
 
 class Planner:
@@ -50,11 +50,16 @@ class Planner:
         Raises:
             LuteError: It cannot be planned: a parameter or an earlier result is wrong or missing.
         """
-        executor = step.executor or managed_tasks.find(step.task) or Executor(step.task)
-        file = self._file_with(self._overrides_for(step, executor.task_name, item))
+        executor = self.executor_of(step)
+        settings = tuple((f"{executor.task_name}.{name}", text) for name, text in self.scope(item).settings(step))
+        file = self.file_for(step, executor.task_name, settings, item)
         plan = executor.plan_from(file, self._reader(step))
         marks = [mark for name in step.needs for mark in self._nodes[name].marks]
         return executor, plan, reuse.fingerprint(plan, marks)
+
+    def executor_of(self, step: Step) -> BaseExecutor:
+        """Returns a step's Executor."""
+        return step.executor or managed_tasks.find(step.task) or Executor(step.task)
 
     def earlier(self, step: Step, plan: Plan, mark: str) -> dict[str, Any] | None:
         """Returns the run that can be taken instead of running a step, if there is one."""
@@ -65,15 +70,21 @@ class Planner:
             return None
         return reuse.earlier_run(self._record, mark, plan)
 
-    def _overrides_for(self, step: Step, task: str, item: Any) -> Overrides:
-        """Returns what a step changes of the YAML file, and above that the command line."""
-        settings = tuple((f"{task}.{name}", text) for name, text in self.scope(item).settings(step))
+    def file_for(self, step: Step, task: str, settings: tuple[tuple[str, str], ...], item: Any = NO_ITEM) -> ConfigFile:
+        """Returns the YAML file with what a step changes of it, and above that the command line.
+
+        Args:
+            step: The step.
+            task: Its Task.
+            settings: Its parameters, as `Task.param` and YAML.
+            item: The item of its `foreach`.
+        """
         if step.timeout is not None:
             settings += (("task_timeouts", f'{{"{task}": {step.timeout}}}'),)
         run = self._overrides.run
         if isinstance(step.foreach, Mapping) and "runs" in step.foreach and item is not NO_ITEM:
             run = str(item)
-        return Overrides(self._overrides.experiment, run, settings + self._overrides.settings)
+        return self._file_with(Overrides(self._overrides.experiment, run, settings + self._overrides.settings))
 
     def _changed(self, overrides: Overrides) -> ConfigFile:
         """Returns the YAML file as it was when the workflow began, with what a step and the command line change."""
@@ -86,6 +97,11 @@ class Planner:
     def scope(self, item: Any = NO_ITEM) -> Scope:
         """Returns what names mean to a step: earlier results, the item of its `foreach`, the YAML file's own."""
         return Scope(self._results, [self._config.tasks.value, self._config.header.value], item)
+
+    def scope_ahead(self, step: Step) -> Scope:
+        """Returns what names mean to a step before anything has run."""
+        item = NO_ITEM if step.foreach is None else Unknown()
+        return Scope(Unknown(), [self._config.tasks.value, self._config.header.value], item)
 
     def _reader(self, step: Step) -> Reader:
         """Returns a reader of earlier results that prefers what this workflow run's own steps gave."""

@@ -71,6 +71,19 @@ class Results(Mapping[str, Any]):
         return len(self._names())
 
 
+class NotKnownYet(Exception):
+    """Something was asked for that is known only when a step's turn comes."""
+
+
+class Unknown(Mapping[str, Any]):
+    """Stands for results, or an item, before there are any: whatever is done with it raises `NotKnownYet`."""
+
+    def _none(self, *_: Any) -> Any:
+        raise NotKnownYet
+
+    __getitem__ = __iter__ = __len__ = __str__ = __format__ = _none
+
+
 class Scope:
     """What names mean for one step: results of earlier steps, the item of `foreach`, and the YAML file's own.
 
@@ -80,7 +93,7 @@ class Scope:
         item: The item of `foreach`, if there is one.
     """
 
-    def __init__(self, results: Results, documents: list[Mapping[str, Any]], item: Any = NO_ITEM) -> None:
+    def __init__(self, results: Mapping[str, Any], documents: list[Mapping[str, Any]], item: Any = NO_ITEM) -> None:
         ours: dict[str, Any] = {"steps": results}
         if item is not NO_ITEM:
             ours["item"] = item
@@ -111,11 +124,11 @@ class Scope:
         Args:
             step: The step; `task` must be the Task's own name here.
         """
-        return tuple((name, step.texts.get(name) or self._as_yaml(raw)) for name, raw in step.parameters.items())
+        return tuple((name, self.setting(step, name)) for name in step.parameters)
 
-    def _as_yaml(self, raw: Any) -> str:
-        """Returns a value as YAML, its substitutions made; what they gave stays as it is when that is read."""
-        return in_one_line(literally(self.value(raw)))
+    def setting(self, step: Step, name: str) -> str:
+        """Returns one of a step's parameters as YAML, its substitutions made; what they gave stays as it is in that."""
+        return step.texts.get(name) or in_one_line(literally(self.value(step.parameters[name])))
 
 
 def items_of(foreach: Any, scope: Scope) -> list[Any]:

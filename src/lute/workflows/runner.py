@@ -200,6 +200,7 @@ def resumed(
     row = ended(record, identity)
     workflow, config, overrides = kept_in(row, settings)
     made = WorkflowRun(workflow, config, overrides, _both(row["options"]["options"], options), viewer, earlier=row)
+    made.local.check()
     _wait_for_programs(record, row, config)
     if not workflow_record.claim(record, row["id"], made.row["owner"]):
         raise WorkflowError(f"workflow run {row['id']} still runs: another --resume was first")
