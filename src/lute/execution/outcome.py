@@ -74,7 +74,9 @@ _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^\s:]+)"
 
 
 _MPI_SAYS = re.compile(
-    r"EXIT STRING: (.+)|process (rank \d+ .*exited on\s+signal \d+ \(.+?\))|\] lute: (program .* could not be started: .*)"
+    r"EXIT STRING: (.+)"
+    r"|process (rank \d+ .*exited on\s+signal \d+ \(.+?\))"
+    r"|\] lute: (program .* could not be started: .*)"
 )
 """How MPICH and Open MPI tell of a rank that a signal ended, and how we tell of one that could not be started."""
 _MPI_NOT_STARTED = re.compile(r"Fatal error in \w*Init")

@@ -228,7 +228,7 @@ def _flush() -> None:
 
 
 def _alone(code: int) -> int:
-    """Returns the exit code of a process that did not meet the others at the end; ends other ranks, which would wait."""
+    """Returns the exit code of a process that does not meet the other ranks at the end; ends them if it failed."""
     mpi = sys.modules.get("mpi4py.MPI")
     if code and mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized() and mpi.COMM_WORLD.Get_size() > 1:
         _flush()
