@@ -327,7 +327,7 @@ def _from_controller(wanted: list[str]) -> dict[str, Job]:
 
 
 def _from_accounting(missing: list[str]) -> dict[str, Job]:
-    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State,ExitCode"]
+    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,ExitCode"]
     try:
         answer = _ask([*command, f"--jobs={','.join(missing)}"])
     except SlurmError:  # there is no accounting

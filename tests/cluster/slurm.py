@@ -33,10 +33,17 @@ class Slurm:
         memory: What each announces, in MiB.
         cgroup: Whether a job's memory is limited by a cgroup (root, cgroup v1).
         database: Port of a MariaDB on the loopback for accounting.
+        remember: How long the controller remembers a job after its end, in s.
     """
 
     def __init__(
-        self, nodes: int = 4, cpus: int = 2, memory: int = 2000, cgroup: bool = False, database: int | None = None
+        self,
+        nodes: int = 4,
+        cpus: int = 2,
+        memory: int = 2000,
+        cgroup: bool = False,
+        database: int | None = None,
+        remember: int = 600,
     ) -> None:
         for program in ("slurmctld", "slurmd", "munged", "sbatch"):
             assert _found(program), f"there is no {program} to test with: apt-get install slurm-wlm munge"
@@ -44,7 +51,7 @@ class Slurm:
         self.folder = Path(tempfile.mkdtemp(prefix="lslurm-"))  # short: it holds sockets
         self.folder.chmod(0o755)
         self._running: list[subprocess.Popen[bytes]] = []
-        self._database = database
+        self._database, self._remember = database, remember
         self._ports = _free_ports(nodes + 2)
         for name in ("log", "state", "spool", "munge", "tmp", "sock"):
             (self.folder / name).mkdir(mode=0o755)
@@ -101,7 +108,7 @@ class Slurm:
             "ReturnToService=2",
             "KillWait=10",
             "SlurmdTimeout=30",
-            "MinJobAge=600",
+            f"MinJobAge={self._remember}",
             "MaxArraySize=1001",
             accounting,
             f"NodeName=DEFAULT CPUs={cpus} RealMemory={memory} State=UNKNOWN",

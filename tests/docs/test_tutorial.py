@@ -62,8 +62,18 @@ def commands_of(text: str) -> list[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def database_for(page: str) -> Iterator[dict[str, str]]:
-    """Starts a PostgreSQL server for the page that needs one. Gives the variables that say where it is."""
+def servers_for(page: str) -> Iterator[dict[str, str]]:
+    """Starts the server that a page needs: PostgreSQL or Slurm. Gives the variables that say where it is."""
+    if page.endswith("how-to/slurm.md"):
+        from cluster.slurm import Slurm
+
+        slurm = Slurm(nodes=2)
+        try:
+            slurm.start()
+            yield slurm.environment
+        finally:
+            slurm.close()
+        return
     if not page.endswith("how-to/postgresql.md"):
         yield {}
         return
@@ -200,7 +210,7 @@ def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path, request: p
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up(f"needs {lacking}")
     airflow = request.getfixturevalue("airflow").for_a_page() if needs_airflow(page) else {}
-    with database_for(page) as more:
+    with servers_for(page) as more:
         for _, outcomes in runs_of(ROOT / page, Shell(tmp_path, {**more, **airflow})):
             for command, shown, real in outcomes:
                 assert agrees(shown, real), f"$ {command}\n--- the page shows\n{shown}\n--- it printed\n{real}"
@@ -224,7 +234,7 @@ def test_comparison_ignores_only_what_must_differ(shown: str, real: str, expecte
 def write_output(page: Path) -> None:
     """Puts real output into a page; a shown text that agrees with it stays."""
     text = page.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as home, database_for(str(page)) as more, airflow_for(str(page)) as airflow:
+    with tempfile.TemporaryDirectory() as home, servers_for(str(page)) as more, airflow_for(str(page)) as airflow:
         found = list(runs_of(page, Shell(Path(home), {**more, **airflow})))
     for block, outcomes in reversed(found):
         new = "".join(f"$ {command}\n{shown if agrees(shown, real) else real}" for command, shown, real in outcomes)
