@@ -55,24 +55,31 @@ def ratios(lines: dict[str, Any]) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Draws everything."""
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("results", nargs="?", type=Path, default=HERE / "results.json", help="what run.py wrote")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=FOLDER, help="where the drawings go")
-    asked = parser.parse_args()
-    lines = json.loads(asked.results.read_text(encoding="utf-8"))["lines"]
-    asked.out.mkdir(parents=True, exist_ok=True)
+def draw(lines: dict[str, Any], folder: Path) -> None:
+    """Draws everything, in place of what was there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.svg"):
+        old.unlink()
     plt.rc("font", size=9)
     plt.rc("axes", grid=True, axisbelow=True)
     plt.rc("svg", hashsalt="lute")  # so that a drawing of the same numbers is the same file
     drawings = {name: growth(line) for name, line in lines.items() if line["growth"]}
     drawings["ratios"] = ratios(lines)
     for name, figure in drawings.items():
-        file = asked.out / f"{name}.svg"
+        file = folder / f"{name}.svg"
         figure.savefig(file, metadata={"Date": None})
+        plt.close(figure)
         print(file)
+
+
+def main() -> None:
+    """Reads the results and draws them."""
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("results", nargs="?", type=Path, default=HERE / "results.json", help="what run.py wrote")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=FOLDER, help="where the drawings go")
+    asked = parser.parse_args()
+    draw(json.loads(asked.results.read_text(encoding="utf-8"))["lines"], asked.out)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def _floor(bench: Bench, how: str, count: int) -> float:
 
 
 def _by_lute(bench: Bench, plugin: str, task: str, managed_task: str) -> _Time:
-    """Returns what measures a workflow. Its folder stays: ext4 makes files slower for minutes after many were deleted."""
+    """Returns what measures a workflow. Its folder stays: after many were deleted, ext4 is slow for minutes."""
 
     def seconds(count: int) -> float:
         project = bench.project(plugin, {task: {"number": 2}})
