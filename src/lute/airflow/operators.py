@@ -165,7 +165,7 @@ class LuteStep(LuteOperator):
     """Runs one step of the workflow run, with all of its instances and attempts.
 
     Args:
-        on: Where: `local`, which is where Airflow runs this task, or `slurm`.
+        on: Where: `local`, which is where Airflow runs this task, or `slurm`, as a job that this task waits for.
         step: The step; the task's id if not given.
     """
 
@@ -180,7 +180,7 @@ class LuteStep(LuteOperator):
         identity = workflow_run_of(context)
         if self.is_teardown:  # it also runs when the DAG run was stopped
             self.waited_for(context, identity, self._may_begin)
-        code, row = self.lute(context, "workflow", "step", identity, self.step, "--log")
+        code, row = self.lute(context, "workflow", "step", identity, self.step, "--log", "--on", self.on)
         if code == NOT_STARTED:
             raise AirflowException(_error(row))
         if code == NOTHING_TO_RUN:

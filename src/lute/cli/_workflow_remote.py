@@ -16,6 +16,7 @@ from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.io.db import Record
+    from lute.workflows.dag import State
     from lute.workflows.nodes import Follower
     from lute.workflows.runner import WorkflowRun
 
@@ -91,6 +92,9 @@ def add_step(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="run all steps here, side by side")
     text = "run one instance of the step's `foreach`; $SLURM_ARRAY_TASK_ID if not given"
     parser.add_argument("--index", metavar="NUMBER", type=int, help=text)
+    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="run it here, or as a job of its own")
+    text = "with --on slurm: options of sbatch, unless the step says otherwise"
+    parser.add_argument("--slurm", metavar="OPTIONS", default="", help=text)
     text = "copy the logs of what runs to standard error as they grow"
     parser.add_argument("--log", action="store_true", help=text)
     common.add_options(parser)
@@ -105,6 +109,8 @@ def step(options: argparse.Namespace) -> int:
     from lute.cli._workflow_view import Lines
     from lute.workflows import remote
 
+    if options.on == "slurm" and (options.all or options.index is not None):
+        raise UsageError("--on slurm runs one step with all of its instances: leave out --all and --index")
     if options.all == bool(options.step):
         raise UsageError("which step? Give either STEP or --all")
     lines = Lines()
@@ -114,12 +120,28 @@ def step(options: argparse.Namespace) -> int:
                 from lute.cli.workflow import exit_code
 
                 return exit_code(remote.run_all(record, options.id, lines))
-            lines.begin()
-            follower = _follower if options.log else lambda name: None
-            state = remote.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
+            if options.on == "slurm":
+                state = _step_as_job(options, record)
+            else:
+                lines.begin()
+                follower = _follower if options.log else lambda name: None
+                state = remote.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
         if options.json:
             common.print_json(remote.told_of(record, options.id, options.step) | {"status": state.value})
     return CODES.get(state.value, 1)
+
+
+def _step_as_job(options: argparse.Namespace, record: Record) -> State:
+    from lute import slurm
+    from lute.cli.run import LogCopier
+    from lute.workflows.slurm import step_as_job
+
+    copier = LogCopier()
+    begin = copier.start if options.log else lambda row: None
+    try:
+        return step_as_job(record, options.id, options.step, slurm.read_options(options.slurm), begin)
+    finally:
+        copier.finish()
 
 
 def _follower(name: str) -> Follower:

@@ -61,6 +61,8 @@ BETWEEN_PROGRESS = 1.0
 """Least time between two writes that only tell of progress, in s."""
 SUBMITTED = "LUTE_SUBMITTED"
 """The variable by which a job of `lute submit` knows the run that waits for it."""
+TOLD_WITHIN = 0.5
+"""Time in which a SIGTERM that all processes of a batch job get has reached us too, in s."""
 BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
@@ -268,6 +270,8 @@ class Run:
 
     def _end(self, ending: Ending, wall_s: float) -> None:
         result = self.analysis.task_result
+        if slurm.own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
+            ending.stopped_by = self._cancelled_in_its_job()
         status, reason = outcome.judge(
             ending, self._told, self.plan.params, program=self.plan.program, env=self._env, cwd=self.plan.cwd
         )
@@ -294,6 +298,16 @@ class Run:
             **_secrets.hide(self._lineage.at_end(self.analysis.record["versions"]), self._secrets),
         }
         self.process_results()
+
+    def _cancelled_in_its_job(self) -> str | None:
+        """Returns who cancelled a run that failed in a batch job, if somebody did.
+
+        A job that is cancelled gets SIGTERM in all of its processes: the Task's end may be seen before our own.
+        """
+        deadline = time.monotonic() + TOLD_WITHIN
+        while self._cancelled_by is None and time.monotonic() < deadline:
+            time.sleep(LATER)
+        return self._cancelled_by
 
     def _end_badly(self, error: Exception) -> None:
         logger.exception("lute failed at the end of %s", self.plan.task)

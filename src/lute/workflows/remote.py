@@ -347,8 +347,6 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
         return row
     if whole := (row["owner"] or {}).get("job"):
         return _refresh_whole(record, row, whole)
-    if (row["owner"] or {}).get(ENGINE) != "slurm":
-        return row
     waiting = {entry["job"] for entry in row["steps"] if entry["job"] and not State[entry["status"]].final}
     jobs = {name: job for name, job in slurm.jobs(waiting).items() if job.ended}
     if not jobs:

@@ -10,20 +10,23 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lute import facility, slurm
 from lute.errors import SlurmError, UsageError, WorkflowError
 from lute.io import workflow_record
 from lute.io.files import make_folder
+from lute.io.models.base import AnalysisHeader
+from lute.io.record import Record
 from lute.workflows import remote
-from lute.workflows.dag import Rule, State, Step, Workflow, decide, why_not
+from lute.workflows.dag import Rule, State, Step, Workflow, decide, state_of_all, why_not
 from lute.workflows.nodes import Node, entries_of
 from lute.workflows.preview import of_step
 from lute.workflows.results import items_of, steps_used
-from lute.workflows.runner import WorkflowRun
+from lute.workflows.runner import WorkflowRun, kept_in
 
 LOOK = 1.0
 """Time between two looks at how the jobs go on, in s."""
@@ -100,6 +103,94 @@ def check_time(step: Step, limit: float | None, options: Mapping[str, str | None
         )
 
 
+def defaults_of(header: AnalysisHeader, options: slurm.Options) -> slurm.Options:
+    """Returns what a job has besides its step's options: the warning ahead of its end, the facility's, those given."""
+    grace = header.clean_up_grace + header.terminate_grace
+    site = facility.current().job_options(header.experiment, header.run)
+    return slurm.merged(slurm.warning(grace), site, options)
+
+
+def command_of(record: Record, identity: str, *arguments: str) -> list[str]:
+    """Returns what a job runs: `lute workflow step` with the record it is to look into."""
+    where = [] if "://" in str(record) else ["--db", str(record)]
+    return [sys.executable, "-m", "lute", "workflow", "step", identity, *arguments, *where]
+
+
+def environment_of(header: AnalysisHeader) -> dict[str, str]:
+    """Returns the environment that jobs start from: a database's URL may hold a password, so it is in no script."""
+    url = header.database if "://" in header.database else ""
+    return {**os.environ, **({"LUTE_DATABASE": url} if url else {})}
+
+
+# ------------------------------------------------------------------------------------------- one step
+
+
+def step_as_job(
+    record: Record, identity: str, name: str, options: slurm.Options, on_output: Callable[[dict[str, str]], None]
+) -> State:
+    """Runs one step of a workflow run in a job of its own, and waits for its end; SIGTERM and Ctrl-C cancel it.
+
+    Args:
+        record: Where the workflow run is recorded.
+        identity: Its id.
+        name: The step.
+        options: Options of `sbatch`; the step's own replace them.
+        on_output: Called with `{"log": PATH}` when the job prints into that file.
+
+    Raises:
+        RecordError: There is no such workflow run.
+        SlurmError: Slurm refused the job, or does not answer.
+        WorkflowError: There is no such step, or it may take longer than its job.
+    """
+    row = workflow_record.get(record, identity)
+    workflow, config, _ = kept_in(row, ())
+    step, header = workflow.find(name), config.analysis_header()[0]
+    asked = options_of(step, defaults_of(header, options))
+    check_time(step, step.timeout or time_limit(header), asked)
+    output = Path(row["folder"]) / f"{name}-%j.out"
+    text = slurm.script(
+        slurm.merged({"job-name": name, "output": str(output)}, asked), command_of(record, identity, name, "--log")
+    )
+    cancelled = threading.Event()
+    with _stops(lambda by: cancelled.set()):
+        job = slurm.submit(text, environment_of(header))
+        with workflow_record.changing(record, identity) as row:
+            row["steps"] = remote.with_job(row["steps"], name, job, 0)
+        printed = output.with_name(output.name.replace("%j", job))
+        begun = False
+        while True:
+            ended = slurm.jobs([job])[job].ended
+            row = remote.refresh(record, identity)
+            if printed.is_file() and not begun:
+                begun = True
+                on_output({"log": str(printed)})
+            state = state_of_all([State[entry["status"]] for entry in remote.by_step(row["steps"])[name]])
+            if ended and state.final:
+                return state
+            if cancelled.wait(LOOK):
+                slurm.cancel([job])
+                cancelled.clear()
+
+
+@contextmanager
+def _stops(stop: Callable[[str], None]) -> Iterator[None]:
+    """Calls `stop` with the name of a signal that asks for an end, where Python lets us: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_, by=by: stop(by)) for number, by in STOP_SIGNALS.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def time_limit(header: AnalysisHeader) -> float | None:
+    """Returns the longest time of a Task that the YAML file gives, in s; None if it gives none."""
+    return float(header.task_timeout) if "task_timeout" in header.model_fields_set else None
+
+
 # ------------------------------------------------------------------------------------------- the whole
 
 
@@ -115,10 +206,7 @@ class OnSlurm:
     def __init__(self, run: WorkflowRun, options: slurm.Options, pack: bool = False) -> None:
         self.run, self.pack = run, pack
         self.workflow, self.nodes = run.local.workflow, run.local.nodes
-        header = run.header
-        grace = header.clean_up_grace + header.terminate_grace
-        site = facility.current().job_options(header.experiment, header.run)
-        self._defaults = slurm.merged(slurm.warning(grace), site, options)
+        self._defaults = defaults_of(run.header, options)
         self._options = {name: options_of(step, self._defaults) for name, step in self.workflow.steps.items()}
         self._jobs: dict[str, str] = {}
         self._wake = threading.Event()
@@ -143,7 +231,7 @@ class OnSlurm:
             WorkflowError: A step cannot run as it is.
         """
         for name, step in self.workflow.steps.items():
-            check_time(step, step.timeout or self._time_limit(), self._options[name])
+            check_time(step, step.timeout or time_limit(self.run.header), self._options[name])
         make_folder(self.run.folder)
         row = remote.begin(self.run, "slurm")
         try:
@@ -156,10 +244,6 @@ class OnSlurm:
             self._give_up(error)
             raise
         return remote.refresh(self.run.record, row["id"])
-
-    def _time_limit(self) -> float | None:
-        header = self.run.header
-        return float(header.task_timeout) if "task_timeout" in header.model_fields_set else None
 
     def _give_up(self, error: Exception) -> None:
         slurm.cancel(self._jobs.values())
@@ -222,14 +306,10 @@ class OnSlurm:
         return count if 1 < count <= LARGEST_ARRAY else 0
 
     def _command(self, *step: str) -> list[str]:
-        place = str(self.run.record)
-        where = [] if "://" in place else ["--db", place]
-        return [sys.executable, "-m", "lute", "workflow", "step", self.run.row["id"], *step, *where]
+        return command_of(self.run.record, self.run.row["id"], *step)
 
     def _environment(self) -> dict[str, str]:
-        """Returns the environment that jobs start from: a database's URL may hold a password, so it is in no script."""
-        url = self.run.header.database if "://" in self.run.header.database else ""
-        return {**os.environ, **({"LUTE_DATABASE": url} if url else {})}
+        return environment_of(self.run.header)
 
     # ------------------------------------------------------------------------------- all steps in one job
 
@@ -249,7 +329,7 @@ class OnSlurm:
     def wait(self) -> dict[str, Any]:
         """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it. Returns its row."""
         identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
-        with self._signals():
+        with _stops(self._stop):
             while True:
                 if self._stopped_by:
                     remote.cancel(record, identity, f"cancelled by {self._stopped_by}")
@@ -276,18 +356,6 @@ class OnSlurm:
             if node.state is not state and not node.instances and self.run.viewer:
                 self.run.viewer.changed(node, None)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        self._stopped_by = STOP_SIGNALS[signal.Signals(number)]
+    def _stop(self, by: str) -> None:
+        self._stopped_by = by
         self._wake.set()
