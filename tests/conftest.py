@@ -120,6 +120,7 @@ def airflow() -> Iterator[AirflowServer]:
 
     server = AirflowServer()
     try:
+        server.connect_demo()
         server.start()
         yield server
     finally:

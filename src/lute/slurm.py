@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lute.errors import SlurmError, UsageError
@@ -210,6 +213,24 @@ def here(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Returns what the owner of a run notes of the job that it is a part of: nothing if it is in none."""
     job = own_job(env)
     return {"job": job, "cluster": env.get("SLURM_CLUSTER_NAME", "")} if job else {}
+
+
+STOP_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+"""The signals by which somebody who waits for a job cancels it."""
+
+
+@contextmanager
+def stopping(stop: Callable[[str], None]) -> Iterator[None]:
+    """Calls `stop` with the name of a signal that asks for an end, where Python lets us: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_, by=by: stop(by)) for number, by in STOP_SIGNALS.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------------------------------- commands

@@ -20,6 +20,7 @@ from typing import Any
 
 from conftest import Outcome, Project
 from process.helpers import wait_until
+from process.test_demo import FOLDER, demo_python
 
 ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "admin", "not-for-the-world-4711"
@@ -35,6 +36,17 @@ def venv() -> Path:
         )
         assert made.returncode == 0, f"no Airflow to test with:\n{made.stdout[-2000:]}\n{made.stderr[-4000:]}"
     return folder
+
+
+def demo_environment(work_dir: Path) -> dict[str, str]:
+    """Returns what the example examples/thpp needs besides its workflow: its programs, its data, its work folder."""
+    code = (
+        f"import json, sys; sys.path.insert(0, {str(FOLDER)!r}); import demo;"
+        " print(json.dumps(demo.environment(demo.data_folder())))"
+    )
+    done = subprocess.run([demo_python(), "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(done.stdout)
+    return {name: found[name] for name in ("PATH", "THPP_DATA")} | {"LUTE_WORK_DIR": str(work_dir)}
 
 
 class AirflowServer:
@@ -79,6 +91,12 @@ class AirflowServer:
         assert done.code == 0, done
         (self.dags / f"{done.json['dag_id']}.py").write_text(done.json["text"])
         return str(done.json["dag_id"])
+
+    def connect_demo(self) -> None:
+        """Adds the connection `lute_demo`, which has the programs of examples/thpp, where they are installed."""
+        if demo_python():
+            (self.folder / "demo").mkdir(exist_ok=True)
+            self.connect("lute_demo", [demo_python(), "-m", "lute"], demo_environment(self.folder / "demo"))
 
     def start(self) -> None:
         """Starts scheduler, API and the rest, and waits until they are well: half a minute."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.airflow_server import AirflowServer
+from cluster.airflow_server import AirflowServer, demo_environment
 from conftest import Project
 from lute.workflows.airflow_rest import Airflow, DagRun
 from process.flows import Flow
@@ -40,6 +40,12 @@ TICKS = """
     after: { task: Shell, needs: [ticks] }
     tidy: { task: Shell, needs: [ticks], when: always, parameters: { code: "echo tidy > tidy.txt" } }
 """
+
+
+DEMO = (str(FOLDER / "workflow.yaml"), "-c", str(FOLDER / "thpp.yaml"))
+needs_demo = pytest.mark.skipif(
+    not demo_python() and not os.environ.get("CI"), reason="needs cctbx-base: make demo, or DEMO_PYTHON"
+)
 
 
 @pytest.fixture
@@ -208,18 +214,24 @@ def without_scheduler() -> Iterator[AirflowServer]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not demo_python() and not os.environ.get("CI"), reason="needs cctbx-base: make demo, or DEMO_PYTHON"
-)
+@needs_demo
+def test_the_demo_runs_under_the_scheduler(project: Project, airflow: AirflowServer) -> None:
+    """Issue 7: the exported demo DAG, once through the REST API with the scheduler."""
+    project.env |= airflow.environment | demo_environment(airflow.folder / "demo")
+    assert airflow.export(project, *DEMO, "--connection", "lute_demo") == "thpp"
+    known(airflow, "thpp")
+    done = project.lute("workflow", "run", *DEMO, "--on", "airflow", "--json", "-q", timeout=200)
+    assert done.code == 0, done
+    assert {step["name"]: step["status"] for step in done.json["steps"]} == dict.fromkeys(STEPS, "COMPLETED"), done
+
+
+@pytest.mark.slow
+@needs_demo
 def test_the_demo_runs_by_dags_test(project: Project, without_scheduler: AirflowServer) -> None:
     """B3: the example with real programs, in Airflow; `lute` and they live in another Python than it."""
-    python, airflow = demo_python(), without_scheduler
-    code = f"import json, sys; sys.path.insert(0, {str(FOLDER)!r}); import demo; print(json.dumps(demo.environment(demo.data_folder())))"
-    found = project.run([python, "-c", code]).json
-    environment = {name: found[name] for name in ("PATH", "THPP_DATA")} | {"LUTE_WORK_DIR": str(project.folder)}
-    airflow.connect("lute_demo", [python, "-m", "lute"], environment)
-    workflow, config = str(FOLDER / "workflow.yaml"), str(FOLDER / "thpp.yaml")
-    assert airflow.export(project, workflow, "-c", config, "--connection", "lute_demo") == "thpp"
+    airflow = without_scheduler
+    airflow.connect("lute_demo", [demo_python(), "-m", "lute"], demo_environment(project.folder))
+    assert airflow.export(project, *DEMO, "--connection", "lute_demo") == "thpp"
     done = airflow.airflow("dags", "test", "thpp", timeout=150)
     assert done.code == 0, done
     row = project.lute("workflow", "status", "last", "--db", "lute.db", "--json").json

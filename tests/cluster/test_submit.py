@@ -163,6 +163,8 @@ def test_scancel_and_ctrl_c_while_waiting(there: Project, cluster: Slurm) -> Non
     assert (there.folder / "cleaned").exists()
     (there.folder / "started").unlink()
     process = start(there, "submit", "Wait", "-c", "config.yaml", "--wait")
+    assert process.stderr is not None
+    assert b"Slurm job" in process.stderr.readline()
     wait_until(lambda: (there.folder / "started").exists(), "the other runs")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

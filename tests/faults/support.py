@@ -316,11 +316,10 @@ class Running:
         return int(wait_until(lambda: (self.home / name).exists() and (self.home / name).read_text(), name))
 
     def launcher(self) -> int:
-        """The owner's only child."""
+        """The owner's first child; others, such as `git`, come and go."""
         assert self.owner is not None
         owner = self.owner.pid
-        [pid] = children_of(owner)
-        return pid
+        return min(children_of(owner))
 
     def kill(self, *pids: int) -> None:
         """Kills with SIGKILL, and remembers when."""

@@ -411,7 +411,7 @@ class Terminal:
 TALK = """
 import logging
 for i in range(40):
-    self.report_progress(i + 1, 40, 'frames with a text that is much longer than what there is room for' * (i % 2))
+    self.report_progress(i + 1, 40, 'frames with a text that is much longer than what there is room for' * (i > 20))
     if i % 4 == 0: print('line', i)
     time.sleep(0.02)
 """

@@ -989,7 +989,7 @@ def test_a_bad_set_starts_nothing(setting: str, project: Project) -> None:
 # ------------------------------------------------------------------------------------- template variables
 
 
-class TemplatedParameters(ThirdPartyParameters):
+class FilledParameters(ThirdPartyParameters):
     """A program with a template."""
 
     executable: str = "program"
@@ -1021,7 +1021,7 @@ def templated(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["direct", "items", "flag", "inner", "leaf"])
 def test_names_that_the_template_uses_are_allowed(name: str, templated: Path) -> None:
     """A5: an unknown name is a template variable if the model's template uses it, includes counted."""
-    params = read(templated, f"Templated: {{{name}: [a, 1.5, {{b: null}}]}}", task="Templated")
+    params = read(templated, f"Filled: {{{name}: [a, 1.5, {{b: null}}]}}", task="Filled")
     assert getattr(params, name) == TemplateParameters(["a", 1.5, {"b": None}])
 
 
@@ -1030,7 +1030,7 @@ def test_names_that_the_template_uses_are_allowed(name: str, templated: Path) ->
 )
 def test_names_that_the_template_does_not_use_are_errors(name: str, nearest: str, templated: Path) -> None:
     """A5: any other unknown name is an error with the nearest parameter or variable; a loop's own name is none."""
-    problem = only_problem(templated, f"Templated:\n  {name}: 1", task="Templated")
+    problem = only_problem(templated, f"Filled:\n  {name}: 1", task="Filled")
     assert (problem.line, problem.column) == (FIRST + 1, 3)
     assert repr(name) in problem.message
     assert nearest in problem.message
@@ -1046,20 +1046,20 @@ def test_the_template_may_be_chosen_in_the_file(templated: Path) -> None:
     """A5: the template that counts is the one that the YAML names."""
     (templated / "templates" / "other.cfg").write_text("{{ elsewhere }}", encoding="utf-8")
     chosen = "lute_template_cfg: {template_name: other.cfg, output_path: o}"
-    params = read(templated, f"Templated: {{elsewhere: 1, {chosen}}}", task="Templated")
+    params = read(templated, f"Filled: {{elsewhere: 1, {chosen}}}", task="Filled")
     assert params.elsewhere == TemplateParameters(1)
-    assert "'direct'" in only_problem(templated, f"Templated: {{direct: 1, {chosen}}}", task="Templated").message
+    assert "'direct'" in only_problem(templated, f"Filled: {{direct: 1, {chosen}}}", task="Filled").message
 
 
 def test_a_template_that_is_missing_is_named(tmp_path: Path) -> None:
     """A5: with no template to judge by, the error names the template."""
-    found = problems(tmp_path, "Templated: {direct: 1}", task="Templated")
+    found = problems(tmp_path, "Filled: {direct: 1}", task="Filled")
     assert any("main.cfg" in problem.message for problem in found)
 
 
 def test_unknown_names_and_wrong_types_are_told_together(templated: Path) -> None:
     """A5: a program's unknown names are judged also where another parameter is wrong."""
-    found = problems(templated, "Templated:\n  dirct: 1\n  count: many\n  direct: 1", task="Templated")
+    found = problems(templated, "Filled:\n  dirct: 1\n  count: many\n  direct: 1", task="Filled")
     assert [problem.line for problem in found] == [FIRST + 1, FIRST + 2]
 
 

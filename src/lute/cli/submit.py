@@ -64,8 +64,12 @@ def execute(options: argparse.Namespace) -> int:
         files.folder.rmdir()
         raise
     with record_of(plan.params.lute_config) as record:
-        row = batch.waiting_row(executor, plan, Place(managed_task, identity=identity), job)
-        record.add(row)
+        try:
+            row = batch.waiting_row(executor, plan, Place(managed_task, identity=identity), job)
+            record.add(row)
+        except BaseException:  # Ctrl-C, or a record that cannot be written: nobody would know of the job
+            slurm.cancel([job])
+            raise
         if options.wait:
             return _wait(options, record, row, job)
     if options.json:
@@ -134,27 +138,37 @@ def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job:
     if not options.quiet:
         print(f"lute: Slurm job {job} (run {row['id']})", file=sys.stderr)
     copier = None if options.quiet else cli_run.LogCopier(_screen(options))
-    code = None
-    try:
-        row = _until_ended(record, row, job, copier)
-    except KeyboardInterrupt:
-        slurm.cancel([job])
-        code = cli_run.CTRL_C
-        row = _until_ended(record, row, job, copier)
+    stops: list[str] = []
+    with slurm.stopping(stops.append):
+        row = _until_ended(record, row, job, copier, stops)
     if copier is not None:
         copier.finish()
     with common.unread_output():
         _tell(options, row)
-    return cli_run.exit_code(row) if code is None else code
+    return cli_run.CTRL_C if "Ctrl-C" in stops and row["status"] == "CANCELLED" else cli_run.exit_code(row)
 
 
 def _screen(options: argparse.Namespace) -> Screen | None:
     return Screen(sys.stderr.fileno(), options.name) if draws(sys.stderr) else None
 
 
-def _until_ended(record: Record, row: dict[str, Any], job: str, copier: cli_run.LogCopier | None) -> dict[str, Any]:
-    """Waits for the end of a run and of its job: one whose node failed may be started again. Returns its row."""
+def _until_ended(
+    record: Record, row: dict[str, Any], job: str, copier: cli_run.LogCopier | None, stops: list[str]
+) -> dict[str, Any]:
+    """Waits for the end of a run and of its job: one whose node failed may be started again. Returns its row.
+
+    Args:
+        record: Where it is recorded.
+        row: The run.
+        job: Its job, which is cancelled when `stops` has grown.
+        copier: Copies its log.
+        stops: Who asked for an end.
+    """
+    asked = 0
     while row["status"] in LIVE or not slurm.jobs([job])[job].ended:
+        if len(stops) > asked:
+            asked = len(stops)
+            slurm.cancel([job])
         time.sleep(LOOK)
         record.refresh()
         row = record.get(row["id"])

@@ -7,11 +7,9 @@ Once the jobs are submitted nothing of ours needs to live: each job runs its ste
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,6 @@ LOOK = 1.0
 """Time between two looks at how the jobs go on, in s."""
 LARGEST_ARRAY = 1000
 """Most instances of a step in an array; Slurm's own limit, MaxArraySize, is 1001 unless a site changes it."""
-STOP_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 # --------------------------------------------------------------------------------- pure: a step -> its job
@@ -152,7 +149,7 @@ def step_as_job(
         slurm.merged({"job-name": name, "output": str(output)}, asked), command_of(record, identity, name, "--log")
     )
     cancelled = threading.Event()
-    with _stops(lambda by: cancelled.set()):
+    with slurm.stopping(lambda by: cancelled.set()):
         job = slurm.submit(text, environment_of(header))
         with workflow_record.changing(record, identity) as row:
             row["steps"] = remote.with_job(row["steps"], name, job, 0)
@@ -170,20 +167,6 @@ def step_as_job(
             if cancelled.wait(LOOK):
                 slurm.cancel([job])
                 cancelled.clear()
-
-
-@contextmanager
-def _stops(stop: Callable[[str], None]) -> Iterator[None]:
-    """Calls `stop` with the name of a signal that asks for an end, where Python lets us: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda *_, by=by: stop(by)) for number, by in STOP_SIGNALS.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def time_limit(header: AnalysisHeader) -> float | None:
@@ -329,7 +312,7 @@ class OnSlurm:
     def wait(self) -> dict[str, Any]:
         """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it. Returns its row."""
         identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
-        with _stops(self._stop):
+        with slurm.stopping(self._stop):
             while True:
                 if self._stopped_by:
                     remote.cancel(record, identity, f"cancelled by {self._stopped_by}")
