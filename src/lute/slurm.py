@@ -10,9 +10,7 @@ import os
 import shlex
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lute.errors import SlurmError, UsageError
@@ -203,34 +201,8 @@ def warning(grace: float) -> Options:
     return {"signal": f"B:{WARNING}@{int(grace) + SLACK}"}
 
 
-def own_job(env: Mapping[str, str] = os.environ) -> str:
-    """Returns the id of the job that this process is a part of, `123` or `123_4`; nothing if it is in none."""
-    array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{index}" if array and index else env.get("SLURM_JOB_ID", "")
-
-
-def here(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Returns what the owner of a run notes of the job that it is a part of: nothing if it is in none."""
-    job = own_job(env)
-    return {"job": job, "cluster": env.get("SLURM_CLUSTER_NAME", "")} if job else {}
-
-
 STOP_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """The signals by which somebody who waits for a job cancels it."""
-
-
-@contextmanager
-def stopping(stop: Callable[[str], None]) -> Iterator[None]:
-    """Calls `stop` with the name of a signal that asks for an end, where Python lets us: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda *_, by=by: stop(by)) for number, by in STOP_SIGNALS.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -351,7 +323,9 @@ def _from_accounting(missing: list[str]) -> dict[str, Job]:
     command = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,ExitCode"]
     try:
         answer = _ask([*command, f"--jobs={','.join(missing)}"])
-    except SlurmError:  # there is no accounting
+    except SlurmError as error:
+        if "accounting storage is disabled" not in str(error):
+            raise  # that it cannot be told now does not mean that the job is unknown
         return {}
     found = {}
     for line in answer.splitlines():

@@ -15,6 +15,7 @@ from lute.cli import run as cli_run
 from lute.cli._screen import Screen
 from lute.errors import UsageError
 from lute.execution import batch
+from lute.execution._hearing import heard
 from lute.execution.plan import Plan
 from lute.execution.run import SUBMITTED, Place
 from lute.io._schema import LIVE
@@ -93,7 +94,7 @@ def job_options(plan: Plan, files: RunFiles, words: list[str]) -> slurm.Options:
         usual["ntasks"] = str(plan.settings.ranks.number)
     site = facility.current().job_options(header.experiment, header.run)
     asked = slurm.merged(usual, site, slurm.read_options(words))
-    limit, wanted = slurm.seconds_of(asked.get("time")), batch.time_limit(plan)
+    limit, wanted = slurm.seconds_of(asked.get("time")), batch.time_limit(header, plan.task)
     if limit is not None and wanted is not None and wanted > limit:
         raise UsageError(
             f"{plan.task} may take {wanted:g} s (task_timeout), but its job only {limit:g} s (--time={asked['time']}):"
@@ -139,7 +140,7 @@ def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job:
         print(f"lute: Slurm job {job} (run {row['id']})", file=sys.stderr)
     copier = None if options.quiet else cli_run.LogCopier(_screen(options))
     stops: list[str] = []
-    with slurm.stopping(stops.append):
+    with heard(slurm.STOP_SIGNALS, stops.append):
         row = _until_ended(record, row, job, copier, stops)
     if copier is not None:
         copier.finish()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
 from lute.execution.run import SUBMITTED, Place
+from lute.io.models.base import AnalysisHeader
 from lute.io.rows import RunFiles
 
 
@@ -36,10 +36,8 @@ def files_of(plan: Plan, identity: str) -> RunFiles:
     return RunFiles.of(plan.params.lute_config.work_dir, identity)
 
 
-def time_limit(plan: Plan) -> float | None:
-    """Returns the Task's longest time in s, where the YAML file gives one; None where it is the usual one."""
-    header: Any = plan.params.lute_config
-    given: Mapping[str, float] = header.task_timeouts
-    if plan.task in given:
-        return float(given[plan.task])
+def time_limit(header: AnalysisHeader, task: str) -> float | None:
+    """Returns a Task's longest time in s, where the YAML file gives one; None where it is the usual one."""
+    if task in header.task_timeouts:
+        return float(header.task_timeouts[task])
     return float(header.task_timeout) if "task_timeout" in header.model_fields_set else None

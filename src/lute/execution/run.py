@@ -5,23 +5,22 @@ This file is longer than others: it is the one place where the life of a run can
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import lute
-from lute import facility, slurm
+from lute import facility
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import _secrets, environment, mpi, outcome, requests
 from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending, Limits
+from lute.execution._hearing import heard
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
@@ -137,7 +136,7 @@ class Run:
         own_launcher = launcher is None
         ending = Ending()
         begun = time.monotonic()
-        with self._log.open(), self._signals():
+        with self._log.open(), heard(STOP_SIGNALS, self.cancel):
             if launcher is None:
                 launcher = Launcher.start()  # forked before the record is open and before there are threads
             self._launcher_pid = launcher.pid
@@ -270,7 +269,7 @@ class Run:
 
     def _end(self, ending: Ending, wall_s: float) -> None:
         result = self.analysis.task_result
-        if slurm.own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
+        if owner.own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
             ending.stopped_by = self._cancelled_in_its_job()
         status, reason = outcome.judge(
             ending, self._told, self.plan.params, program=self.plan.program, env=self._env, cwd=self.plan.cwd
@@ -339,7 +338,7 @@ class Run:
             "step": place.step or os.environ.get("LUTE_WORKFLOW_STEP") or None,
             "attempt": place.attempt,
             "fingerprint": place.fingerprint,
-            "owner": {**owner.this_process(), **slurm.here(), "cwd": os.getcwd(), "config": self.plan.config_path},
+            "owner": {**owner.this_process(), **owner.job_here(), "cwd": os.getcwd(), "config": self.plan.config_path},
             **_secrets.hide(self._lineage.at_start(), self._secrets),
         }
         self.analysis.record["sources"] = {**self.analysis.record["sources"], **place.sources}
@@ -548,22 +547,7 @@ class Run:
         return self._log.descriptor
 
     def cancel(self, by: str) -> None:
-        """Stops the run; a second time, at once."""
+        """Stops the run; a second time, at once. May be called from a signal handler."""
         self._cancelled_by = by
         if self._supervision is not None:
             self._supervision.cancel(by)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turns Ctrl-C, SIGTERM and SIGHUP into a cancel, where Python lets us: in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {}
-        for number, name in STOP_SIGNALS.items():
-            before[number] = signal.signal(number, lambda *_, name=name: self.cancel(name))
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -11,15 +11,15 @@ import functools
 import heapq
 import os
 import queue
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lute import managed_tasks
 from lute.errors import LuteError, WorkflowError
+from lute.execution._hearing import heard
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.run import STOP_SIGNALS, Place, Run
@@ -101,7 +101,7 @@ class Local:
         launcher = Launcher.start()  # before there are threads
         workers = [threading.Thread(target=self._work, args=(launcher,), daemon=True) for _ in range(self._cores)]
         try:
-            with self._signals():
+            with heard(STOP_SIGNALS, self._done.put):
                 for worker in workers:
                     worker.start()
                 self._begin_all()
@@ -161,19 +161,6 @@ class Local:
         for node in self.nodes.values():
             if node.state is State.PENDING:
                 self._settle(node)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        before = {}
-        if threading.current_thread() is threading.main_thread():
-            for number, name in STOP_SIGNALS.items():
-                # only put into the queue: the handler may come in the middle of anything
-                before[number] = signal.signal(number, lambda *_, name=name: self._done.put(name))
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     # ------------------------------------------------------------------------------- what is decided
 

@@ -20,7 +20,7 @@ from lute import slurm
 from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
 from lute.execution.logging import get_logger
-from lute.io import workflow_record
+from lute.io import owner, workflow_record
 from lute.io._schema import LIVE
 from lute.io.files import make_folder
 from lute.io.record import Record
@@ -196,8 +196,8 @@ def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[
     known = workflow_record.steps_of(record, row["id"])
     own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
     for instance, run in own.items():
-        if run["status"] in LIVE and (run["owner"] or {}).get("job") == slurm.own_job() != "":
-            record.end_lost(run["id"], "FAILED", f"Slurm started job {slurm.own_job()} again")
+        if run["status"] in LIVE and (run["owner"] or {}).get("job") == owner.own_job() != "":
+            record.end_lost(run["id"], "FAILED", f"Slurm started job {owner.own_job()} again")
             own[instance] = record.get(run["id"])
     return own
 
@@ -387,7 +387,7 @@ def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> dict
     run = WorkflowRun(*kept_in(row, ()), options_in(row), viewer, earlier=row)
     with workflow_record.changing(record, identity) as row:
         known = row["owner"] or {}
-        waits = row["status"] == "RUNNING" and (known.get(ENGINE) or known.get("job") == slurm.own_job())
+        waits = row["status"] == "RUNNING" and (known.get(ENGINE) or known.get("job") == owner.own_job())
         if not waits:
             raise WorkflowError(f"workflow run {identity} is {row['status']}, and waits for no job")
         row["owner"] = run.row["owner"]
@@ -438,7 +438,7 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
             return row
         row |= {"status": status, "reason": reason}
         settle(row)
-    own = {slurm.own_job(), os.environ.get("SLURM_JOB_ID", "")}
+    own = {owner.own_job(), os.environ.get("SLURM_JOB_ID", "")}
     jobs = {entry["job"] for entry in row["steps"] if entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS}
     jobs |= {row["owner"]["job"]} if (row["owner"] or {}).get("job") else set()
     if jobs - own:

@@ -10,7 +10,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from lute import slurm
 from lute.errors import RecordError, WorkflowError
 from lute.execution import _processes, requests
 from lute.execution.logging import get_logger
@@ -100,7 +99,7 @@ class WorkflowRun:
             "ended": None,
             "wall_s": None,
             "host": socket.gethostname(),
-            "owner": {**owner.this_process(), **slurm.here()},
+            "owner": {**owner.this_process(), **owner.job_here()},
             "folder": str(self.folder),
             "options": {"options": asdict(options), "overrides": asdict(overrides)},
             "definition": workflow.text,

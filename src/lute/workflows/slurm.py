@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lute import facility, slurm
+from lute import facility, managed_tasks, slurm
 from lute.errors import SlurmError, UsageError, WorkflowError
+from lute.execution import batch
+from lute.execution._hearing import heard
 from lute.io import workflow_record
 from lute.io.files import make_folder
 from lute.io.models.base import AnalysisHeader
@@ -86,6 +88,12 @@ def options_of(step: Step, defaults: slurm.Options) -> slurm.Options:
         raise WorkflowError(f"step {step.name}: {error}") from error
 
 
+def limit_of(step: Step, header: AnalysisHeader) -> float | None:
+    """Returns a step's longest time in s, where it or the YAML file gives one."""
+    executor = step.executor or managed_tasks.find(step.task)
+    return step.timeout or batch.time_limit(header, executor.task_name if executor else step.task)
+
+
 def check_time(step: Step, limit: float | None, options: Mapping[str, str | None]) -> None:
     """Looks whether a step may take longer than its job.
 
@@ -143,13 +151,13 @@ def step_as_job(
     workflow, config, _ = kept_in(row, ())
     step, header = workflow.find(name), config.analysis_header()[0]
     asked = options_of(step, defaults_of(header, options))
-    check_time(step, step.timeout or time_limit(header), asked)
+    check_time(step, limit_of(step, header), asked)
     output = Path(row["folder"]) / f"{name}-%j.out"
     text = slurm.script(
         slurm.merged({"job-name": name, "output": str(output)}, asked), command_of(record, identity, name, "--log")
     )
     cancelled = threading.Event()
-    with slurm.stopping(lambda by: cancelled.set()):
+    with heard(slurm.STOP_SIGNALS, lambda by: cancelled.set()):
         job = slurm.submit(text, environment_of(header))
         with workflow_record.changing(record, identity) as row:
             row["steps"] = remote.with_job(row["steps"], name, job, 0)
@@ -167,11 +175,6 @@ def step_as_job(
             if cancelled.wait(LOOK):
                 slurm.cancel([job])
                 cancelled.clear()
-
-
-def time_limit(header: AnalysisHeader) -> float | None:
-    """Returns the longest time of a Task that the YAML file gives, in s; None if it gives none."""
-    return float(header.task_timeout) if "task_timeout" in header.model_fields_set else None
 
 
 # ------------------------------------------------------------------------------------------- the whole
@@ -214,7 +217,7 @@ class OnSlurm:
             WorkflowError: A step cannot run as it is.
         """
         for name, step in self.workflow.steps.items():
-            check_time(step, step.timeout or time_limit(self.run.header), self._options[name])
+            check_time(step, limit_of(step, self.run.header), self._options[name])
         make_folder(self.run.folder)
         row = remote.begin(self.run, "slurm")
         try:
@@ -312,7 +315,7 @@ class OnSlurm:
     def wait(self) -> dict[str, Any]:
         """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it. Returns its row."""
         identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
-        with slurm.stopping(self._stop):
+        with heard(slurm.STOP_SIGNALS, self._stop):
             while True:
                 if self._stopped_by:
                     remote.cancel(record, identity, f"cancelled by {self._stopped_by}")
