@@ -47,18 +47,18 @@ class Kind:
 
 
 def _cancel_workflow(record: Record, row: Mapping[str, Any], request: requests.Request) -> bool:
-    from lute.workflows import remote
+    from lute.workflows import driverless
 
-    elsewhere = bool((row["owner"] or {}).get(remote.ENGINE))
+    elsewhere = bool((row["owner"] or {}).get(driverless.ENGINE))
     if elsewhere:
-        remote.cancel(record, row["id"], f"cancelled by {request}")
+        driverless.cancel(record, row["id"], f"cancelled by {request}")
     return elsewhere
 
 
 def _mark_lost(record: Record) -> None:
-    from lute.workflows import remote
+    from lute.workflows import driverless
 
-    remote.mark_lost(record)
+    driverless.mark_lost(record)
 
 
 RUN = Kind(

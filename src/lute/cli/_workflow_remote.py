@@ -32,9 +32,9 @@ IDENTITY = re.compile(r"[A-Za-z0-9][\w.:+-]{0,199}")
 def mark_lost(record: Record) -> None:
     """Makes the workflow runs in the record true."""
     if record.exists():
-        from lute.workflows import remote
+        from lute.workflows import driverless
 
-        remote.mark_lost(record)
+        driverless.mark_lost(record)
 
 
 def run_on_slurm(
@@ -107,7 +107,7 @@ def add_step(parser: argparse.ArgumentParser) -> None:
 def step(options: argparse.Namespace) -> int:
     """Runs one step of a workflow run, or all. Returns the exit code."""
     from lute.cli._workflow_view import Lines
-    from lute.workflows import remote
+    from lute.workflows import one_step
 
     if options.on == "slurm" and (options.all or options.index is not None):
         raise UsageError("--on slurm runs one step with all of its instances: leave out --all and --index")
@@ -119,15 +119,15 @@ def step(options: argparse.Namespace) -> int:
             if options.all:
                 from lute.cli.workflow import exit_code
 
-                return exit_code(remote.run_all(record, options.id, lines))
+                return exit_code(one_step.run_all(record, options.id, lines))
             if options.on == "slurm":
                 state = _step_as_job(options, record)
             else:
                 lines.begin()
                 follower = _follower if options.log else lambda name: None
-                state = remote.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
+                state = one_step.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
         if options.json:
-            common.print_json(remote.told_of(record, options.id, options.step) | {"status": state.value})
+            common.print_json(one_step.told_of(record, options.id, options.step) | {"status": state.value})
     return CODES.get(state.value, 1)
 
 
@@ -189,15 +189,15 @@ def add_start(parser: argparse.ArgumentParser) -> None:
 def start(options: argparse.Namespace) -> int:
     """Records a workflow run whose steps others will run, and prints its id. Returns the exit code."""
     from lute.cli import workflow
-    from lute.workflows import remote, runner
+    from lute.workflows import driverless, runner
 
     if options.id is not None and not IDENTITY.fullmatch(options.id):
         raise UsageError(f"--id {options.id}: use letters, digits, _ . : + and - only, at most 200")
     definition, config = workflow.load(options)
     overrides, chosen = common.overrides(options), workflow.options_of(options)
     run = runner.WorkflowRun(definition, config, overrides, chosen, identity=options.id)
-    row = remote.begin_again(run.record, options.id) if options.id else None
-    row = row or remote.begin(run, "airflow")
+    row = driverless.begin_again(run.record, options.id) if options.id else None
+    row = row or driverless.begin(run, "airflow")
     if options.json:
         common.print_json(workflow.public(row))
     else:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,8 @@ def utc(seconds: float) -> str:
     """Returns a time as ISO 8601 in UTC, to the microsecond."""
     whole = int(seconds)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e6):06d}Z"
+
+
+def since_epoch(moment: str | None) -> float | None:
+    """Returns a time that `utc` wrote, in s since the epoch."""
+    return datetime.fromisoformat(moment).timestamp() if moment else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,8 @@ from lute.io.owner import is_gone
 from lute.io.record import Record
 
 _NAMES = ", ".join(WORKFLOW_COLUMNS)
-_OF_A_RUN = ("status", "reason", "id", "attempt", "started", "ended", "exit_code")
+OF_A_RUN = ("status", "reason", "id", "attempt", "started", "ended", "exit_code")
+"""What the entry of a step, or of an instance of one, takes from the row of its run."""
 LOOKED_AT = 100
 """So many workflow runs are looked at for what a step last was."""
 LOST = "the lute process that ran this workflow is gone (killed, or its machine was restarted)"
@@ -112,12 +113,17 @@ def last_completed(record: Record, name: str, experiment: str, run: str) -> dict
         f" ORDER BY started DESC, id DESC LIMIT {LOOKED_AT}"
     )
     for (text,) in record.read(query, (name, experiment, run)) if record.exists() else ():
-        entries: dict[str, list[dict[str, Any]]] = {}
-        for entry in json.loads(text or "[]"):
-            entries.setdefault(entry["step"], []).append(entry)
-        for step, several in entries.items():
+        for step, several in by_step(json.loads(text or "[]")).items():
             if step not in found and all(one["status"] == "COMPLETED" and one["id"] for one in several):
                 found[step] = {one["name"]: one["id"] for one in several}
+    return found
+
+
+def by_step(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Returns the entries of each step: one, or one for each instance of its `foreach`."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        found.setdefault(entry["step"], []).append(dict(entry))
     return found
 
 
@@ -148,9 +154,7 @@ def _as_they_are(record: Record, identity: str) -> list[dict[str, Any]]:
     for entry in steps:
         known = runs.get(entry["name"])
         if known is not None:
-            entry |= {
-                name: known[name] for name in ("status", "reason", "id", "attempt", "started", "ended", "exit_code")
-            }
+            entry |= {name: known[name] for name in OF_A_RUN}
         elif entry["status"] == "RUNNING":
             entry["status"] = "PENDING"
     return steps

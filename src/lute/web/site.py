@@ -16,7 +16,7 @@ from lute.errors import RecordError
 from lute.io import workflow_record
 from lute.io.record import Record
 from lute.io.report import summary_folder
-from lute.workflows import remote
+from lute.workflows import driverless
 
 _ID = re.compile(r"[0-9a-z]{1,40}")
 
@@ -86,7 +86,7 @@ class Site:
         """Brings the record up to date: takes in what was put aside, marks lost runs."""
         if self.record.exists():
             self.record.refresh()
-            remote.mark_lost(self.record)
+            driverless.mark_lost(self.record)
 
 
 def figures_of(row: dict[str, Any]) -> Path:

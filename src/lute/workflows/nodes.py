@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lute.io.rows import utc
-from lute.workflows.dag import State, Step
+from lute.io.rows import since_epoch, utc
+from lute.workflows.dag import Rule, State, Step, state_of_all
 from lute.workflows.results import NO_ITEM
 
 
@@ -118,6 +118,30 @@ def _entry(instance: Instance) -> dict[str, Any]:
         "ended": utc(outcome.ended) if outcome and outcome.ended else None,
         "exit_code": outcome.exit_code if outcome else None,
     }
+
+
+def state_in(entries: Iterable[Mapping[str, Any]]) -> State:
+    """Returns the state of a step, by what the record keeps of it."""
+    return state_of_all([State[entry["status"]] for entry in entries])
+
+
+def step_in(entry: Mapping[str, Any]) -> Step:
+    """Returns a step, as far as the record keeps it: its Task, what it needs and its rule."""
+    return Step(entry["task"], entry["step"], needs=tuple(entry["needs"]), rule=Rule(entry["rule"]))
+
+
+def restore(node: Node, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Makes a step what the record keeps of it: the other way round than `entries_of`."""
+    node.state = state_in(entries)
+    node.reason = next((entry["reason"] for entry in entries if entry["status"] == node.state.value), "")
+    node.instances = []
+    for entry in entries:
+        if entry["id"] is None and entry["name"] == entry["step"]:
+            continue  # it has not begun, or was never to run
+        state = State[entry["status"]]
+        times = (since_epoch(entry["started"]), since_epoch(entry["ended"]))
+        outcome = Outcome(state, entry["reason"], entry["id"], entry["exit_code"], *times, reused=entry["reused"])
+        node.instances.append(Instance(entry["name"], node, attempt=entry["attempt"], state=state, outcome=outcome))
 
 
 class Follower(Protocol):

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lute.execution.logging import get_logger
 from lute.io import page
 from lute.io.files import write_whole
 from lute.io.record import Record
 from lute.workflows.dag import Workflow
 from lute.workflows.draw import COLOURS, as_svg
+
+logger = get_logger(__name__)
 
 NAME = "report.html"
 LARGEST = 300
@@ -55,6 +58,14 @@ def write(workflow: Workflow, row: Mapping[str, Any], record: Record) -> Path:
     place = Path(row["folder"]) / NAME
     write_whole(place, html(workflow, row, runs).encode("utf-8", "xmlcharrefreplace"))
     return place
+
+
+def write_if_possible(workflow: Workflow, row: Mapping[str, Any], record: Record) -> None:
+    """Writes the page of a workflow run that has ended; that it cannot be written is no more than a warning."""
+    try:
+        write(workflow, row, record)
+    except Exception as error:  # it is for people; the workflow has ended as it has
+        logger.warning("the report of workflow run %s could not be written: %s", row["id"], error)
 
 
 def public(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,16 +133,10 @@ class WorkflowRun:
                 self.viewer.ended()
             self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
             self.save()
-            self._report()
+            page.write_if_possible(self.local.workflow, self.row, self.record)
             requests.take(self.folder / "request")  # it came when there was nothing left to ask for
             self.record.close()
         return self.row
-
-    def _report(self) -> None:
-        try:
-            page.write(self.local.workflow, self.row, self.record)
-        except Exception as error:  # it is for people; the workflow has ended as it has
-            logger.warning("the report of workflow run %s could not be written: %s", self.row["id"], error)
 
     def _verdict(self) -> tuple[str, str]:
         by = self.local.stopped_by
@@ -198,7 +192,7 @@ def resumed(
     """
     row = ended(record, identity)
     workflow, config, overrides = kept_in(row, settings)
-    made = WorkflowRun(workflow, config, overrides, _both(row["options"]["options"], options), viewer, earlier=row)
+    made = WorkflowRun(workflow, config, overrides, _both(options_in(row), options), viewer, earlier=row)
     made.local.check()
     _wait_for_programs(record, row, config)
     if not workflow_record.claim(record, row["id"], made.row["owner"]):
@@ -226,10 +220,8 @@ def again(
         RecordError: There is no such workflow run.
     """
     row = workflow_record.get(record, identity)
-    kept: dict[str, Any] = row["options"]["options"]
-    kept |= {"fresh": fresh or kept["fresh"], "start": tuple(kept["start"]), "only": tuple(kept["only"])}
-    options = Options(**kept)
-    return WorkflowRun(*kept_in(row, settings), options, viewer)
+    kept = options_in(row)
+    return WorkflowRun(*kept_in(row, settings), replace(kept, fresh=fresh or kept.fresh), viewer)
 
 
 def ended(record: Record, identity: str) -> dict[str, Any]:
@@ -257,6 +249,13 @@ def kept_in(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[
     return workflow, config, overrides
 
 
+def options_in(row: Mapping[str, Any]) -> Options:
+    """Returns how a workflow run is run, as its row has it."""
+    kept: dict[str, Any] = row["options"]["options"]
+    found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+    return Options(**found)
+
+
 def _wait_for_programs(record: Record, row: Mapping[str, Any], config: ConfigFile) -> None:
     """Waits until the programs of a killed workflow run are gone: a step must not begin again beside itself."""
     runs = record.find(workflow=row["id"], columns=("id", "ended"))
@@ -272,9 +271,6 @@ def _wait_for_programs(record: Record, row: Mapping[str, Any], config: ConfigFil
         time.sleep(LOOK)
 
 
-def _both(kept: Mapping[str, Any], given: Options) -> Options:
+def _both(kept: Options, given: Options) -> Options:
     """Returns the options of a workflow run that is resumed: as it had them, but for those given now."""
-    names = [one.name for one in fields(Options)]
-    found: dict[str, Any] = {name: getattr(given, name) or kept.get(name) for name in names}
-    found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    return replace(given, **found)
+    return Options(**{one.name: getattr(given, one.name) or getattr(kept, one.name) for one in fields(Options)})

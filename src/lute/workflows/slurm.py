@@ -1,7 +1,7 @@
 """A workflow on Slurm: one job a step, which need each other as the steps do; or all steps in one job.
 
 Once the jobs are submitted nothing of ours needs to live: each job runs its step and says in the record how it ended
-(`lute.workflows.remote`). Who waits only looks.
+(`lute.workflows.one_step`). Who waits only looks.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from lute.io import workflow_record
 from lute.io.files import make_folder
 from lute.io.models.base import AnalysisHeader
 from lute.io.record import Record
-from lute.workflows import remote
-from lute.workflows.dag import Rule, State, Step, Workflow, decide, state_of_all, why_not
-from lute.workflows.nodes import Node, entries_of
+from lute.io.workflow_record import by_step
+from lute.workflows import driverless
+from lute.workflows.dag import Rule, State, Step, Workflow, decide, why_not
+from lute.workflows.nodes import Node, entries_of, restore, state_in
 from lute.workflows.preview import of_step
 from lute.workflows.results import items_of, steps_used
 from lute.workflows.runner import WorkflowRun, kept_in
@@ -160,16 +161,16 @@ def step_as_job(
     with heard(slurm.STOP_SIGNALS, lambda by: cancelled.set()):
         job = slurm.submit(text, environment_of(header))
         with workflow_record.changing(record, identity) as row:
-            row["steps"] = remote.with_job(row["steps"], name, job, 0)
+            row["steps"] = driverless.with_job(row["steps"], name, job, 0)
         printed = output.with_name(output.name.replace("%j", job))
         begun = False
         while True:
             ended = slurm.jobs([job])[job].ended
-            row = remote.refresh(record, identity)
+            row = driverless.refresh(record, identity)
             if printed.is_file() and not begun:
                 begun = True
                 on_output({"log": str(printed)})
-            state = state_of_all([State[entry["status"]] for entry in remote.by_step(row["steps"])[name]])
+            state = state_in(by_step(row["steps"])[name])
             if ended and state.final:
                 return state
             if cancelled.wait(LOOK):
@@ -219,7 +220,7 @@ class OnSlurm:
         for name, step in self.workflow.steps.items():
             check_time(step, limit_of(step, self.run.header), self._options[name])
         make_folder(self.run.folder)
-        row = remote.begin(self.run, "slurm")
+        row = driverless.begin(self.run, "slurm")
         try:
             if self.pack:
                 self._submit_whole()
@@ -229,13 +230,13 @@ class OnSlurm:
         except (SlurmError, WorkflowError) as error:
             self._give_up(error)
             raise
-        return remote.refresh(self.run.record, row["id"])
+        return driverless.refresh(self.run.record, row["id"])
 
     def _give_up(self, error: Exception) -> None:
         slurm.cancel(self._jobs.values())
         with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
             row |= {"status": "FAILED", "reason": f"it could not be submitted: {error}"}
-            remote.settle(row)
+            driverless.settle(row)
 
     def _submit_step(self, node: Node) -> None:
         """Submits a step's job, unless it is known by now that it need not run."""
@@ -264,10 +265,10 @@ class OnSlurm:
         """Writes into the record what became of a step: its job, whose instances may already have told more."""
         with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
             if job is None:
-                row["steps"] = remote.with_entries(row["steps"], entries_of(node))
+                row["steps"] = driverless.with_entries(row["steps"], entries_of(node))
             else:
-                row["steps"] = remote.with_job(row["steps"], node.step.name, job, self._count(node.step))
-            remote.settle(row)
+                row["steps"] = driverless.with_job(row["steps"], node.step.name, job, self._count(node.step))
+            driverless.settle(row)
 
     def _script(self, node: Node, jobs: Mapping[str, str]) -> str:
         step, folder = node.step, self.run.folder
@@ -307,7 +308,7 @@ class OnSlurm:
         job = slurm.submit(self._whole_script(), self._environment())
         self._jobs[self.workflow.name] = job
         with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
-            if row["owner"].get(remote.ENGINE) == "slurm":  # it has not begun
+            if row["owner"].get(driverless.ENGINE) == "slurm":  # it has not begun
                 row["owner"] |= {"job": job}
 
     # ------------------------------------------------------------------------------------------ waiting
@@ -318,9 +319,9 @@ class OnSlurm:
         with heard(slurm.STOP_SIGNALS, self._stop):
             while True:
                 if self._stopped_by:
-                    remote.cancel(record, identity, f"cancelled by {self._stopped_by}")
+                    driverless.cancel(record, identity, f"cancelled by {self._stopped_by}")
                     self._stopped_by = ""
-                row = remote.refresh(record, identity)
+                row = driverless.refresh(record, identity)
                 self._show(row)
                 if row["ended"] is not None:
                     break
@@ -331,11 +332,11 @@ class OnSlurm:
 
     def _show(self, row: Mapping[str, Any]) -> None:
         """Tells people what has changed."""
-        for name, entries in remote.by_step(row["steps"]).items():
+        for name, entries in by_step(row["steps"]).items():
             node = self.nodes[name]
             before = {one.name: (one.state, one.attempt) for one in node.instances}
             state = node.state
-            remote.restore(node, entries)
+            restore(node, entries)
             for one in node.instances:
                 if before.get(one.name, (State.PENDING, 0)) != (one.state, one.attempt) and self.run.viewer:
                     self.run.viewer.changed(node, one)

@@ -1,0 +1,275 @@
+"""A workflow run without a driver: each step runs on its own, as a batch job or an Airflow task (`one_step`).
+
+What the steps know of each other stands in the workflow run's row of the record, and here is what they come to
+together: how the row begins, how it takes in what a step or Slurm says, how it ends and how it is cancelled. Whoever
+writes the end of the last step ends the workflow run. What became of a step whose job died without a word, Slurm is
+asked by whoever looks at the workflow run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lute import slurm
+from lute.errors import RecordError, SlurmError, UsageError
+from lute.execution import requests
+from lute.execution.logging import get_logger
+from lute.io import owner, workflow_record
+from lute.io._schema import LIVE
+from lute.io.files import make_folder
+from lute.io.record import Record
+from lute.io.rows import since_epoch, utc
+from lute.io.workflow_record import OF_A_RUN, by_step
+from lute.workflows import page
+from lute.workflows.dag import Rule, State, Workflow, decide, verdict, why_not
+from lute.workflows.nodes import Node, entries_of, state_in, step_in
+
+if TYPE_CHECKING:
+    from lute.workflows.runner import WorkflowRun
+
+logger = get_logger(__name__)
+
+ENGINE = "on"
+"""What tells in the `owner` of a workflow run that it has no driver: `slurm` or `airflow`."""
+
+
+# ----------------------------------------------------------------------- what is known -> the row
+
+
+def with_entries(steps: list[dict[str, Any]], entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the entries of all steps with those of one step in place of what was there of it.
+
+    Instances that others write stay; the one entry of a step that had not begun gives way to its instances.
+    """
+    step = entries[0]["step"]
+    several = by_step(steps)
+    before = {entry["name"]: entry for entry in several.get(step, [])}
+    job = before.get(step, {}).get("job")
+    new = {entry["name"]: entry | {"job": before.get(entry["name"], {}).get("job") or job} for entry in entries}
+    kept = {name: entry for name, entry in before.items() if name != step or set(new) == {step}}
+    several[step] = list((kept | new).values())
+    return [entry for group in several.values() for entry in group]
+
+
+def with_job(steps: list[dict[str, Any]], step: str, job: str, count: int) -> list[dict[str, Any]]:
+    """Returns the entries of all steps with the job of one; what its job has already told stays.
+
+    Args:
+        steps: The entries.
+        step: The step.
+        job: Its job.
+        count: The number of jobs if it is an array; 0 if it is none.
+    """
+    several = by_step(steps)
+    before = {entry["name"]: entry for entry in several[step]}
+    if not count:
+        several[step] = [entry | {"job": job} for entry in before.values()]
+    else:
+        blank = _blank(several[step][0])
+        names = [f"{step}[{number}]" for number in range(count)]
+        several[step] = [
+            before.get(name, blank | {"name": name}) | {"job": f"{job}_{number}"} for number, name in enumerate(names)
+        ]
+    return [entry for group in several.values() for entry in group]
+
+
+def _blank(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the entry of a step before it begins."""
+    return entries_of(Node(step_in(entry)))[0]
+
+
+def settle(
+    row: dict[str, Any], jobs: Mapping[str, slurm.Job] | None = None, runs: Mapping[str, Any] | None = None
+) -> None:
+    """Says in a workflow run's row what is known by now: of steps that never run, and of the whole.
+
+    Args:
+        row: The row. It is changed.
+        jobs: What Slurm says of the jobs of steps that have not told how they ended.
+        runs: The last runs of steps, by the instance's name: what is known of them goes before what Slurm says.
+    """
+    several = by_step(row["steps"])
+    states: dict[str, State] = {}
+    for name, entries in several.items():  # each comes after what it needs
+        states[name] = state_in(entries)
+        if states[name] is State.PENDING:
+            _settle_waiting(entries, states, row)
+        for entry in entries:
+            if not State[entry["status"]].final and (jobs or {}).get(entry["job"], slurm.Job("PENDING")).ended:
+                _take_end(entry, (jobs or {})[entry["job"]], (runs or {}).get(entry["name"]))
+        states[name] = state_in(entries)
+    row["steps"] = [entry for group in several.values() for entry in group]
+    if all(state.final for state in states.values()) and row["ended"] is None:
+        if row["status"] == "RUNNING":
+            row["status"], row["reason"] = verdict(states)
+        now = time.time()
+        row |= {"ended": utc(now), "wall_s": round(now - (since_epoch(row["started"]) or now), 6)}
+
+
+def _settle_waiting(entries: list[dict[str, Any]], states: Mapping[str, State], row: Mapping[str, Any]) -> None:
+    step = step_in(entries[0])
+    found = decide(step, states, stopping=row["status"] != "RUNNING")
+    if found in (State.BLOCKED, State.SKIPPED, State.CANCELLED):
+        reason = row["reason"] if found is State.CANCELLED else why_not(step, states)
+        for entry in entries:
+            entry |= {"status": found.value, "reason": reason}
+
+
+def _take_end(entry: dict[str, Any], job: slurm.Job, run: Mapping[str, Any] | None) -> None:
+    if run is not None and run["status"] not in LIVE:
+        entry |= {name: run[name] for name in OF_A_RUN}
+        return
+    entry |= {"status": job.status, "reason": job.explained(entry["job"])}
+    if run is not None:
+        entry |= {name: run[name] for name in ("id", "attempt", "started")}
+
+
+# --------------------------------------------------------------------------------- the row in the record
+
+
+def begin(run: WorkflowRun, engine: str) -> dict[str, Any]:
+    """Records a workflow run whose steps others will run, and returns its row.
+
+    Args:
+        run: The workflow run.
+        engine: What runs the steps: `slurm` or `airflow`.
+
+    Raises:
+        WorkflowError: What is not to run cannot be taken as it last was.
+    """
+    run.local.check()
+    run.local.select()
+    make_folder(run.folder)  # for the report
+    run.row |= {"owner": {ENGINE: engine}, "reason": ""}
+    run.save()
+    return run.row
+
+
+def begin_again(record: Record, identity: str) -> dict[str, Any] | None:
+    """Opens a workflow run again: what did not complete, and what needs it, waits anew.
+
+    Args:
+        record: Where it is recorded.
+        identity: Its whole id.
+
+    Returns:
+        Its row; None if there is no such workflow run.
+    """
+    if not workflow_record.is_there(record, identity):
+        return None
+    with workflow_record.changing(record, identity) as row:
+        several = by_step(row["steps"])
+        anew: set[str] = set()
+        for name, entries in several.items():  # each comes after what it needs
+            state = state_in(entries)
+            if state.bad or not state.final or anew.intersection(entries[0]["needs"]):
+                anew.add(name)
+                several[name] = [_blank(entries[0])]
+        row["steps"] = [entry for group in several.values() for entry in group]
+        row |= {"status": "RUNNING", "reason": "", "ended": None, "wall_s": None}
+    return row
+
+
+def refresh(record: Record, identity: str) -> dict[str, Any]:
+    """Returns a workflow run's row, with what Slurm knows of jobs that ended without a word.
+
+    Raises:
+        RecordError: There is no such workflow run.
+        SlurmError: Slurm does not answer.
+    """
+    row = workflow_record.get(record, identity)
+    if row["ended"] is not None:
+        return row
+    if whole := (row["owner"] or {}).get("job"):
+        return _refresh_whole(record, row, whole)
+    waiting = {entry["job"] for entry in row["steps"] if entry["job"] and not State[entry["status"]].final}
+    jobs = {name: job for name, job in slurm.jobs(waiting).items() if job.ended}
+    if not jobs:
+        return row
+    runs = workflow_record.steps_of(record, identity)
+    for entry in row["steps"]:
+        run = runs.get(entry["name"])
+        if run is not None and entry["job"] in jobs and run["status"] in LIVE:
+            job = jobs[entry["job"]]
+            record.end_lost(run["id"], job.status, job.explained(entry["job"]))
+            runs[entry["name"]] = record.get(run["id"])
+    with workflow_record.changing(record, identity) as row:
+        settle(row, jobs, runs)
+    report_if_ended(record, row)
+    return row
+
+
+def _refresh_whole(record: Record, row: dict[str, Any], job: str) -> dict[str, Any]:
+    """Ends a workflow run all of whose steps run in one job, if that has ended without a word."""
+    known = slurm.jobs([job])[job]
+    if not known.ended:
+        return row
+    workflow_record.end_lost(record, row["id"], known.explained(job))
+    with workflow_record.changing(record, row["id"]) as row:
+        row["ended"] = row["ended"] or utc(time.time())
+    report_if_ended(record, row)
+    return row
+
+
+def mark_lost(record: Record) -> None:
+    """Makes the workflow runs in the record true: those whose process is gone, those whose jobs have ended."""
+    workflow_record.mark_lost(record)
+    for identity in workflow_record.on_others(record):
+        try:
+            refresh(record, identity)
+        except (RecordError, SlurmError) as error:
+            logger.info("what became of workflow run %s is not known: %s", identity, error)
+
+
+def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED") -> dict[str, Any]:
+    """Cancels a workflow run: nothing new starts but steps with the rule `always`, and its jobs are cancelled.
+
+    Args:
+        record: Where it is recorded.
+        identity: Its id.
+        reason: Why, for its row.
+        status: The status that it gets.
+
+    Returns:
+        Its row.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    with workflow_record.changing(record, identity) as row:
+        if row["ended"] is not None or row["status"] != "RUNNING":
+            return row
+        row |= {"status": status, "reason": reason}
+        settle(row)
+    own = {owner.own_job(), os.environ.get("SLURM_JOB_ID", "")}
+    jobs = {entry["job"] for entry in row["steps"] if entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS}
+    jobs |= {row["owner"]["job"]} if (row["owner"] or {}).get("job") else set()
+    if jobs - own:
+        slurm.cancel(jobs - own)
+    _ask_to_end(record, row)
+    report_if_ended(record, row)
+    return row
+
+
+def _ask_to_end(record: Record, row: Mapping[str, Any]) -> None:
+    """Asks the steps that run in no job, so that nobody else can stop them from here."""
+    entries = {entry["name"]: entry for entry in row["steps"]}
+    for name, run in workflow_record.steps_of(record, row["id"]).items():
+        entry = entries.get(name)
+        if run["status"] in LIVE and (entry is None or (not entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS)):
+            with contextlib.suppress(UsageError):  # it was asked before
+                request = requests.Request(requests.CANCEL, requests.this_user(), row["reason"])
+                requests.post(Path(run["log"]).with_name("request"), request)
+
+
+def report_if_ended(record: Record, row: Mapping[str, Any]) -> None:
+    """Writes the report page of a workflow run that has ended."""
+    if row["ended"] is None:
+        return
+    steps = {name: step_in(entries[0]) for name, entries in by_step(row["steps"]).items()}
+    page.write_if_possible(Workflow(row["name"], steps), row, record)

@@ -1,0 +1,172 @@
+"""One step of a workflow run on its own: what a batch job or an Airflow task runs; or all steps, in one job.
+
+A step reads in the record how those ended that it needs, runs as it would beside them, and writes there how it goes
+on and ends. What all of them come to is worked out in `lute.workflows.driverless`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lute.errors import WorkflowError
+from lute.io import owner, workflow_record
+from lute.io._schema import LIVE
+from lute.io.record import Record
+from lute.io.workflow_record import by_step
+from lute.workflows.dag import Rule, State
+from lute.workflows.driverless import ENGINE, cancel, report_if_ended, settle, with_entries
+from lute.workflows.local import Local
+from lute.workflows.nodes import Follower, Instance, Node, Watcher, entries_of, restore, state_in
+from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in, options_in
+
+
+def run_step(
+    record: Record,
+    identity: str,
+    name: str,
+    index: int | None = None,
+    watcher: Watcher = lambda node, instance: None,
+    follower: Callable[[str], Follower | None] = lambda name: None,
+) -> State:
+    """Runs one step of a workflow run, or one instance of it, here. Returns how that ended.
+
+    Args:
+        record: Where the workflow run is recorded.
+        identity: Its id.
+        name: The step.
+        index: The number of an instance of its `foreach`; None for all.
+        watcher: Told of each change.
+        follower: Returns what follows the log of an instance's attempt, by the instance's name.
+
+    Raises:
+        RecordError: There is no such workflow run, or the record cannot be written.
+        WorkflowError: There is no such step.
+    """
+    row = workflow_record.get(record, identity)
+    workflow, config, overrides = kept_in(row, ())
+    step = workflow.find(name)
+    if row["status"] != "RUNNING" and step.rule is not Rule.ALWAYS:
+        return State.CANCELLED
+    options = replace(options_in(row), jobs=None)  # those are the whole workflow's
+    told = _Told(record, identity, watcher)
+    known = _known(record, row, name)
+    place = (workflow, identity, config, overrides, options, record, told, told.look, known)
+    one = OneStep(name, index, row["steps"], *place)
+    told.node, one.follower = one.node, follower
+    one.execute()
+    told.write()
+    if one.node.state.bad and one.options.fail_fast:
+        cancel(record, identity, f"--fail-fast: {name} {one.node.state.value}", "FAILED")
+    return one.node.state
+
+
+def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """Returns the runs that a step has already had; one that seems to live belongs to a job that was started again."""
+    known = workflow_record.steps_of(record, row["id"])
+    own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
+    for instance, run in own.items():
+        if run["status"] in LIVE and (run["owner"] or {}).get("job") == owner.own_job() != "":
+            record.end_lost(run["id"], "FAILED", f"Slurm started job {owner.own_job()} again")
+            own[instance] = record.get(run["id"])
+    return own
+
+
+class OneStep(Local):
+    """One step of a workflow run, or one instance of it; the others are as the record has them.
+
+    Args:
+        name: The step.
+        index: The number of its instance; None for all.
+        entries: What the record has of all steps.
+        *arguments: As for `Local`.
+        **keywords: As for `Local`.
+    """
+
+    def __init__(
+        self, name: str, index: int | None, entries: Iterable[Mapping[str, Any]], *arguments: Any, **keywords: Any
+    ) -> None:
+        super().__init__(*arguments, **keywords)
+        self._index = index
+        self.node = self.nodes[name]
+        self.node.waiting_for, self.node.needed_by = 0, []
+        for other, several in by_step(entries).items():
+            if other != name:
+                restore(self.nodes[other], several)
+
+    def _begin_all(self) -> None:
+        for name in self.node.step.needs:
+            for instance in self.nodes[name].instances:
+                if instance.outcome is not None and instance.outcome.run:
+                    instance.outcome.mark = self._record.get(instance.outcome.run)["fingerprint"] or ""
+        self._settle(self.node)
+        if not (self.node.state.final or self.node.instances):
+            waits = [name for name in self.node.step.needs if not self.nodes[name].state.final]
+            self._end_node(self.node, State.FAILED, f"it was started before {', '.join(waits)} had ended")
+
+    def _instances(self, node: Node) -> list[Instance]:
+        found = super()._instances(node)
+        if self._index is None:
+            return found
+        wanted = f"{node.step.name}[{self._index}]"
+        if not any(one.name == wanted for one in found):
+            raise WorkflowError(f"step {node.step.name} has {len(found)} instances: there is no {wanted}")
+        return [one for one in found if one.name == wanted]
+
+
+class _Told:
+    """Writes how a step goes on into the workflow run's row: when it begins, at most once a second, and at its end."""
+
+    def __init__(self, record: Record, identity: str, watcher: Watcher) -> None:
+        self._record, self._identity, self._watcher = record, identity, watcher
+        self.node: Node | None = None
+        self._at, self._changed = -SAVE_EVERY, False
+
+    def __call__(self, node: Node, instance: Instance | None) -> None:
+        self._changed = True
+        self._watcher(node, instance)
+
+    def look(self) -> None:
+        if self._changed and time.monotonic() - self._at > SAVE_EVERY:
+            self.write()
+
+    def write(self) -> None:
+        assert self.node is not None
+        self._at, self._changed = time.monotonic(), False
+        with workflow_record.changing(self._record, self._identity) as row:
+            row["steps"] = with_entries(row["steps"], entries_of(self.node))
+            settle(row)
+        report_if_ended(self._record, row)
+
+
+def told_of(record: Record, identity: str, name: str) -> dict[str, Any]:
+    """Returns how a step stands and what it gave; of a step with `foreach`, a list with one item an instance."""
+    entries = by_step(workflow_record.get(record, identity)["steps"])[name]
+    state = state_in(entries).value
+    runs = [record.get(entry["id"]) if entry["id"] else {} for entry in entries]
+    parts = {"id": "id", "summary": "summary", "result": "payload", "log": "log"}
+    gave: dict[str, Any] = {part: [run.get(key) for run in runs] for part, key in parts.items()}
+    if entries[0]["name"] == name:
+        gave = {part: values[0] for part, values in gave.items()}
+    reason = next((entry["reason"] for entry in entries if entry["status"] == state), "")
+    return {"workflow": identity, "step": name, "status": state, "reason": reason, **gave}
+
+
+def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> dict[str, Any]:
+    """Runs all steps of a workflow run here, side by side: in the one job that was submitted for them.
+
+    Raises:
+        RecordError: There is no such workflow run.
+        WorkflowError: It does not wait for that.
+    """
+    row = workflow_record.get(record, identity)
+    run = WorkflowRun(*kept_in(row, ()), options_in(row), viewer, earlier=row)
+    with workflow_record.changing(record, identity) as row:
+        known = row["owner"] or {}
+        waits = row["status"] == "RUNNING" and (known.get(ENGINE) or known.get("job") == owner.own_job())
+        if not waits:
+            raise WorkflowError(f"workflow run {identity} is {row['status']}, and waits for no job")
+        row["owner"] = run.row["owner"]
+    return run.execute()
