@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lute.cli import common, workflow
+from lute.cli import _workflow_end, common
 from lute.errors import RecordError
 from lute.execution import requests
 from lute.io import workflow_record
@@ -69,7 +69,7 @@ WORKFLOW = Kind(
     workflow_record.get,
     lambda row: str(row["folder"]),
     _mark_lost,
-    workflow.public,
+    _workflow_end.public,
     _cancel_workflow,
 )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lute.cli import common
+from lute.cli._workflow_end import exit_code, print_end
 from lute.errors import UsageError
 from lute.workflows.airflow import END, START, dag_id_of
 from lute.workflows.airflow_rest import Airflow, AirflowError, DagRun
@@ -122,17 +123,15 @@ class _Waiting:
             print(f"[{time.monotonic() - self._begun:8.2f} s] {text}", file=sys.stderr, flush=True)
 
     def _verdict(self) -> int:
-        from lute.cli import workflow
-
         row = self._dag_run.given(END)
         if row is not None:
             with common.unread_output():
-                workflow.print_end(self._options, row)
+                print_end(self._options, row)
         elif not self._stopped_by:
             self._tell_why_not(self._dag_run.given(START) or {})
         if self._stopped_by:
             return 128 + self._stopped_by
-        return 1 if row is None else workflow.exit_code(row)
+        return 1 if row is None else exit_code(row)
 
     def _tell_why_not(self, begun: Mapping[str, Any]) -> None:
         """Says why the last task did not tell how the workflow run ended.

@@ -8,10 +8,11 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
+from lute.cli._workflow_end import exit_code, print_end, public
+from lute.cli._workflow_options import add_choice, add_file, add_settings, open_workflow, options_of
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,14 +38,9 @@ def mark_lost(record: Record) -> None:
         driverless.mark_lost(record)
 
 
-def run_on_slurm(
-    options: argparse.Namespace,
-    run: WorkflowRun,
-    print_end: Callable[[argparse.Namespace, Mapping[str, Any]], None],
-) -> int:
+def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     """Submits a workflow run to Slurm, and waits for its end unless told not to. Returns the exit code."""
     from lute import slurm
-    from lute.cli.workflow import exit_code, public
     from lute.workflows.slurm import OnSlurm
 
     place = OnSlurm(run, slurm.read_options(options.slurm), options.pack)
@@ -117,8 +113,6 @@ def step(options: argparse.Namespace) -> int:
     with common.open_record(options, up_to_date=False) as record:
         with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
             if options.all:
-                from lute.cli.workflow import exit_code
-
                 return exit_code(one_step.run_all(record, options.id, lines))
             if options.on == "slurm":
                 state = _step_as_job(options, record)
@@ -178,28 +172,25 @@ def _index(options: argparse.Namespace) -> int | None:
 
 def add_start(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `lute workflow start`."""
-    from lute.cli import workflow
-
-    workflow.add_file(parser)
+    add_file(parser)
     parser.add_argument("--id", metavar="ID", help="the workflow run's id; a new one if not given")
-    workflow.add_choice(parser)
-    workflow.add_settings(parser)
+    add_choice(parser)
+    add_settings(parser)
 
 
 def start(options: argparse.Namespace) -> int:
     """Records a workflow run whose steps others will run, and prints its id. Returns the exit code."""
-    from lute.cli import workflow
     from lute.workflows import driverless, runner
 
     if options.id is not None and not IDENTITY.fullmatch(options.id):
         raise UsageError(f"--id {options.id}: use letters, digits, _ . : + and - only, at most 200")
-    definition, config = workflow.load(options)
-    overrides, chosen = common.overrides(options), workflow.options_of(options)
+    definition, config = open_workflow(options)
+    overrides, chosen = common.overrides(options), options_of(options)
     run = runner.WorkflowRun(definition, config, overrides, chosen, identity=options.id)
     row = driverless.begin_again(run.record, options.id) if options.id else None
     row = row or driverless.begin(run, "airflow")
     if options.json:
-        common.print_json(workflow.public(row))
+        common.print_json(public(row))
     else:
         print(row["id"])
     return 0

@@ -7,7 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lute.cli import common, workflow
+from lute.cli import common
+from lute.cli._workflow_options import add_file, open_workflow
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    workflow.add_file(parser)
+    add_file(parser)
     text = "where the steps run: `local`, on the machine where Airflow runs the task, or `slurm`; local if not given"
     parser.add_argument("--on", choices=("local", "slurm"), default="local", help=text)
     text = "the Airflow connection that says how lute is started; lute_default if not given"
@@ -39,7 +40,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 def _export(options: argparse.Namespace) -> int:
     from lute.workflows.airflow import as_dag, dag_id_of
 
-    found, _ = workflow.load(options)
+    found, _ = open_workflow(options)
     text = as_dag(found, _export_of(options, found))
     if options.json:
         common.print_json({"dag_id": dag_id_of(found.name), "text": text})

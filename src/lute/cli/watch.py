@@ -13,7 +13,9 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lute.cli import common, workflow
+from lute.cli import common
+from lute.cli._workflow_end import exit_code, public
+from lute.cli._workflow_options import add_file, add_jobs, add_settings, open_workflow, options_of
 from lute.errors import ElogError, LuteError, RecordError, UsageError
 from lute.execution.run import STOP_SIGNALS
 
@@ -28,7 +30,7 @@ ENTRY = "file"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    workflow.add_file(parser)
+    add_file(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--files", metavar="GLOB", help="for each new file that fits; ** goes into folders")
     source.add_argument("--folder", metavar="DIR", help="for each new file in a folder")
@@ -48,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--once", action="store_true", help="end when what is new now is done")
     parser.add_argument("--existing", action="store_true", help="take also what is there at the very first look")
-    workflow.add_jobs(parser)
-    workflow.add_settings(parser)
+    add_jobs(parser)
+    add_settings(parser)
     parser.epilog = (
         "exit status: 0 all that was started completed (with --once), 1 one did not, 2 nothing was started,\n"
         "             130 ended by Ctrl-C, 143 ended otherwise"
@@ -85,7 +87,7 @@ def execute(options: argparse.Namespace) -> int:
     from lute.workflows import watch
 
     common.set_up(options)
-    file, config = workflow.load(options)
+    file, config = open_workflow(options)
     if options.tag and not options.elog:
         raise UsageError("--tag goes with --elog")
     if not options.elog and ENTRY not in config.tasks.value and ENTRY not in config.header.value:
@@ -147,7 +149,7 @@ class Watcher:
                 if row["ended"] and row["status"] != "RUNNING":
                     self._ended(name, row)
                     continue
-                run = runner.resumed(record, identity, workflow.options_of(self._options), viewer_for(self._options))
+                run = runner.resumed(record, identity, options_of(self._options), viewer_for(self._options))
             if not self._execute(name, run):
                 return False
         return True
@@ -190,8 +192,8 @@ class Watcher:
             options.set = [f"{ENTRY}={path}", *(options.set or [])]
             if options.run_pattern:
                 options.run = watch.run_in(options.run_pattern, name) or options.run
-        file, config = workflow.load(options)
-        return WorkflowRun(file, config, common.overrides(options), workflow.options_of(options), viewer_for(options))
+        file, config = open_workflow(options)
+        return WorkflowRun(file, config, common.overrides(options), options_of(options), viewer_for(options))
 
     def _execute(self, name: str, run: WorkflowRun) -> bool:
         self._told = ""
@@ -200,7 +202,7 @@ class Watcher:
         self._ended(name, row)
         by_signal = row["reason"] in {f"cancelled by {name}" for name in STOP_SIGNALS.values()}
         if by_signal:
-            self.code = workflow.exit_code(row)
+            self.code = exit_code(row)
         return not by_signal
 
     def _ended(self, name: str, row: Mapping[str, Any]) -> None:
@@ -212,7 +214,7 @@ class Watcher:
     def _tell(self, name: str, row: Mapping[str, Any]) -> None:
         with common.unread_output():
             if self._options.json:
-                told = {"new": name, **workflow.public(row)}
+                told = {"new": name, **public(row)}
                 print(json.dumps(told, default=str), flush=True)
             else:
                 why = f": {row['reason']}" if row["reason"] else ""

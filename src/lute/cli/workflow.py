@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import _workflow_remote, common
-from lute.errors import RecordError, UsageError
+from lute.cli._workflow_end import exit_code, print_end, print_report, print_steps, public
+from lute.cli._workflow_options import add_choice, add_file, add_jobs, add_settings, from_one, open_workflow, options_of
+from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.workflows.local import Local
-    from lute.workflows.nodes import Options
     from lute.workflows.runner import WorkflowRun
 
-CTRL_C = "cancelled by Ctrl-C"
 ENGINES = ("local", "slurm", "airflow")
 
 
@@ -33,18 +32,6 @@ def execute(options: argparse.Namespace) -> int:
 
 
 # ------------------------------------------------------------------------------------------------ run
-
-
-def add_file(parser: argparse.ArgumentParser, **keywords: Any) -> None:
-    """Adds the workflow's file or name."""
-    text = "a workflow's YAML file, or the name that a plug-in gives one"
-    parser.add_argument("workflow", metavar="FILE_OR_NAME", help=text, **keywords)
-
-
-def add_jobs(parser: argparse.ArgumentParser) -> None:
-    """Adds `-j`."""
-    text = "at most N cores in use at once; all if not given"
-    parser.add_argument("-j", "--jobs", metavar="N", type=_from_one, help=text)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -67,42 +54,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_choice(parser: argparse.ArgumentParser) -> None:
-    """Adds what chooses the steps that run anew."""
-    parser.add_argument("--fresh", action="store_true", help="run every step, also if nothing has changed")
-    parser.add_argument("--reuse-all", action="store_true", help="reuse also Tasks that declare no outputs")
-    text = "run STEP and what needs it; take what comes before as it last was; may be repeated"
-    parser.add_argument("--from", metavar="STEP", dest="start", action="append", default=[], help=text)
-    text = "run STEP alone; take what comes before as it last was; may be repeated"
-    parser.add_argument("--only", metavar="STEP", action="append", default=[], help=text)
-
-
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Adds `--set` and the common options."""
-    common.add_set(parser)
-    common.add_options(parser, config_required=True)
-
-
-def _from_one(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
-    return int(text)
-
-
-def options_of(options: argparse.Namespace) -> Options:
-    """Returns how a workflow is run, by the command's options; what the command has not is as usual."""
-    from lute.workflows.nodes import Options
-
-    return Options(
-        jobs=getattr(options, "jobs", None),
-        fail_fast=getattr(options, "fail_fast", False),
-        fresh=getattr(options, "fresh", False),
-        reuse_all=getattr(options, "reuse_all", False),
-        start=tuple(getattr(options, "start", ())),
-        only=tuple(getattr(options, "only", ())),
-    )
-
-
 def _run(options: argparse.Namespace) -> int:
     from lute.cli._workflow_view import viewer_for
     from lute.workflows import runner
@@ -112,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.on == "airflow":
         from lute.cli import _workflow_airflow
 
-        return _workflow_airflow.run(options, load(options)[0])
+        return _workflow_airflow.run(options, open_workflow(options)[0])
     if options.resume:
         if options.workflow:
             raise UsageError("give either a workflow or --resume ID, which knows its workflow")
@@ -121,14 +72,14 @@ def _run(options: argparse.Namespace) -> int:
             _workflow_remote.mark_lost(record)
             workflow_run = runner.resumed(record, options.resume, options_of(options), viewer_for(options))
     else:
-        workflow, config = load(options)
+        workflow, config = open_workflow(options)
         if options.dry_run and options.on == "local":
             return _dry_run(options, _local(options, workflow, config))
         workflow_run = runner.WorkflowRun(
             workflow, config, common.overrides(options), options_of(options), viewer_for(options)
         )
     if options.on == "slurm":
-        return _workflow_remote.run_on_slurm(options, workflow_run, print_end)
+        return _workflow_remote.run_on_slurm(options, workflow_run)
     return _executed(options, workflow_run)
 
 
@@ -140,99 +91,12 @@ def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
     return exit_code(row)
 
 
-def load(options: argparse.Namespace) -> tuple[Any, Any]:
-    """Returns the workflow and the YAML file, checked as far as can be done before anything runs."""
-    from lute.workflows import definition
-
-    config = common.open_config(options)
-    if not options.workflow:
-        raise UsageError("which workflow? Give its YAML file or name. To write one that works: lute init")
-    workflow = definition.load(options.workflow)
-    for name in [*getattr(options, "start", []), *getattr(options, "only", [])]:
-        workflow.find(name)
-    return workflow, config
-
-
 def _local(options: argparse.Namespace, workflow: Any, config: Any) -> Local:
     from lute.io.db import record_of
     from lute.workflows.local import Local
 
     record = record_of(config.analysis_header()[0])
     return Local(workflow, "", config, common.overrides(options), options_of(options), record)
-
-
-def exit_code(row: Mapping[str, Any]) -> int:
-    """Returns the exit code that stands for how a workflow run ended."""
-    if row["status"] == "CANCELLED":
-        return 130 if row["reason"] == CTRL_C else 143
-    return 0 if row["status"] == "COMPLETED" else 1
-
-
-def print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
-    """Prints how a workflow run ended: a table of its steps, and the one error that matters."""
-    if options.json:
-        common.print_json(public(row))
-        return
-    _print_steps(row)
-    told = f": {row['reason']}" if row["reason"] else ""
-    print(f"\n{row['name']} {row['status']} in {common.seconds(row['wall_s'])} (workflow run {row['id']}){told}")
-    _print_report(row)
-    worst = next((step for step in row["steps"] if step["status"] in ("FAILED", "TIMEDOUT")), None)
-    if worst is not None:
-        _tell_worst(options, worst)
-    if row["status"] != "COMPLETED":
-        print(f"To go on: {_resume_command(options, row)}", file=sys.stderr)
-
-
-def _print_report(row: Mapping[str, Any]) -> None:
-    from lute.workflows import page
-
-    report = page.path_of(row)
-    if report:
-        print(f"  report   file://{report}")
-
-
-def _resume_command(options: argparse.Namespace, row: Mapping[str, Any]) -> str:
-    where = ["-c", options.config] if options.config else ["--db", options.db] if options.db else []
-    return shlex.join(["lute", "workflow", "run", "--resume", row["id"], *where])
-
-
-def public(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a workflow run as `--json` prints it."""
-    from lute.workflows import page
-
-    return page.public(row)
-
-
-def _print_steps(row: Mapping[str, Any]) -> None:
-    cells = [
-        (
-            step["name"],
-            step["task"],
-            step["status"] + (" (reused)" if step["reused"] else ""),
-            common.between(step["started"], step["ended"]),
-            step["id"] or "",
-            "" if step["status"] == "COMPLETED" and not step["reused"] else step["reason"],
-        )
-        for step in row["steps"]
-    ]
-    common.print_table(("STEP", "TASK", "STATUS", "TIME", "RUN", "REASON"), cells)
-
-
-def _tell_worst(options: argparse.Namespace, step: Mapping[str, Any]) -> None:
-    print(f"step {step['name']} {step['status']}: {step['reason']}", file=sys.stderr)
-    if not step["id"]:
-        return
-    try:
-        with common.open_record(options, up_to_date=False) as record:
-            run = record.get(step["id"])
-    except RecordError as error:  # the steps may have run where another record is used
-        print(f"Its log is not known here: {error}", file=sys.stderr)
-        return
-    if run["log_tail"]:
-        print("Its log ends:", file=sys.stderr)
-        print("\n".join(f"  {line}" for line in run["log_tail"].splitlines()), file=sys.stderr)
-    print(f"Log: {run['log']}", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------- show, dry run, why
@@ -251,7 +115,7 @@ def _show(options: argparse.Namespace) -> int:
 
     from lute.workflows import draw
 
-    workflow, _ = load(options)
+    workflow, _ = open_workflow(options)
     if options.svg:
         Path(options.svg).write_text(draw.as_svg(workflow))
         print(options.svg)
@@ -293,7 +157,7 @@ def _add_why(parser: argparse.ArgumentParser) -> None:
 def _why(options: argparse.Namespace) -> int:
     from lute.workflows.preview import forecast
 
-    workflow, config = load(options)
+    workflow, config = open_workflow(options)
     step = workflow.find(options.step)
     one = next(one for one in forecast(_local(options, workflow, config)) if one.step == step.name)
     words = {True: "would run", False: "would not run", None: "it is not known yet whether it would run"}
@@ -332,7 +196,7 @@ def _rerun(options: argparse.Namespace) -> int:
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--limit", metavar="N", type=_from_one, help="at most N workflow runs")
+    parser.add_argument("-n", "--limit", metavar="N", type=from_one, help="at most N workflow runs")
     common.add_options(parser)
 
 
@@ -382,9 +246,9 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json(public(row))
         return 0
-    _print_steps(row)
+    print_steps(row)
     print(f"\n{row['name']} {row['status']} (workflow run {row['id']}){': ' + row['reason'] if row['reason'] else ''}")
-    _print_report(row)
+    print_report(row)
     return 0
 
 

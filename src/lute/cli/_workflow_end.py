@@ -1,0 +1,90 @@
+"""What people are told of a workflow run that has ended, or goes on: its steps, its report, the error that matters."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from lute.cli import common
+from lute.errors import RecordError
+
+CTRL_C = "cancelled by Ctrl-C"
+
+
+def exit_code(row: Mapping[str, Any]) -> int:
+    """Returns the exit code that stands for how a workflow run ended."""
+    if row["status"] == "CANCELLED":
+        return 130 if row["reason"] == CTRL_C else 143
+    return 0 if row["status"] == "COMPLETED" else 1
+
+
+def public(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a workflow run as `--json` prints it."""
+    from lute.workflows import page
+
+    return page.public(row)
+
+
+def print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
+    """Prints how a workflow run ended: a table of its steps, and the one error that matters."""
+    if options.json:
+        common.print_json(public(row))
+        return
+    print_steps(row)
+    told = f": {row['reason']}" if row["reason"] else ""
+    print(f"\n{row['name']} {row['status']} in {common.seconds(row['wall_s'])} (workflow run {row['id']}){told}")
+    print_report(row)
+    worst = next((step for step in row["steps"] if step["status"] in ("FAILED", "TIMEDOUT")), None)
+    if worst is not None:
+        _tell_worst(options, worst)
+    if row["status"] != "COMPLETED":
+        print(f"To go on: {_resume_command(options, row)}", file=sys.stderr)
+
+
+def print_steps(row: Mapping[str, Any]) -> None:
+    """Prints a table of a workflow run's steps."""
+    cells = [
+        (
+            step["name"],
+            step["task"],
+            step["status"] + (" (reused)" if step["reused"] else ""),
+            common.between(step["started"], step["ended"]),
+            step["id"] or "",
+            "" if step["status"] == "COMPLETED" and not step["reused"] else step["reason"],
+        )
+        for step in row["steps"]
+    ]
+    common.print_table(("STEP", "TASK", "STATUS", "TIME", "RUN", "REASON"), cells)
+
+
+def print_report(row: Mapping[str, Any]) -> None:
+    """Prints where a workflow run's page is, if it has one."""
+    from lute.workflows import page
+
+    report = page.path_of(row)
+    if report:
+        print(f"  report   file://{report}")
+
+
+def _tell_worst(options: argparse.Namespace, step: Mapping[str, Any]) -> None:
+    print(f"step {step['name']} {step['status']}: {step['reason']}", file=sys.stderr)
+    if not step["id"]:
+        return
+    try:
+        with common.open_record(options, up_to_date=False) as record:
+            run = record.get(step["id"])
+    except RecordError as error:  # the steps may have run where another record is used
+        print(f"Its log is not known here: {error}", file=sys.stderr)
+        return
+    if run["log_tail"]:
+        print("Its log ends:", file=sys.stderr)
+        print("\n".join(f"  {line}" for line in run["log_tail"].splitlines()), file=sys.stderr)
+    print(f"Log: {run['log']}", file=sys.stderr)
+
+
+def _resume_command(options: argparse.Namespace, row: Mapping[str, Any]) -> str:
+    where = ["-c", options.config] if options.config else ["--db", options.db] if options.db else []
+    return shlex.join(["lute", "workflow", "run", "--resume", row["id"], *where])
