@@ -274,6 +274,35 @@ def test_a_row_that_is_older_does_not_undo_a_newer_one(record: Record, tmp_path:
     assert record.get("000000000050")["status"] == "COMPLETED"
 
 
+def test_a_row_that_is_written_again(record: Record, place: str) -> None:
+    """B2: a later state of a run replaces all that can change; a row that is gone meanwhile is there again, whole."""
+    first = {**run(30), "status": "RUNNING", "valid": False, "ended": None, "fingerprint": "a:1"}
+    assert record.save(first)
+    last = {**first, "status": "COMPLETED", "valid": True, "ended": utc(1_600_000_050), "wall_s": 20.0}
+    assert record.save(last, again=True)
+    assert record.get(first["id"]) == {**record.get(first["id"]), **last}
+    with record.transaction() as database:
+        database.execute("DELETE FROM lute_runs WHERE id = ?", (first["id"],))
+    assert record.save(last, again=True)
+    assert record.get(first["id"]) == {**record.get(first["id"]), **last}
+
+
+def test_a_last_write_leaves_most_indexes_alone(tmp_path: Path) -> None:
+    """DESIGN: what a run's owner wrote at its start is not written again: fewer pages for each end of a run."""
+
+    def pages(again: bool) -> int:
+        with Record(str(tmp_path / f"{again}.db")) as record:
+            for number in range(50):
+                record.save(run(number))
+            log = tmp_path / f"{again}.db-wal"
+            before = log.stat().st_size
+            for number in range(50):
+                record.save({**run(number), "status": "FAILED"}, again=again)
+            return log.stat().st_size - before
+
+    assert pages(True) < 0.7 * pages(False)
+
+
 def test_set_valid(record: Record) -> None:
     """B: a result is declared unusable, with the reason, and usable again."""
     record.set_valid("000000000003", False, "wrong calibration")

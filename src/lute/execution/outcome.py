@@ -122,8 +122,10 @@ def _memory_events() -> str:
 
 
 def _lines(path: str) -> list[str]:
+    """Returns the lines of one of the kernel's files; read as it is, since this is done for each run."""
     try:
-        return Path(path).read_text().splitlines()
+        with open(path, "rb", buffering=0) as file:
+            return file.read().decode().splitlines()
     except OSError:
         return []
 

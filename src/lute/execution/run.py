@@ -118,6 +118,7 @@ class Run:
         self._cancelled_by: str | None = None
         self._launcher_pid: int | None = None
         self._told: TaskResult | None = None
+        self._saved = False
         self._save_at: float | None = None
         self._env: dict[str, str] = {}
         self._changed: dict[str, str | None] = {}
@@ -209,7 +210,7 @@ class Run:
         self._so_far.follow(self._log.descriptor)
         if self._cancelled_by:  # between the last look and now
             supervision.cancel(self._cancelled_by)
-        with open(os.devnull, "rb") as nothing:
+        with open(os.devnull, "rb", buffering=0) as nothing:
             pipe = next((c for c in self._communicators if isinstance(c, PipeCommunicator)), None)
             child_end = pipe.child_end if pipe else None
             descriptors = [nothing.fileno(), self._log.descriptor, self._log.descriptor]
@@ -360,8 +361,8 @@ class Run:
     def _save(self) -> None:
         self._save_at = None
         try:
-            row = self.row()
-            if not self._record.save(row, None if row["ended"] else SAVE_WAIT):
+            row, again, self._saved = self.row(), self._saved, True
+            if not self._record.save(row, None if row["ended"] else SAVE_WAIT, again=again):
                 self.trouble(f"the record {self._record} did not take this run; it is kept in {self._record.aside}")
         except RecordError as error:
             logger.error("%s", error)

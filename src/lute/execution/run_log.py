@@ -79,8 +79,7 @@ class RunLog:
 
     def tail(self) -> str:
         """Returns the last lines."""
-        with open(self._files.log, "rb") as file:
+        with open(self._files.log, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode("utf-8", "backslashreplace")
+            text = os.pread(file.fileno(), TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "backslashreplace")
         return "\n".join(text.splitlines()[-TAIL_LINES:])

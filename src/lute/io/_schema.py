@@ -82,6 +82,9 @@ WORKFLOW_COLUMNS: dict[str, str] = {
 COLUMNS: dict[str, str] = {**_FIRST, **_SECOND}
 """The columns of a run, in order. `owner` says which process keeps the row true while the run lives."""
 
+FIXED = ("task", "managed_task", "experiment", "run", "started", "workflow", "step", "attempt", "fingerprint")
+"""What a run's owner knows from its start. Most indexes are of these only: they need not be written again."""
+
 PUBLIC = [name for name in _FIRST if name not in ("log_tail", "owner")]
 """The keys of `lute show --json`."""
 

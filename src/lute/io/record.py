@@ -81,12 +81,13 @@ class Record:
 
     # ------------------------------------------------------------------------------------- writing
 
-    def save(self, row: Mapping[str, Any], wait: float | None = None) -> bool:
+    def save(self, row: Mapping[str, Any], wait: float | None = None, *, again: bool = False) -> bool:
         """Writes a run's whole row.
 
         Args:
             row: The run, by the names in `_schema.COLUMNS`.
             wait: Longest time to wait for other writers, in s; the record's own if not given.
+            again: Whether its owner has written it before.
 
         Returns:
             False if the database did not take it and it went to a file beside it.
@@ -96,7 +97,7 @@ class Record:
         """
         try:
             with self.transaction(wait):
-                self._upsert(row)
+                self._upsert(row, fixed=_schema.FIXED if again else ())
                 self._views.extend(str(row["task"]), row.get("parameters") or {})
             # an older state of this run, from when nothing could be written
             self._aside.file(row["id"]).unlink(missing_ok=True)
@@ -112,9 +113,9 @@ class Record:
             ) from error
         return False
 
-    def _upsert(self, row: Mapping[str, Any], only_newer: bool = False) -> None:
+    def _upsert(self, row: Mapping[str, Any], only_newer: bool = False, fixed: tuple[str, ...] = ()) -> None:
         names = tuple(name for name in _schema.COLUMNS if name in row)
-        self._database.execute(_upsert_query(names, only_newer), [_to_sql(name, row[name]) for name in names])
+        self._database.execute(_upsert_query(names, only_newer, fixed), [_to_sql(name, row[name]) for name in names])
 
     def set_valid(self, identity: str, valid: bool, reason: str | None = None) -> None:
         """Says whether the result of a run may be used by others, and why not."""
@@ -413,9 +414,9 @@ _JSON_COLUMNS = {name for name, kind in _schema.COLUMNS.items() if kind == _sche
 
 
 @functools.lru_cache(maxsize=16)
-def _upsert_query(names: tuple[str, ...], only_newer: bool) -> str:
+def _upsert_query(names: tuple[str, ...], only_newer: bool, fixed: tuple[str, ...]) -> str:
     newer = " WHERE lute_runs.ended IS NULL OR excluded.ended IS NOT NULL" if only_newer else ""
-    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in ("id", *fixed))
     marks = ", ".join("?" * len(names))
     insert = f"INSERT INTO lute_runs ({', '.join(names)}) VALUES ({marks})"
     return f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}{newer}"
