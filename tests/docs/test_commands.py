@@ -12,6 +12,7 @@ from lute.cli import COMMANDS, build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference" / "commands"
+TITLED = re.compile(r"^```\w+ title=(\S+)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 CODE = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -53,6 +54,14 @@ def pages() -> list[Path]:
 
 def test_every_command_has_a_page_and_every_page_a_command() -> None:
     assert {page.stem for page in FOLDER.glob("*.md")} == set(COMMANDS)
+
+
+def test_the_index_leads_to_every_page() -> None:
+    linked = set(LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    folder = ROOT / "docs"
+    assert {str(page.relative_to(folder)) for page in folder.rglob("*.md")} - {"index.md"} == {
+        name for name in linked if name.endswith(".md")
+    }
 
 
 def check_options(
@@ -103,6 +112,15 @@ def test_a_page_says_how_the_command_is_called(command: str) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_text_names_a_file_before_it_shows_it(page: Path) -> None:
+    """A reader of the finished page does not see a block's title."""
+    text = page.read_text(encoding="utf-8")
+    for block in TITLED.finditer(text):
+        said = text[: block.start()].rstrip().rsplit("\n\n", 1)[-1]
+        assert f"`{block[1]}`" in said, f"nothing says that this is {block[1]}"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
