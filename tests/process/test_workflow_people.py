@@ -254,3 +254,17 @@ def test_cancel_stops_a_workflow_run(project: Project, json: list[str]) -> None:
     again = project.lute("cancel", identity, "-c", "config.yaml")
     assert again.code == 1
     assert "nothing to cancel" in again.err
+
+
+def test_who_forgets_the_yaml_file_is_told_that_no_plug_in_is_loaded(project: Project) -> None:
+    """B3: what to type next is said where a plug-in's Tasks are not known."""
+    prepare(project, "steps:\n  one: Shell\n  two: Nothing\n")
+    assert project.lute("workflow", "show", "work.yaml").err.splitlines() == [
+        "lute: work.yaml:2:3: step one: there is no managed Task and no Task 'Shell'."
+        " No plug-in is loaded: give -c FILE or -p FILE.",
+        "work.yaml:3:3: step two: there is no managed Task and no Task 'Nothing'."
+        " No plug-in is loaded: give -c FILE or -p FILE.",
+    ]
+    assert project.lute("workflow", "show", "work.yaml", "-c", "config.yaml").err.splitlines() == [
+        "lute: work.yaml:3:3: step two: there is no managed Task and no Task 'Nothing'."
+    ]

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lute import managed_tasks, registry
+from lute import managed_tasks, plugins, registry
 from lute.errors import Problem, TaskNotFoundError, WorkflowError, did_you_mean, nearest
 from lute.io import _yaml
 from lute.io._substitution import steps as path_steps
@@ -243,7 +243,8 @@ def unknown_task(task: str) -> list[str]:
         registry.model_of(task)
     except TaskNotFoundError:
         names = [*managed_tasks.known(), *(model.removesuffix("Parameters") for model in registry.models)]
-        return [f"there is no managed Task and no Task {task!r}.{did_you_mean(task, names)}"]
+        lacking = "" if plugins.loaded() else " No plug-in is loaded: give -c FILE or -p FILE."
+        return [f"there is no managed Task and no Task {task!r}.{did_you_mean(task, names)}{lacking}"]
     return []
 
 
