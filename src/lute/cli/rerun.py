@@ -9,7 +9,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,7 @@ def _changes(options: argparse.Namespace, row: Mapping[str, Any], place: str | N
             )
     settings = [(name, text) for name, text in given.settings if name != "database"]
     usual = os.path.join(exported.header_of(row)["work_dir"], FILE_NAME)
-    return replace(given, settings=(*settings, *([("database", place)] if place and place != usual else [])))
+    return given._replace(settings=(*settings, *([("database", place)] if place and place != usual else [])))
 
 
 def _url(options: argparse.Namespace) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 TIMEOUT = "timeout"
 """Who stopped a run whose own time was over."""
@@ -45,8 +46,7 @@ class Ending:
     out_of_memory: bool = False
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Times of a run, in s.
 
     Attributes:

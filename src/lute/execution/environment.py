@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 UPDATE_PATH = ("prepend", "append", "overwrite")
 """What can be done with a new PATH."""
@@ -30,8 +29,7 @@ SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
 _INTERPRETER = re.compile(r"^(LD_LIBRARY_PATH|LD_PRELOAD|PYTHON\w*|VIRTUAL_ENV|CONDA_PREFIX)$")
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One step from the environment of `lute` to that of a Task: new values, or a script to be sourced.
 
     Attributes:

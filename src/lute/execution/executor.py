@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from lute.errors import TaskFailed, UsageError
@@ -320,7 +319,7 @@ class MPIExecutor(Executor):
     def settings(self) -> Settings:
         """Returns what a run needs to know of this Executor."""
         ranks = Ranks(self.number_of_ranks(), tuple(self.launcher), self.label, told=self.ranks is not None)
-        return replace(super().settings(), ranks=ranks)
+        return super().settings()._replace(ranks=ranks)
 
     def number_of_ranks(self) -> int:
         """Returns how many ranks are started."""

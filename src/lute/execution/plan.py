@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -29,8 +30,7 @@ CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
 """The file that is the child's side, for any Python."""
 
 
-@dataclass(frozen=True)
-class Tasklet:
+class Tasklet(NamedTuple):
     """A function that runs before or after a Task.
 
     Attributes:
@@ -51,8 +51,7 @@ class Tasklet:
         return getattr(self.function, "__name__", repr(self.function))
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What a run needs to know of its Executor.
 
     Attributes:
@@ -64,7 +63,7 @@ class Settings:
 
     changes: tuple[environment.Change, ...] = ()
     interpreter: str | None = None
-    tasklets: Mapping[str, tuple[Tasklet, ...]] = field(default_factory=dict)
+    tasklets: Mapping[str, tuple[Tasklet, ...]] = MappingProxyType({})
     ranks: Ranks | None = None
 
 
@@ -168,7 +167,7 @@ def make_plan(
     tasklets = {
         when: tuple(_filled_in(item, params) for item in several) for when, several in settings.tasklets.items()
     }
-    settings = replace(settings, tasklets=tasklets, ranks=_ranks(params, task, settings, ranks))
+    settings = settings._replace(tasklets=tasklets, ranks=_ranks(params, task, settings, ranks))
     cwd = _folder(params, task, odd if direct else [])  # a Task's own process warns by itself
     plan = Plan(
         task,
@@ -218,7 +217,7 @@ def _ranks(params: TaskParameters, task: str, settings: Settings, asked: int | N
     if number < 1:
         raise UsageError(f"{task}: {number} ranks cannot be started: give 1 or more")
     words = [launcher] if launcher and isinstance(launcher, str) else launcher or ranks.launcher
-    return replace(ranks, number=number, launcher=tuple(words), told=told)
+    return ranks._replace(number=number, launcher=tuple(words), told=told)
 
 
 def _arguments(params: TaskParameters) -> list[str]:

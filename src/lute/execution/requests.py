@@ -11,9 +11,8 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lute.errors import UsageError
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What is asked of a run's owner.
 
     Attributes:
@@ -64,7 +62,7 @@ def post(path: Path, request: Request) -> None:
     """
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        aside.write_text(json.dumps(asdict(request)))
+        aside.write_text(json.dumps(request._asdict()))
         aside.chmod(0o660)
         os.link(aside, path)
     except FileExistsError as error:

@@ -12,8 +12,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lute
 from lute import facility
@@ -66,8 +66,7 @@ BACKSTOP = 60.0
 """Time that a child's own timer runs beyond the parent's, in s: it only matters if the parent is gone."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """What a run is a part of.
 
     Attributes:
@@ -88,7 +87,7 @@ class Place:
     fingerprint: str | None = None
     record: Record | None = None
     identity: str = ""
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = MappingProxyType({})
 
 
 class Run:

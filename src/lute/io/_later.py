@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 from pydantic_core.core_schema import ErrorType
@@ -15,8 +14,7 @@ _SURE = set(get_args(ErrorType)) - _BY_VALIDATORS
 all, in a plug-in's validator."""
 
 
-@dataclass(frozen=True)
-class Later:
+class Later(NamedTuple):
     """What is known only when a Task's turn comes.
 
     Attributes:

@@ -17,8 +17,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lute.errors import UsageError, did_you_mean
 
@@ -64,8 +63,7 @@ class Written:
         return str(self.value) if isinstance(self.value, bool) else self.text
 
 
-@dataclass(frozen=True)
-class _Expression:
+class _Expression(NamedTuple):
     source: str
     name: str
     format: str

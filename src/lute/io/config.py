@@ -16,7 +16,7 @@ import pprint
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -49,8 +49,7 @@ It may be an `Earlier`, which also tells the run that it is from."""
 _NOTHING: Any = object()
 
 
-@dataclass(frozen=True)
-class Overrides:
+class Overrides(NamedTuple):
     """What the command line changes of a YAML file.
 
     Attributes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -58,11 +57,15 @@ def made_at(run_id: str) -> float:
     return (number >> 20) / 1000 + _EPOCH
 
 
-@dataclass(frozen=True)
 class RunFiles:
-    """The names of all files of a run, in `<work_dir>/lute.runs/<date>/<id>/`."""
+    """The names of all files of a run, in `<work_dir>/lute.runs/<date>/<id>/`.
 
-    folder: Path
+    Args:
+        folder: That folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     @classmethod
     def of(cls, work_dir: str, run_id: str, now: float | None = None) -> RunFiles:

@@ -101,7 +101,7 @@ class WorkflowRun:
             "host": socket.gethostname(),
             "owner": {**owner.this_process(), **owner.job_here()},
             "folder": str(self.folder),
-            "options": {"options": asdict(options), "overrides": asdict(overrides)},
+            "options": {"options": asdict(options), "overrides": overrides._asdict()},
             "definition": workflow.text,
             "steps": [],
         }

@@ -9,8 +9,9 @@ A pattern is a regular expression that is looked for in each line by itself.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from lute.errors import ModelError, did_you_mean
 
@@ -18,8 +19,7 @@ PROGRESS_GROUPS = ("done", "total", "percent", "text")
 """Names that groups of a `progress_pattern` may have; `done` or `percent` must be there."""
 
 
-@dataclass(frozen=True)
-class Patterns:
+class Patterns(NamedTuple):
     """What to look for in the lines of a run's log.
 
     Attributes:
@@ -28,7 +28,7 @@ class Patterns:
     """
 
     progress: re.Pattern[str] | None = None
-    metrics: dict[str, tuple[re.Pattern[str], str]] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[re.Pattern[str], str]] = MappingProxyType({})
 
     def __bool__(self) -> bool:
         return self.progress is not None or bool(self.metrics)
