@@ -11,11 +11,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
-from lute.cli._screen import Screen
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import _secrets, environment, mpi
 from lute.execution._channel import write_fully
@@ -25,6 +24,9 @@ from lute.execution.run import SUBMITTED, Place
 from lute.io.rows import plain_parameters, public
 from lute.tasks.dataclasses import DescribedAnalysis
 from lute.tasks.progress import draws
+
+if TYPE_CHECKING:
+    from lute.cli._screen import Screen
 
 EXIT_CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143}
 CTRL_C = 130
@@ -87,7 +89,7 @@ def watched(
         name: What the Task is called on the screen.
         start: Runs it to its end, and calls what it is given when the run has been recorded.
     """
-    screen = Screen(sys.stderr.fileno(), name) if draws(sys.stderr) and not options.quiet else None
+    screen = screen_for(options, name)
     copier = None if options.quiet else LogCopier(screen)
     above = screen.instead_of_stderr() if screen else contextlib.nullcontext()
     with above, contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
@@ -103,6 +105,15 @@ def watched(
     with common.unread_output():
         _print(options, analysis, row, failure, shown=copier is not None)
     return exit_code(row)
+
+
+def screen_for(options: argparse.Namespace, name: str) -> Screen | None:
+    """Returns what shows how far a Task is, where standard error is a terminal."""
+    if options.quiet or not draws(sys.stderr):
+        return None
+    from lute.cli._screen import Screen  # only where there is a terminal
+
+    return Screen(sys.stderr.fileno(), name)
 
 
 def _print(

@@ -12,7 +12,6 @@ from typing import Any
 from lute import facility, slurm
 from lute.cli import common
 from lute.cli import run as cli_run
-from lute.cli._screen import Screen
 from lute.errors import UsageError
 from lute.execution import batch
 from lute.execution._hearing import heard
@@ -22,7 +21,6 @@ from lute.io._schema import LIVE
 from lute.io.db import Record, record_of
 from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, public
-from lute.tasks.progress import draws
 
 LOOK = 0.5
 """Time between two looks at what became of a job, in s."""
@@ -138,7 +136,7 @@ def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job:
     """Waits for the end of a run, and copies its log meanwhile. Returns the exit code that `lute run` has for it."""
     if not options.quiet:
         print(f"lute: Slurm job {job} (run {row['id']})", file=sys.stderr)
-    copier = None if options.quiet else cli_run.LogCopier(_screen(options))
+    copier = None if options.quiet else cli_run.LogCopier(cli_run.screen_for(options, options.name))
     stops: list[str] = []
     with heard(slurm.STOP_SIGNALS, stops.append):
         row = _until_ended(record, row, job, copier, stops)
@@ -147,10 +145,6 @@ def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job:
     with common.unread_output():
         _tell(options, row)
     return cli_run.CTRL_C if "Ctrl-C" in stops and row["status"] == "CANCELLED" else cli_run.exit_code(row)
-
-
-def _screen(options: argparse.Namespace) -> Screen | None:
-    return Screen(sys.stderr.fileno(), options.name) if draws(sys.stderr) else None
 
 
 def _until_ended(

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from lute.errors import ProtocolError
 from lute.execution._values import Buffer, Memory, from_json, to_json, to_json_as_pickle
@@ -48,8 +47,7 @@ LOGGED = 1
 """Flag: the sender has written this text to the log itself, in its place."""
 
 
-@dataclass
-class Frame:
+class Frame(NamedTuple):
     """One decoded frame."""
 
     kind: int

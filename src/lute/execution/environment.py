@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -26,7 +25,8 @@ OUR_OWN = frozenset(
 SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
 """What a shell sets for itself."""
 
-_INTERPRETER = re.compile(r"^(LD_LIBRARY_PATH|LD_PRELOAD|PYTHON\w*|VIRTUAL_ENV|CONDA_PREFIX)$")
+_INTERPRETER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV", "CONDA_PREFIX")
+"""What an interpreter reads when it starts, besides `PYTHON...`."""
 
 
 class Change(NamedTuple):
@@ -97,7 +97,7 @@ def without_ours(env: Mapping[str, str]) -> dict[str, str]:
 
 def needs_new_interpreter(changed: Mapping[str, str | None]) -> bool:
     """Returns whether a change reaches the Python interpreter or its libraries, so that a fork would miss it."""
-    return any(_INTERPRETER.match(name) for name in changed)
+    return any(name in _INTERPRETER or name.startswith("PYTHON") for name in changed)
 
 
 def parse_env_output(data: bytes) -> dict[str, str]:

@@ -18,7 +18,6 @@ from lute.io.files import shared_mode
 from lute.io.models.base import AnalysisHeader, TaskParameters, fields_marked, result_field, says_no_result
 from lute.io.models.fields import Output
 from lute.io.rows import RunFiles, plain
-from lute.tasks import figures
 from lute.tasks.command_line import why_not_started
 from lute.tasks.dataclasses import ElogSummaryPlots, TaskResult, TaskStatus
 
@@ -70,30 +69,30 @@ def judge(
     return _judge_program(ending, params, cwd)
 
 
-_MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^\s:]+)")
+_MISSING_LIBRARY = r"error while loading shared libraries: ([^\s:]+)"
 
 
-_MPI_SAYS = re.compile(
+_MPI_SAYS = (
     r"EXIT STRING: (.+)"
     r"|process (rank \d+ .*exited on\s+signal \d+ \(.+?\))"
     r"|\] lute: (program .* could not be started: .*)"
 )
 """How MPICH and Open MPI tell of a rank that a signal ended, and how we tell of one that could not be started."""
-_MPI_NOT_STARTED = re.compile(r"Fatal error in \w*Init")
+_MPI_NOT_STARTED = r"Fatal error in \w*Init"
 SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 """The exit status of a shell whose program was ended by SIGKILL."""
 
 
 def hint(ending: Ending, tail: str) -> str:
     """Returns what an exit status and the end of a log tell besides, as an addition to the reason."""
-    missing = _MISSING_LIBRARY.search(tail)
+    missing = re.search(_MISSING_LIBRARY, tail)
     if ending.exit_code == 127 and missing:
         return f": the shared library {missing[1]} is missing. Is LD_LIBRARY_PATH right?"
     if "No space left on device" in tail:
         return ": the disk is full (No space left on device)"
-    if ending.exit_code and (said := _MPI_SAYS.search(tail)):
+    if ending.exit_code and (said := re.search(_MPI_SAYS, tail)):
         return f": {' '.join((said[1] or said[2] or said[3]).split())}"
-    if ending.exit_code and _MPI_NOT_STARTED.search(tail):
+    if ending.exit_code and re.search(_MPI_NOT_STARTED, tail):
         return ": MPI could not start: does mpirun belong to the same MPI as the library that the ranks load?"
     if ending.exit_code is not None and 128 < ending.exit_code < 128 + signal.NSIG:
         return f", which is how a shell tells of {_processes.signal_name(ending.exit_code - 128)}"
@@ -250,6 +249,7 @@ class Keeper:
 
     def _page(self, plots: ElogSummaryPlots) -> str:
         from lute.io import report  # most runs have no page
+        from lute.tasks import figures
 
         header, name = self._header, plots.display_name
         try:

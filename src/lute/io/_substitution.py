@@ -25,14 +25,11 @@ Path = tuple[str | int, ...]
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _QUOTED = r"""(?:'(?:[^'\\]|\\[\\'"nrtxuU])*'|"(?:[^"\\]|\\[\\'"nrtxuU])*")"""
-_PART = re.compile(rf"\[({_QUOTED})\]|([^.\[\]]+)")
-_PLAIN_PART = re.compile(r"[^\s.\[\]:|{}$'\"]+")
-_EXPRESSION = re.compile(
-    rf"""^\s*(?P<name>\$?(?:[^\s:|{{}}$\[]|\[{_QUOTED}\]|\[(?!['"]))+)\s*
+_PART = rf"\[({_QUOTED})\]|([^.\[\]]+)"
+_PLAIN_PART = r"[^\s.\[\]:|{}$'\"]+"
+_EXPRESSION = rf"""(?xs)^\s*(?P<name>\$?(?:[^\s:|{{}}$\[]|\[{_QUOTED}\]|\[(?!['"]))+)\s*
         (?:\|\s*default\(\s*(?P<default>"[^"]*"|'[^']*'|[^()"']*)\s*\)\s*)?
-        (?::(?P<format>[^{{}}]*?))?\s*$""",
-    re.VERBOSE | re.DOTALL,
-)
+        (?::(?P<format>[^{{}}]*?))?\s*$"""
 _TWO_BRACES = ('"{{"', "'{{'")
 _LONGEST_ITEM = 19
 _NOTHING: Any = object()
@@ -72,7 +69,7 @@ class _Expression(NamedTuple):
 
 
 def _read_expression(inner: str) -> _Expression:
-    found = _EXPRESSION.match(inner)
+    found = re.match(_EXPRESSION, inner)
     if not found:
         raise SubstitutionError(
             f"{{{{{inner}}}}} is no substitution: write {{{{ name }}}}, {{{{ Task.param }}}}, {{{{ $VAR }}}},"
@@ -102,7 +99,7 @@ def steps(name: str) -> list[str]:
     >>> steps("Task.cells[0]['a.b']")
     ['Task', 'cells', '0', 'a.b']
     """
-    return [_unquoted(quoted) if quoted else part for quoted, part in _PART.findall(name)]
+    return [_unquoted(quoted) if quoted else part for quoted, part in re.findall(_PART, name)]
 
 
 def _unquoted(text: str) -> str:
@@ -118,7 +115,9 @@ def dotted(parts: Iterable[str]) -> str:
     >>> dotted(["Task", "cells", "0", "a.b"])
     "Task.cells.0['a.b']"
     """
-    return "".join(f".{part}" if _PLAIN_PART.fullmatch(part) else f"[{_quoted(part)}]" for part in parts).lstrip(".")
+    return "".join(f".{part}" if re.fullmatch(_PLAIN_PART, part) else f"[{_quoted(part)}]" for part in parts).lstrip(
+        "."
+    )
 
 
 def _quoted(part: str) -> str:
@@ -127,7 +126,7 @@ def _quoted(part: str) -> str:
 
 def names_in(text: str) -> list[str]:
     """Returns the names that the substitutions of a text ask for."""
-    found = (_EXPRESSION.match(inner) for inner in _BRACES.findall(text))
+    found = (re.match(_EXPRESSION, inner) for inner in _BRACES.findall(text))
     return [expression["name"] for expression in found if expression]
 
 

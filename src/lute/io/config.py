@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import functools
 import os
-import pprint
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -276,6 +275,8 @@ class ConfigFile:
         problems += found
         values |= dict.fromkeys(later.names, _NOTHING)
         if os.environ.get("LUTE_DEBUG_EXIT_AT_YAML"):
+            import pprint
+
             LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
         found, sources = self._fill_from_results(model, task_name, values, header, reader)
         problems += found

@@ -7,7 +7,6 @@ the figures (`lute.io.page`) is added by whoever writes the page, and knows of w
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 import re
@@ -50,7 +49,7 @@ def _drawn_or_why(plots: ElogSummaryPlots) -> RenderedPage:
 def _why(error: Exception) -> str:
     """Returns what stands in the place of a figure that cannot be drawn; the traceback goes to the log."""
     traceback.print_exc()
-    told = html.escape(f"{type(error).__name__}: {error}")
+    told = _text(f"{type(error).__name__}: {error}", quote=True)
     return f"<p><strong>This figure could not be drawn.</strong> {told}</p>"
 
 
@@ -205,12 +204,14 @@ class Drawing:
         )
 
 
-def _text(text: str) -> str:
-    return html.escape(text, quote=False)
+def _text(text: str, quote: bool = False) -> str:
+    import html  # large, and most Tasks make no figures
+
+    return html.escape(text, quote)
 
 
 def _image(kind: str, data: bytes, alt: str) -> str:
-    return f'<img alt="{html.escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+    return f'<img alt="{_text(alt, quote=True)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
 
 
 def _own_title(figure: Any) -> str:

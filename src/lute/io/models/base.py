@@ -29,12 +29,12 @@ import threading
 import types
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, PositiveFloat, PrivateAttr, field_validator, model_validator
-from pydantic.dataclasses import dataclass
 
 from lute import facility, registry
 from lute.io.models.fields import (

@@ -98,17 +98,19 @@ class KeyValue:
 
 
 @dataclass(frozen=True)
-class IsResult:
+class _Mark:
+    """What says all there is to say by its class."""
+
+
+class IsResult(_Mark):
     """Marks the parameter whose value becomes the payload of the Task's result."""
 
 
-@dataclass(frozen=True)
-class MPIRanks:
+class MPIRanks(_Mark):
     """Marks the parameter that says how many ranks an MPI program has; None leaves that to the job."""
 
 
-@dataclass(frozen=True)
-class MPILauncher:
+class MPILauncher(_Mark):
     """Marks the parameter that says what starts the ranks of an MPI program.
 
     It is a name or path, or a list with arguments of its own: `["srun", "--mpi=pmix"]`; None leaves it to `lute`.
