@@ -78,6 +78,11 @@ WRITE = """
 """
 
 
+def shell(code: str, **more: Any) -> str:
+    """A step that runs a line in the shell, as YAML."""
+    return json.dumps({"task": "Shell", "parameters": {"code": code}, **more})
+
+
 class Flow:
     """A project with a workflow file.
 

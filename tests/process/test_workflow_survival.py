@@ -9,12 +9,10 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from conftest import Project
 from faults.support import children_of
 from lute.io import workflow_record
 from lute.io.record import Record
@@ -23,14 +21,6 @@ from process.helpers import alive, pids_with, wait_until
 
 SEED = int(os.environ.get("LUTE_FUZZ", "0"))
 COUNT = 30
-
-
-@pytest.fixture
-def flow(project: Project) -> Iterator[Flow]:
-    """A project for workflows."""
-    made = Flow(project)
-    yield made
-    made.close()
 
 
 def random_steps(dice: random.Random) -> tuple[str, dict[str, list[str]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,14 +24,6 @@ ODD = [
     "null",
     "[1, 2]",
 ]
-
-
-@pytest.fixture
-def flow(project: Project) -> Iterator[Flow]:
-    """A project with a plug-in and a YAML file for workflows."""
-    made = Flow(project)
-    yield made
-    made.close()
 
 
 def payloads(flow: Flow) -> dict[str, Any]:

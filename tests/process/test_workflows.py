@@ -1,35 +1,23 @@
-"""`lute workflow run` on this machine: side by side, results, foreach, retries, rules, cancel, exit codes."""
+"""`lute workflow run` on this machine: side by side, results, foreach, retries, rules, cancel."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
-from conftest import Project
-from process.flows import Flow
+from process.flows import Flow, shell
 from process.helpers import alive, pids_with, wait_until
 
 TRACE = 'echo "+ $(date +%s.%N)" >> trace; {work}; echo "- $(date +%s.%N)" >> trace'
 """Leaves when a step began and ended."""
 MEET = "touch here.$$; until [ $(ls here.* | wc -l) -ge {count} ]; do sleep 0.01; done"
 """Ends only when so many are there at the same time."""
-
-
-@pytest.fixture
-def flow(project: Project) -> Iterator[Flow]:
-    """A project with a plug-in and a YAML file for workflows."""
-    made = Flow(project)
-    yield made
-    made.close()
 
 
 def most_at_once(flow: Flow) -> int:
@@ -43,11 +31,6 @@ def most_at_once(flow: Flow) -> int:
         most = max(most, now)
     assert now == 0, "each step that began has ended"
     return most
-
-
-def shell(code: str, **more: Any) -> str:
-    """A step that runs a line in the shell, as YAML."""
-    return json.dumps({"task": "Shell", "parameters": {"code": code}, **more})
 
 
 # --------------------------------------------------------------------------------------- side by side
@@ -334,106 +317,3 @@ def test_lute_cancel_of_the_workflow_run(flow: Flow) -> None:
     driver.send_signal(signal.SIGTERM)
     driver.communicate(timeout=20)
     none_left(flow)
-
-
-# ------------------------------------------------------------------------------------ what people read
-
-
-def test_exit_2_where_nothing_was_started(flow: Flow) -> None:
-    """B: bad usage, a bad workflow file, an unknown name: exit 2, with the error as JSON, and no record."""
-    flow.steps("a: { task: Shel }")
-    for arguments in (
-        ["flow.yaml"],
-        ["none.yaml"],
-        ["nobody"],
-        [],
-        ["flow.yaml", "-j", "0"],
-        ["flow.yaml", "--resume", "x"],
-        ["--resume", "nothing"],
-    ):
-        outcome = flow.lute("run", *arguments, "--json")
-        assert outcome.code == 2, outcome
-        if "-j" not in arguments:  # the parser's own error is a usage
-            assert outcome.json["error"]
-    flow.steps("a: Shell")
-    outcome = flow.lute("run", "flow.yaml", "--only", "aa", "--json")
-    assert (outcome.code, "'aa'" in json.dumps(outcome.json)) == (2, True), outcome
-    assert not (flow.folder / "lute.db").exists()
-
-
-def test_lines_and_table(flow: Flow) -> None:
-    """B3: plain lines on standard error, at the end a table, and the one error that matters with its log's end."""
-    flow.steps(
-        f"a: Shell\nbad: {shell('echo the reason is here; exit 3', needs=['a'])}\nc: {{task: Shell, needs: bad}}"
-    )
-    outcome = flow.lute("run", "flow.yaml")
-    assert outcome.code == 1
-    for told in ("a starts", "a COMPLETED", "bad FAILED", "c BLOCKED", "the reason is here", "--resume"):
-        assert told in outcome.err, outcome
-    assert "\x1b" not in outcome.out + outcome.err
-    assert [line.split()[:3] for line in outcome.out.splitlines()[1:4]] == [
-        ["a", "Shell", "COMPLETED"],
-        ["bad", "Shell", "FAILED"],
-        ["c", "Shell", "BLOCKED"],
-    ]
-
-
-def test_quiet_and_json(flow: Flow) -> None:
-    """B: `-q` says nothing while all is well; `--json` prints one object, all paths absolute, times in UTC."""
-    flow.steps("a: Shell")
-    outcome = flow.lute("run", "flow.yaml", "-q", "--json")
-    assert (outcome.code, outcome.err) == (0, "")
-    row = outcome.json
-    assert (row["name"], row["status"], row["experiment"], row["run"]) == ("flow", "COMPLETED", "exp1", "7")
-    assert os.path.isabs(row["file"])
-    assert os.path.isabs(row["config"])
-    assert row["started"].endswith("+00:00") or row["started"].endswith("Z")
-    [step] = row["steps"]
-    [run] = flow.history()
-    assert (step["id"], step["exit_code"], step["attempt"]) == (run["id"], 0, 1)
-    assert (run["workflow"], run["step"], run["attempt"], run["managed_task"]) == (row["id"], "a", 1, "Shell")
-
-
-def test_list_and_status(flow: Flow) -> None:
-    """B: `lute workflow list`, newest first, and `status` of one, by the start of its id or as the last."""
-    flow.steps("a: Shell\nb: { task: Shell, needs: a }")
-    ids = [flow.run()["id"] for _ in range(2)]
-    listed = flow.lute("list", "--json").json
-    assert [row["id"] for row in listed] == ids[::-1]
-    assert [row["id"] for row in flow.lute("list", "--json", "-n", "1").json] == ids[1:]
-    assert flow.lute("status", ids[0], "--json").json["id"] == ids[0]
-    last = flow.lute("status")
-    assert (last.code, ids[1] in last.out, last.out.count("COMPLETED")) == (0, True, 3), last
-    assert flow.lute("status", "nothing").code == 2
-    table = flow.lute("list")
-    assert "2 COMPLETED" in table.out
-
-
-def test_show(flow: Flow) -> None:
-    """B3: the graph as text, JSON, Mermaid and SVG, names escaped."""
-    flow.steps(
-        "index: Shell\nfan: { task: Shell, needs: index, foreach: [1, 2] }\njoin: { task: Shell, needs: fan, when: all_done }"
-    )
-    assert [line.split()[0] for line in flow.lute("show", "flow.yaml").out.splitlines()] == ["index", "fan", "join"]
-    described = flow.lute("show", "flow.yaml", "--json").json
-    assert [(step["name"], step["needs"]) for step in described["steps"]] == [
-        ("index", []),
-        ("fan", ["index"]),
-        ("join", ["fan"]),
-    ]
-    mermaid = flow.lute("show", "flow.yaml", "--mermaid").out
-    assert (mermaid.splitlines()[0], mermaid.count("-->")) == ("flowchart LR", 2)
-    assert flow.lute("show", "flow.yaml", "--svg", "flow.svg").code == 0
-    texts = [node.text for node in ElementTree.parse(flow.folder / "flow.svg").iter("{http://www.w3.org/2000/svg}text")]
-    assert "index" in texts
-
-
-def test_drawings_escape_what_they_show(flow: Flow) -> None:
-    """B5: a workflow's name may hold anything, and a condition too; the drawing stays whole."""
-    flow.steps("été: Shell\nb: { task: Shell, needs: été, when: '1 < 2' }", name="a.yaml")
-    text = flow.text("a.yaml")
-    flow.project.write("a.yaml", "name: '<script>\"&</svg>'\n" + text)
-    assert flow.lute("show", "a.yaml", "--svg", "evil.svg").code == 0
-    root = ElementTree.parse(flow.folder / "evil.svg").getroot()
-    assert root.attrib["aria-label"] == 'Steps of <script>"&</svg>'
-    assert "été" in [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
