@@ -56,11 +56,12 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\n{self.format_usage().strip()}\nTry: {self.prog} --help")
 
 
-def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+def build_parser(only: str | None = None, names_alone: bool = False) -> argparse.ArgumentParser:
     """Returns the parser of the whole command, or of one command to save the time of the others.
 
     Args:
         only: The one command that is added; None adds all.
+        names_alone: Whether the commands' own arguments are left out: `lute --help` does not tell them.
     """
     parser = _Parser(prog="lute", description=lute.__doc__ and lute.__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"lute {lute.__version__}")
@@ -74,7 +75,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        _module(name).add_arguments(command)
+        if not names_alone:
+            _module(name).add_arguments(command)
     return parser
 
 
@@ -121,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if named is not None and named not in COMMANDS:
             raise UsageError(f"there is no command {named!r}.{did_you_mean(named, COMMANDS)} See: lute --help")
-        parser = build_parser(only=named if named in COMMANDS else None)
+        parser = build_parser(only=named, names_alone=named is None)
         options, others = parser.parse_known_args(arguments)
         options.others = others
         if others and not getattr(options, "takes_others", False):

@@ -9,15 +9,17 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute import plugins
 from lute.errors import UsageError
-from lute.io.config import ConfigFile, Overrides, read_config
 from lute.io.db import FILE_NAME, Record, record_at, record_of
 from lute.io.shown import between as between
 from lute.io.shown import seconds as seconds
 from lute.io.shown import when as when
+
+if TYPE_CHECKING:
+    from lute.io.config import ConfigFile, Overrides
 
 
 def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, tuple[str, Callable[..., Any], Any]]) -> None:
@@ -98,6 +100,8 @@ def config_path(options: argparse.Namespace) -> str | None:
 
 def overrides(options: argparse.Namespace) -> Overrides:
     """Returns what the command line changes of the YAML file."""
+    from lute.io.config import Overrides  # not above: with it come pydantic and YAML, and some commands need neither
+
     settings = [split_setting(text) for text in getattr(options, "set", None) or []]
     if options.db:
         settings.append(("database", options.db if "://" in options.db else os.path.abspath(options.db)))
@@ -121,6 +125,8 @@ def open_config(options: argparse.Namespace) -> ConfigFile | None:
     path = config_path(options)
     if path is None:
         return None
+    from lute.io.config import read_config
+
     file = read_config(path, overrides(options))
     file.load_plugins()
     return file

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
 from lute.errors import UsageError, did_you_mean
-from lute.io import _yaml
 from lute.io._database import JSON_KINDS, Database
 from lute.io._schema import COLUMNS, JSON
 
@@ -99,6 +98,8 @@ def read_condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text)
     if found is None:
         raise UsageError(f"{text!r} is no comparison: write Task.name=value, or with {' '.join(OPERATORS[1:])}")
+    from lute.io import _yaml  # most questions have no condition
+
     value = found["value"]
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
     operator = "=" if found["operator"] == "==" else found["operator"]

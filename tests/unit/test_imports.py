@@ -1,0 +1,40 @@
+"""What commands import: time and memory that each start of `lute` takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+OF_THE_RECORD = ("history", "show", "log", "cancel", "pause", "resume", "invalidate", "restore", "db")
+"""Commands that read no YAML file unless they are given one."""
+LARGE = {"pydantic", "yaml", "jinja2", "sqlalchemy", "starlette", "textual", "numpy"}
+
+
+def modules_after(code: str) -> set[str]:
+    """Returns what a new interpreter has imported after some code."""
+    code = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", OF_THE_RECORD)
+def test_a_command_of_the_record_needs_no_yaml(command: str) -> None:
+    """B: what only reads the record starts without what only a YAML file needs."""
+    found = modules_after(f"import lute.cli.{command}, lute.io._query, lute.io.workflow_record")
+    assert f"lute.cli.{command}" in found
+    assert not found & LARGE
+
+
+def test_run_imports_what_a_run_needs() -> None:
+    """B: a run has a YAML file to read, and neither figures, templates nor a screen."""
+    found = modules_after("import lute.cli.run")
+    assert found & LARGE == {"pydantic", "yaml"}
+    assert not found & {"html", "lute.tasks.figures", "lute.cli._screen", "lute.slurm", "lute.workflows.dag"}
+
+
+def test_help_imports_no_command() -> None:
+    """B: `lute --help` tells the commands without loading them."""
+    found = modules_after("import lute.cli\ntry: lute.cli.main(['--help'])\nexcept SystemExit: pass")
+    assert not {name for name in found if name.startswith("lute.cli.")}
