@@ -22,7 +22,7 @@ MOST_RUNS = 100_000
 
 
 def steps_used(step: Step) -> dict[str, set[str]]:
-    """Returns the steps whose results a step names, for each of its `when`, `parameters`, `foreach` and `retries`."""
+    """Returns the steps whose results a step names, for each of its `when`, `parameters` and `foreach`."""
     names = conditions.names_in(step.when) if step.when else set()
     return {
         "when": _steps_among(names),
