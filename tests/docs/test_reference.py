@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import lute
+from lute import Executor, Rule, registry
 from lute.execution.ipc import LUTE_SIGNALS
 from lute.io._schema import PUBLIC, RESULT_COLUMNS
 from lute.io.models.base import CONTROL_VARIABLES, AnalysisHeader, TaskParameters
 from lute.tasks.dataclasses import TaskStatus
+from lute.workflows import definition, reuse
+from lute.workflows.dag import State
+from lute.workflows.results import PARTS
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
@@ -51,3 +57,26 @@ def test_signals_and_statuses_are_all_named() -> None:
 def test_public_names_are_all_in_the_reference() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in REFERENCE.rglob("*.md"))
     assert [name for name in lute.__all__ if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_keys_rules_states_and_results_of_workflows_are_all_named() -> None:
+    """B3: the keys of a workflow's file, its trigger rules, the states of a step, and what can be asked of one."""
+    flat = names_in_tables("workflows.md", "## The flat form")
+    assert flat == [*definition.FILE_KEYS, *definition.STEP_KEYS]
+    tree = names_in_tables("workflows.md", "## The tree")
+    assert set(tree) | {"timeout", "retries"} == set(definition.TREE_KEYS)
+    assert names_in_tables("workflows.md", "## Trigger rules") == [rule.value for rule in Rule]
+    assert names_in_tables("workflows.md", "## States of a step") == [state.value for state in State]
+    assert set(names_in_tables("workflows.md", "## Results")) == set(PARTS)
+    assert set(names_in_tables("workflows.md", "## Reuse")) == set(reuse.IN_WORDS)
+
+
+@pytest.mark.parametrize(("heading", "needs"), [("The flat form", ["select"]), ("The tree", ["PointSelector"])])
+def test_workflows_in_the_reference_are_right(heading: str, needs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """B3: both forms, as they are shown."""
+    monkeypatch.setitem(registry.managed, "PointSelector", Executor("SelectPoints"))
+    monkeypatch.setitem(registry.managed, "PeakFinder", Executor("FindPeak"))
+    section = (REFERENCE / "workflows.md").read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1]
+    text = section.split("```yaml\n", 1)[1].split("```", 1)[0]
+    _, last = definition.parse(text, "workflow.yaml").steps.values()
+    assert list(last.needs) == needs
