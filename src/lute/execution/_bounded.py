@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -13,28 +14,60 @@ class TookTooLong(BaseException):
     """The time for a call was over. No `except Exception` of the code that is called catches it."""
 
 
-def call_in_place(function: Callable[[], Any], seconds: float) -> Any:
-    """Calls a function in this thread and interrupts it when its time is over.
+class InPlace:
+    """Limits the time of calls in this thread; those within one `with` share a timer, as many in a row need.
 
-    It costs next to nothing, and is for calls that come by the thousand. Only the main thread can be interrupted,
-    and only between Python's own steps; in another thread there is no limit.
+    Only the main thread can be interrupted, and only between Python's own steps; in another thread there is no limit.
 
-    Raises:
-        TookTooLong: The time was over.
+    Args:
+        seconds: Longest time for each call.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return function()
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise TookTooLong(f"it took longer than {seconds:g} s")
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._entered = 0
+        self._before: tuple[Any, tuple[float, float]] | None = None
+        self._deadline: float | None = None
 
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    before = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        return function()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, *before)
-        signal.signal(signal.SIGALRM, handler)
+    def __enter__(self) -> InPlace:
+        self._entered += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._entered -= 1
+        if not self._entered and self._before:
+            (handler, timer), self._before = self._before, None
+            signal.setitimer(signal.ITIMER_REAL, *timer)
+            signal.signal(signal.SIGALRM, handler)
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Calls a function and interrupts it when its time is over.
+
+        Raises:
+            TookTooLong: The time was over.
+        """
+        with self:
+            if self._before is None:
+                self._arm()
+            self._deadline = time.monotonic() + self._seconds
+            try:
+                return function(*args)
+            finally:
+                self._deadline = None
+
+    def _arm(self) -> None:
+        """Lets the timer ring again and again, so that it always does before the time of the next call is over."""
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.signal(signal.SIGALRM, self._ring)
+            self._before = handler, signal.setitimer(signal.ITIMER_REAL, self._seconds, self._seconds)
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        if self._deadline is None:
+            return
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TookTooLong(f"it took longer than {self._seconds:g} s")
+        signal.setitimer(signal.ITIMER_REAL, left, self._seconds)
 
 
 def call_beside(function: Callable[[], Any], seconds: float, give_up: Callable[[], bool], look: float) -> Any:

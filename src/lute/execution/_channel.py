@@ -32,7 +32,13 @@ KEY_BYTES = 32
 HANDSHAKE_TIMEOUT = 10.0
 """Longest time for the handshake, in s."""
 _AT_ONCE = 1 << 16
-"""Most bytes read at once where the next piece is shorter."""
+"""Most bytes read at once where frames are short."""
+_IN_PLACE = 1 << 14
+"""From this size on, in bytes, what is left of a piece is read to its place."""
+_HEAD_AT_ONCE = 1 << 12
+"""Most bytes read at once after a piece that was read to its place: the next frame may have one too."""
+_MOST_PIECES = 64
+"""Most pieces that are sent together (IOV_MAX is 1024)."""
 _READ_AT_ONCE = 64
 """Most pieces read from one connection before the others get their turn."""
 
@@ -74,6 +80,7 @@ class Channel:
         self.received = 0
         """Bytes that have come so far."""
         self._decoder = Decoder()
+        self._at_once = _AT_ONCE
         self._frames: deque[Frame] = deque()
         self._lock = threading.RLock()
 
@@ -88,20 +95,23 @@ class Channel:
             ProtocolError: The signal is not one of `LUTE_SIGNALS`.
             OSError: The other end is gone.
         """
-        if msg.signal is None and msg.contents is not None and self.log is not None:
-            self._write_line(msg.contents)
+        contents = msg.contents
+        kind = NOTHING if contents is None else TEXT if type(contents) is str else VALUE
+        if kind != NOTHING and msg.signal is None and self.log is not None:
+            self._write_line(contents)
+            if kind == TEXT:
+                return  # it has arrived: in the log, in its place
             flags = LOGGED
-        kind = NOTHING if msg.contents is None else TEXT if type(msg.contents) is str else VALUE
-        if kind == TEXT and flags & LOGGED:
-            return  # it has arrived: in the log, in its place
-        self._send(_framing.encode(kind, msg.signal, msg.contents, flags))
+        self._send(_framing.encode(kind, msg.signal, contents, flags))
 
     def _write_line(self, contents: Any) -> None:
         """Writes a line to the log between what this process printed before and what it prints next."""
         assert self.log is not None
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError, ValueError):  # a Task may have closed or replaced them
+            try:
                 stream.flush()
+            except (AttributeError, ValueError):  # a Task may have closed or replaced them
+                continue
         write_fully(self.log, log_line(contents))
 
     def control(self, contents: Any) -> None:
@@ -114,13 +124,24 @@ class Channel:
         with self._lock:
             self._sending = threading.get_ident()
             try:
-                for piece in pieces:
-                    self.sock.sendall(piece)
+                if len(pieces) == 1:
+                    self.sock.sendall(pieces[0])
+                else:
+                    self._send_together(pieces)
             finally:
                 self._sending = 0
         if self._postponed:
             self._postponed, number = 0, self._postponed
             signal.raise_signal(number)
+
+    def _send_together(self, pieces: list[Buffer]) -> None:
+        """Sends pieces in as few calls as it can, so that the other end does not wake up for a head alone."""
+        sent = self.sock.sendmsg(pieces[:_MOST_PIECES])
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            if sent < len(view):
+                self.sock.sendall(view[sent:])
+            sent = max(0, sent - len(view))
 
     def postpone(self, number: int) -> bool:
         """Says, from a signal's handler, that it comes in the middle of a message of this thread.
@@ -153,38 +174,39 @@ class Channel:
         Raises:
             ProtocolError: What came is no frame.
         """
-        for _ in range(_READ_AT_ONCE):
-            try:
-                more = self._read_once(socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                break
-            if not more:
-                break
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_READ_AT_ONCE):
+                if not self._read_once(socket.MSG_DONTWAIT):
+                    break
         frames, self._frames = list(self._frames), deque()
         return frames
 
     def _read_once(self, flags: int = 0) -> bool:
+        """Reads what one call gives. Returns whether there may be more."""
         room = self._decoder.room()
-        small = len(room) < _AT_ONCE  # several frames in one read; a large piece goes to its place at once
-        data = b""
         try:
-            if small:
-                data = self.sock.recv(_AT_ONCE, flags)
-            count = len(data) if small else self.sock.recv_into(room, 0, flags)
-        except ConnectionError:
-            count = 0
-        if count:
-            self.received += count
-            if small:
+            if len(room) < _IN_PLACE:
+                data = self.sock.recv(self._at_once, flags)
+                count, more = len(data), len(data) == self._at_once
+                self._at_once = _AT_ONCE
                 self._decoder.feed(data)
             else:
+                count, more = self.sock.recv_into(room, 0, flags), True
+                self._at_once = _HEAD_AT_ONCE
                 self._decoder.fill(count)
-            self._frames.extend(self._decoder.frames())
-            return True
+        except ConnectionError:
+            count = 0
+        if not count:
+            self._end()
+            return False
+        self.received += count
+        self._frames.extend(self._decoder.frames())
+        return more
+
+    def _end(self) -> None:
         self.closed = True
         if not self._decoder.between_frames:
             logger.warning("the other end of a channel closed in the middle of a message")
-        return False
 
     def close(self) -> None:
         """Closes this end."""
@@ -217,6 +239,8 @@ def open_channel() -> Channel | None:
 def task_channel() -> Channel | None:
     """Returns the channel to the Executor, opening it on first use; None where there is no Executor."""
     global _task_channel
+    if _task_channel is not None and not _task_channel.closed:
+        return _task_channel
     with _task_channel_lock:
         if _task_channel is None or _task_channel.closed:
             sock = _find_executor()

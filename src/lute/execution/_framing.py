@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Tuple
 
 from lute.errors import ProtocolError
 from lute.execution._values import Buffer, Memory, from_json, to_json, to_json_as_pickle
@@ -29,7 +29,8 @@ SIGNALS = (
     "TASK_RESULT",
     "TASK_LOG",
 )
-_NUMBER_OF = {name: number for number, name in enumerate(SIGNALS, start=1)}
+_SIGNAL_OF = (None, *SIGNALS)
+_NUMBER_OF = {name: number for number, name in enumerate(_SIGNAL_OF)}
 
 HEAD = struct.Struct("!2sBBHHQ")
 MAGIC = b"LT"
@@ -45,6 +46,10 @@ NOTHING, TEXT, VALUE, CONTROL = range(4)
 """Kinds of body. A CONTROL frame is between the two ends and is never a `Message`."""
 LOGGED = 1
 """Flag: the sender has written this text to the log itself, in its place."""
+
+
+Head = Tuple[int, int, int, int, int]
+"""Signal number, kind, number of buffers, flags, length of the body."""
 
 
 class Frame(NamedTuple):
@@ -72,14 +77,17 @@ def encode(kind: int, signal: Optional[str], contents: Any, flags: int = 0) -> l
         body = contents.encode("utf-8", "surrogatepass")
     else:
         body = to_json(contents, buffers)
-    if signal is not None and signal not in _NUMBER_OF:
+    number = _NUMBER_OF.get(signal)
+    if number is None:
         raise ProtocolError(f"unknown signal {signal!r}: use one of {', '.join(SIGNALS)}")
     if len(body) > MAX_BODY and kind == TEXT:
         raise ProtocolError(f"a text of {len(body)} bytes is over the limit of {MAX_BODY}")
     if len(buffers) > 0xFFFF or len(body) > MAX_BODY:
         buffers = []
         body = to_json_as_pickle(contents, buffers)
-    head = HEAD.pack(MAGIC, _NUMBER_OF.get(signal or "", 0), kind, len(buffers), flags, len(body))
+    head = HEAD.pack(MAGIC, number, kind, len(buffers), flags, len(body))
+    if not buffers:
+        return [head + body]
     lengths = struct.pack(f"!{len(buffers)}Q", *(memoryview(piece).nbytes for piece in buffers))
     return [head + lengths + body, *buffers]
 
@@ -97,7 +105,7 @@ class Decoder:
     def __init__(self) -> None:
         self._piece: Memory = bytearray(HEAD.size)
         self._filled = 0
-        self._head: Optional[tuple[int, int, int, int, int]] = None
+        self._head: Optional[Head] = None
         self._lengths: Optional[list[int]] = None
         self._parts: list[Memory] = []
         self._ready: list[Frame] = []
@@ -125,11 +133,40 @@ class Decoder:
         """Takes bytes that were read elsewhere."""
         view = memoryview(data).cast("B")
         while len(view):
+            if self.between_frames and (count := self._take_heads(view)):
+                view = view[count:]
+                continue
             room = self.room()
             count = min(len(room), len(view))
             room[:count] = view[:count]
             self.fill(count)
             view = view[count:]
+
+    def _take_heads(self, view: memoryview) -> int:
+        """Takes what is whole at the start of `view`: frames without buffers, or what comes before the first buffer.
+
+        Returns:
+            Its length in bytes.
+        """
+        at, end = 0, len(view)
+        while end - at >= HEAD.size:
+            head = _check_head(HEAD.unpack_from(view, at))
+            _, _, buffers, _, size = head
+            start = at + HEAD.size + 8 * buffers
+            if start + size > end:
+                break
+            body = view[start : start + size]
+            if buffers:
+                self._begin_buffers(head, view[at + HEAD.size : start], bytearray(body))
+                return start + size
+            self._ready.append(_frame(head, body, []))
+            at = start + size
+        return at
+
+    def _begin_buffers(self, head: Head, lengths: Buffer, body: Memory) -> None:
+        self._head, self._lengths, self._parts = head, _check_lengths(head, lengths), [body]
+        self._start(self._lengths[1])
+        self.fill(0)
 
     def frames(self) -> list[Frame]:
         """Returns the frames that are complete by now, once each, in order."""
@@ -138,15 +175,12 @@ class Decoder:
 
     def _next_piece(self) -> None:
         if self._head is None:
-            self._head = _check_head(self._piece)
+            self._head = _check_head(HEAD.unpack(self._piece))
             buffers, body = self._head[2], self._head[4]
             self._lengths = None if buffers else [body]
             self._start(8 * buffers if buffers else body)
         elif self._lengths is None:
-            sizes = struct.unpack(f"!{self._head[2]}Q", self._piece)
-            if max(sizes) > MAX_BUFFER:
-                raise ProtocolError(f"a buffer of {max(sizes)} bytes is over the limit of {MAX_BUFFER}")
-            self._lengths = [self._head[4], *sizes]
+            self._lengths = _check_lengths(self._head, self._piece)
             self._start(self._lengths[0])
         else:
             self._parts.append(self._piece)
@@ -164,30 +198,40 @@ class Decoder:
 
     def _finish(self) -> None:
         assert self._head is not None
-        number, kind, _, flags, _ = self._head
         body, *buffers = self._parts
-        self._head, self._lengths, self._parts = None, None, []
+        head, self._head, self._lengths, self._parts = self._head, None, None, []
         self._start(HEAD.size)
-        signal = SIGNALS[number - 1] if number else None
-        try:
-            contents = _contents(kind, body, buffers)
-        except ProtocolError:
-            raise
-        except Exception as error:
-            raise ProtocolError(f"a frame that cannot be read: {type(error).__name__}: {error}") from error
-        self._ready.append(Frame(kind, signal, flags, contents))
+        self._ready.append(_frame(head, body, buffers))
 
 
-def _check_head(piece: Memory) -> tuple[int, int, int, int, int]:
-    magic, number, kind, buffers, flags, body = HEAD.unpack(piece)
+def _check_head(found: tuple[Any, ...]) -> Head:
+    magic, number, kind, buffers, flags, body = found
     if magic != MAGIC or number > len(SIGNALS) or kind > CONTROL:
-        raise ProtocolError(f"not a frame of lute: it begins with {bytes(piece[:8])!r}")
+        raise ProtocolError(f"not a frame of lute: it begins with {HEAD.pack(*found)[:8]!r}")
     if body > MAX_BODY:
         raise ProtocolError(f"a body of {body} bytes is over the limit of {MAX_BODY}")
     return number, kind, buffers, flags, body
 
 
-def _contents(kind: int, body: Memory, buffers: list[Memory]) -> Any:
+def _check_lengths(head: Head, piece: Buffer) -> list[int]:
+    """Returns the lengths of the body and of each buffer."""
+    sizes = struct.unpack(f"!{head[2]}Q", piece)
+    if max(sizes) > MAX_BUFFER:
+        raise ProtocolError(f"a buffer of {max(sizes)} bytes is over the limit of {MAX_BUFFER}")
+    return [head[4], *sizes]
+
+
+def _frame(head: Head, body: Buffer, buffers: list[Memory]) -> Frame:
+    number, kind, _, flags, _ = head
+    try:
+        return Frame(kind, _SIGNAL_OF[number], flags, _contents(kind, body, buffers))
+    except ProtocolError:
+        raise
+    except Exception as error:
+        raise ProtocolError(f"a frame that cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _contents(kind: int, body: Buffer, buffers: list[Memory]) -> Any:
     if kind == NOTHING:
         return None
     if kind == TEXT:

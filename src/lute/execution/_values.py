@@ -92,9 +92,19 @@ def qualified_name(value: Any) -> str:
 # ------------------------------------------------------------------------------------- to JSON
 
 
+_ATOMS = frozenset((type(None), bool, int, float, str))
+_TEXTS = frozenset((str,))
+_MARK = '"~"'
+"""What the JSON of every value that is not plain contains."""
+_SURROGATE = "\\ud"
+"""What the JSON of a text contains that may not be valid Unicode."""
+
+
 def to_json(contents: Any, buffers: list[Buffer]) -> bytes:
     """Returns a value as JSON; what does not go into JSON is added to `buffers`."""
     try:
+        if _is_plain(contents) and _SURROGATE not in (text := json.dumps(contents)):
+            return text.encode()
         return json.dumps(_describe(contents, buffers)).encode()
     except (RecursionError, ValueError, TypeError):  # too deep, too long or self-containing for JSON: pickle knows all
         buffers.clear()
@@ -104,6 +114,20 @@ def to_json(contents: Any, buffers: list[Buffer]) -> bytes:
 def to_json_as_pickle(contents: Any, buffers: list[Buffer]) -> bytes:
     """Returns a value as JSON that has it as one pickle, for values of more pieces than a frame can have."""
     return json.dumps(_pickled(contents, buffers)).encode()
+
+
+def _is_plain(value: Any) -> bool:
+    """Returns whether JSON gives the value back as it is; items are looked at all at once, for speed."""
+    kind = type(value)
+    if kind is dict:
+        items = value.values()
+        if not _TEXTS.issuperset(map(type, value)) or "~" in value:
+            return False
+    elif kind is list:
+        items = value
+    else:
+        return kind in _ATOMS
+    return _ATOMS.issuperset(map(type, items)) or all(map(_is_plain, items))
 
 
 def _describe(value: Any, buffers: list[Buffer]) -> Any:
@@ -223,7 +247,9 @@ def from_json(body: Buffer, buffers: list[Memory]) -> Any:
     Raises:
         ProtocolError: It is of a kind that there is not.
     """
-    return _rebuild(json.loads(bytes(body)), buffers)
+    text = str(body, "utf-8")
+    value = json.loads(text)
+    return _rebuild(value, buffers) if _MARK in text else value
 
 
 def _rebuild(value: Any, buffers: list[Memory]) -> Any:

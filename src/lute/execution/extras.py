@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lute.execution._bounded import TookTooLong, call_beside, call_in_place
+from lute.execution._bounded import InPlace, TookTooLong, call_beside
 from lute.execution.ipc import Message
 from lute.execution.plan import Tasklet
 from lute.io.models.base import AnalysisHeader
@@ -45,6 +45,9 @@ class Extras:
         tasklets: What runs `before` and `after`, with its arguments filled in.
         header: Has the limits of time.
         host: The run.
+
+    Attributes:
+        limited: Limits the time of each hook; where many come, they share its timer in a `with`.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Extras:
         host: Host,
     ) -> None:
         self._executor, self._tasklets, self._header, self._host = executor, tasklets, header, host
+        self.limited = InPlace(header.hook_timeout)
 
     def hook(self, event: str, message: Message, proc: Any) -> None:
         """Calls the hook for an event, if there is one."""
@@ -62,7 +66,7 @@ class Extras:
         if hook is None:
             return
         try:
-            call_in_place(lambda: hook(self._executor, message, proc), self._header.hook_timeout)
+            self.limited.call(hook, self._executor, message, proc)
         except (Exception, SystemExit, TookTooLong) as error:
             self._tell(f"the hook for {event}", error)
 

@@ -120,9 +120,9 @@ class _ChannelCommunicator(Communicator):
 
     def __init__(self, party: Party = Party.TASK, use_pickle: bool = True) -> None:
         super().__init__(party, use_pickle)
-        self._messages: deque[tuple[Message, int]] = deque()
+        self._frames: deque[Frame] = deque()
         self.received = 0
-        """Frames taken in so far."""
+        """Bytes taken in so far."""
         self.controls: deque[Any] = deque()
 
     def fresh(self) -> Communicator:
@@ -145,32 +145,43 @@ class _ChannelCommunicator(Communicator):
 
     def read(self, proc: Any = None) -> Message:
         """Returns the next message, or an empty one if none has come."""
-        if not self._messages:
+        if not self._frames:
             self.pump()
-        return self._messages.popleft()[0] if self._messages else Message()
+        for message, _ in self.take():
+            return message
+        return Message()
 
     @property
     def has_messages(self) -> bool:
         """Whether a message has come that was not read yet."""
         self.pump()
-        return bool(self._messages)
+        return bool(self._frames)
 
     def pump(self) -> None:
         """Takes in what has come, without waiting."""
 
     def take(self) -> Iterator[tuple[Message, bool]]:
         """Gives each message that has come, and whether its text already is in the log."""
-        while self._messages:
-            msg, flags = self._messages.popleft()
-            yield msg, bool(flags & LOGGED)
+        while self._frames:
+            frame = self._frames.popleft()
+            yield Message(frame.contents, frame.signal), bool(frame.flags & LOGGED)
 
-    def _accept(self, frames: list[Frame]) -> None:
-        self.received += len(frames)
+    def _accept(self, channel: Channel) -> None:
+        """Takes in what has come through a channel.
+
+        Raises:
+            ProtocolError: It is no channel of ours any more.
+        """
+        before = channel.received
+        try:
+            frames = channel.pump()
+        finally:
+            self.received += channel.received - before
         for frame in frames:
             if frame.kind == CONTROL:
                 self.controls.append(frame.contents)
             else:
-                self._messages.append((Message(frame.contents, frame.signal), frame.flags))
+                self._frames.append(frame)
 
 
 class PipeCommunicator(_ChannelCommunicator):
@@ -198,7 +209,7 @@ class PipeCommunicator(_ChannelCommunicator):
         if self.channel is None or self.channel.closed:
             return
         try:
-            self._accept(self.channel.pump())
+            self._accept(self.channel)
         except ProtocolError as error:
             logger.warning("the Task's channel is closed: %s", error)
             self.channel.closed = True
@@ -355,7 +366,7 @@ class SocketCommunicator(_ChannelCommunicator):
     def _read(self, channel: Channel) -> None:
         assert self._selector is not None
         try:
-            self._accept(channel.pump())
+            self._accept(channel)
         except ProtocolError as error:
             logger.warning("a connection was closed: %s", error)
             channel.closed = True

@@ -25,7 +25,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -40,7 +40,9 @@ logger = get_logger(__name__)
 
 LOST_LOOKS = 0.02
 """Time between two looks whether a run without its launcher has gone, in s."""
-MessageHandler = Callable[[Message, bool], None]
+BETWEEN_LOOKS = 0.005
+"""Least time between two looks around, in s, however much comes in."""
+MessageHandler = Callable[[Iterable[tuple[Message, bool]]], None]
 
 
 def unheard(contents: dict[str, Any]) -> None:
@@ -91,7 +93,7 @@ class Supervision:
         run: The run's id.
         communicators: Where its messages come from.
         limits: Its times.
-        on_message: Called with each message, and whether its text already is in the log.
+        on_messages: Called with the messages that came together, each with whether its text already is in the log.
         on_started: Called when the first process lives.
         on_look: Called at least once every `poll_interval` while the run lives.
         can_clean_up: Whether there is a Task that has a clean-up of its own.
@@ -105,7 +107,7 @@ class Supervision:
         run: str,
         communicators: list[Communicator],
         limits: Limits,
-        on_message: MessageHandler,
+        on_messages: MessageHandler,
         on_look: Callable[[], None],
         on_started: Callable[[], None],
         can_clean_up: bool,
@@ -117,10 +119,11 @@ class Supervision:
         self.ending = Ending()
         self.proc = TaskProcess()
         self._communicators = communicators
-        self._on_message, self._on_look, self._on_started = on_message, on_look, on_started
+        self._on_messages, self._on_look, self._on_started = on_messages, on_look, on_started
         self._can_clean_up, self._ranks, self._on_told = can_clean_up, ranks, on_told
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
+        self._looked = self._look_at = 0.0
         self._selector: selectors.BaseSelector
         self._events: Events
         self._wake_read = self._wake_write = -1
@@ -209,10 +212,9 @@ class Supervision:
         return self.ending
 
     def _wait(self) -> None:
-        left = self.limits.poll_interval
-        if self._deadline is not None:
-            left = min(left, max(0.0, self._deadline - time.monotonic()))
-        for ready, _ in self._selector.select(left):
+        until = self._look_at if self._deadline is None else min(self._look_at, self._deadline)
+        for ready, _ in self._selector.select(max(0.0, until - time.monotonic())):
+            self._look_at = min(self._look_at, self._looked + BETWEEN_LOOKS)
             if ready.fileobj is self._events:
                 self._hear_launcher()
             elif ready.fd == self._wake_read:
@@ -222,15 +224,17 @@ class Supervision:
         for communicator in self._communicators:
             if _descriptor_of(communicator) is None:
                 self._hear(communicator)
-        self._on_look()
+        if time.monotonic() >= self._look_at:
+            self._on_look()
+            self._looked = time.monotonic()
+            self._look_at = self._looked + self.limits.poll_interval
 
     # ----------------------------------------------------------------------------------- hearing
 
     def _hear(self, communicator: Communicator) -> None:
         if isinstance(communicator, (PipeCommunicator, SocketCommunicator)):
             communicator.pump()
-            for message, logged in communicator.take():
-                self._on_message(message, logged)
+            self._on_messages(communicator.take())
             while communicator.controls:
                 self._control(communicator.controls.popleft())
             channel = getattr(communicator, "channel", None)
@@ -239,7 +243,7 @@ class Supervision:
                 channel.close()
         else:
             while communicator.has_messages:
-                self._on_message(communicator.read(self.proc), False)
+                self._on_messages([(communicator.read(self.proc), False)])
 
     def _control(self, contents: Any) -> None:
         if isinstance(contents, dict) and "exec" in contents:
@@ -255,7 +259,7 @@ class Supervision:
         """Takes in what is still in the channels now that no one can write to them any more."""
         for communicator in self._communicators:
             received = -1
-            while received != (received := _received(communicator)):
+            while received != (received := getattr(communicator, "received", 0)):
                 self._hear(communicator)
 
     def _hear_launcher(self) -> None:
@@ -362,9 +366,3 @@ def _descriptor_of(communicator: Communicator) -> Any:
         channel = communicator.channel
         return channel if channel is not None and not channel.closed else None
     return communicator.fileno() if isinstance(communicator, SocketCommunicator) else None
-
-
-def _received(communicator: Communicator) -> int:
-    """Returns a number that changes as long as more comes in."""
-    channel = getattr(communicator, "channel", None)
-    return getattr(communicator, "received", 0) + (channel.received if channel is not None else 0)

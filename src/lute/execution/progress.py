@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from lute.execution._bounded import TookTooLong, call_in_place
+from lute.execution._bounded import InPlace, TookTooLong
 from lute.io.models.patterns import Patterns
 from lute.tasks.progress import Metric, Progress, metric_of, one_line, progress_of
 
@@ -115,7 +115,7 @@ class Told:
 
     def _match_all(self, lines: list[bytes]) -> None:
         try:
-            call_in_place(lambda: self._match_each(lines), LIMIT)
+            InPlace(LIMIT).call(self._match_each, lines)
         except TookTooLong:
             self._lines = None
             self._trouble(

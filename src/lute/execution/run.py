@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -199,7 +199,7 @@ class Run:
             self.id,
             self._communicators,
             self._limits(),
-            self._on_message,
+            self._on_messages,
             self._look,
             self._set_running if self.plan.argv is not None else lambda: None,
             can_clean_up=self.plan.argv is None,
@@ -462,6 +462,11 @@ class Run:
                 self._save_at = self._next_progress
 
     # ------------------------------------------------------------------------------------- messages
+
+    def _on_messages(self, messages: Iterable[tuple[Message, bool]]) -> None:
+        with self._extras.limited:
+            for message, logged in messages:
+                self._on_message(message, logged)
 
     def _on_message(self, message: Message, logged: bool) -> None:
         if message.signal is None:

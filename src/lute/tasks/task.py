@@ -19,7 +19,7 @@ from lute.execution import _secrets
 from lute.execution._channel import open_channel, task_channel
 from lute.execution._framing import CONTROL
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
-from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
+from lute.execution.ipc import Message, PipeCommunicator, SocketCommunicator
 from lute.tasks import command_line, figures, progress, templates
 from lute.tasks.dataclasses import TaskResult, TaskStatus, is_unset
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from lute.io.models.base import TaskParameters, ThirdPartyParameters
 
 __all__ = ["Task", "ThirdPartyTask"]
+
+
+_TEXTS, _OBJECTS = PipeCommunicator(), SocketCommunicator()
 
 
 class TimeIsOver(BaseException):
@@ -210,16 +213,12 @@ class Task(ABC):
         Raises:
             ProtocolError: The signal is not one of `LUTE_SIGNALS`.
         """
-        communicator: Communicator
         if self._under_executor and msg.signal == "TASK_STARTED":
             msg = Message(signal=msg.signal)  # the Executor made the parameters: it gives its own to hooks
         if msg.contents is None or isinstance(msg.contents, str):
-            communicator = PipeCommunicator()
+            _TEXTS.write(msg)
         else:
-            communicator = SocketCommunicator()
-        communicator.delayed_setup()
-        communicator.write(msg)
-        communicator.clear_communicator()
+            _OBJECTS.write(msg)
 
     def report_progress(self, done: float, total: Optional[float] = None, text: str = "") -> None:
         """Tells how far the Task is. It costs little: of many reports ten a second are sent, and the last one.
