@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 from collections.abc import Collection, Iterable
@@ -14,8 +15,6 @@ _PR_GET_CHILD_SUBREAPER = 37
 
 def become_subreaper(on: bool = True) -> bool:
     """Makes orphans among this process's descendants its children. Returns whether it was so before."""
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     before = ctypes.c_int()
     libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
