@@ -8,7 +8,6 @@ import shlex
 from typing import Any
 
 from lute.cli import common
-from lute.io.report import version_of
 from lute.io.rows import public
 from lute.tasks.progress import as_text, metric_as_text
 
@@ -24,7 +23,7 @@ def execute(options: argparse.Namespace) -> int:
     common.set_up(options)
     with common.open_record(options) as record:
         row = record.get(options.id)
-    row["plots"] = [version_of(path, row["id"]) for path in row["plots"] or []]
+    row["plots"] = _pages(row)
     if options.json:
         common.print_json(public(row))
         return 0
@@ -35,6 +34,15 @@ def execute(options: argparse.Namespace) -> int:
         print("the log ends")
         print("\n".join(f"  {line}" for line in row["log_tail"].splitlines()))
     return 0
+
+
+def _pages(row: dict[str, Any]) -> list[str]:
+    """Returns where the pages of a run's figures are, which may be among earlier ones by now."""
+    if not row["plots"]:
+        return []
+    from lute.io.report import version_of  # with all that pages are made of
+
+    return [version_of(path, row["id"]) for path in row["plots"]]
 
 
 def _with_reason(row: dict[str, Any]) -> dict[str, Any]:
