@@ -88,7 +88,7 @@ def encode(kind: int, signal: Optional[str], contents: Any, flags: int = 0) -> l
     head = HEAD.pack(MAGIC, number, kind, len(buffers), flags, len(body))
     if not buffers:
         return [head + body]
-    lengths = struct.pack(f"!{len(buffers)}Q", *(memoryview(piece).nbytes for piece in buffers))
+    lengths = struct.pack(f"!{len(buffers)}Q", *[memoryview(piece).nbytes for piece in buffers])
     return [head + lengths + body, *buffers]
 
 

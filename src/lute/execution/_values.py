@@ -7,11 +7,13 @@ only from a channel that was inherited or has proved its key (`lute.execution.ip
 
 from __future__ import annotations
 
+import functools
 import json
 import mmap
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from json.encoder import c_make_encoder  # type: ignore[attr-defined]
 from pathlib import Path, PurePath
 from typing import Any, Union
 
@@ -75,7 +77,7 @@ def short_description(value: Any) -> str:
     'list, 2 items'
     """
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{qualified_name(value)}, shape {tuple(value.shape)}, {value.dtype}"
+        return f"{qualified_name(value)}, shape {tuple(value.shape)}, {_text_of(value.dtype)}"
     try:
         size = f", {len(value)} {'bytes' if isinstance(value, (bytes, bytearray)) else 'items'}"
     except TypeError:
@@ -89,6 +91,17 @@ def qualified_name(value: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+_known_text_of = functools.lru_cache(maxsize=256)(str)
+
+
+def _text_of(dtype: Any) -> str:
+    """Returns `str(dtype)`, which takes numpy longer than all the rest of a line."""
+    try:
+        return _known_text_of(dtype)
+    except TypeError:  # it has no hash
+        return str(dtype)
+
+
 # ------------------------------------------------------------------------------------- to JSON
 
 
@@ -100,20 +113,31 @@ _SURROGATE = "\\ud"
 """What the JSON of a text contains that may not be valid Unicode."""
 
 
+_decode = json.JSONDecoder().raw_decode
+_encode_in_c = c_make_encoder and c_make_encoder(  # not every Python has it
+    None, None, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True
+)
+
+
+def _encode(value: Any) -> str:
+    """Returns JSON in ASCII. `json.dumps` makes an encoder anew each time, as long a work as a small value."""
+    return "".join(_encode_in_c(value, 0)) if _encode_in_c else json.dumps(value)
+
+
 def to_json(contents: Any, buffers: list[Buffer]) -> bytes:
     """Returns a value as JSON; what does not go into JSON is added to `buffers`."""
     try:
-        if _is_plain(contents) and _SURROGATE not in (text := json.dumps(contents)):
+        if _is_plain(contents) and _SURROGATE not in (text := _encode(contents)):
             return text.encode()
-        return json.dumps(_describe(contents, buffers)).encode()
+        return _encode(_describe(contents, buffers)).encode()
     except (RecursionError, ValueError, TypeError):  # too deep, too long or self-containing for JSON: pickle knows all
         buffers.clear()
-        return json.dumps(_pickled(contents, buffers)).encode()
+        return _encode(_pickled(contents, buffers)).encode()
 
 
 def to_json_as_pickle(contents: Any, buffers: list[Buffer]) -> bytes:
     """Returns a value as JSON that has it as one pickle, for values of more pieces than a frame can have."""
-    return json.dumps(_pickled(contents, buffers)).encode()
+    return _encode(_pickled(contents, buffers)).encode()
 
 
 def _is_plain(value: Any) -> bool:
@@ -167,12 +191,13 @@ def _buffer(data: Buffer, buffers: list[Buffer]) -> int:
 
 
 def _describe_array(array: Any, buffers: list[Buffer]) -> Any:
-    if array.dtype.kind not in "biufcSU":
+    dtype = array.dtype
+    if dtype.kind not in "biufcSU":
         return _pickled(array, buffers)
     if not array.flags.c_contiguous:
         array = array.copy(order="C")
-    index = _buffer(memoryview(array.reshape(-1).view("u1")) if array.nbytes else b"", buffers)
-    return {"~": "array", "dtype": array.dtype.str, "shape": list(array.shape), "v": index}
+    index = _buffer(array.reshape(-1).view("u1").data if array.nbytes else b"", buffers)
+    return {"~": "array", "dtype": dtype.str, "shape": array.shape, "v": index}
 
 
 def _pickled(value: Any, buffers: list[Buffer]) -> Any:
@@ -248,7 +273,9 @@ def from_json(body: Buffer, buffers: list[Memory]) -> Any:
         ProtocolError: It is of a kind that there is not.
     """
     text = str(body, "utf-8")
-    value = json.loads(text)
+    value, end = _decode(text)
+    if end != len(text):
+        raise ProtocolError(f"a value of {end} characters in a body of {len(text)}")
     return _rebuild(value, buffers) if _MARK in text else value
 
 
