@@ -39,8 +39,6 @@ _HEAD_AT_ONCE = 1 << 12
 """Most bytes read at once after a piece that was read to its place: the next frame may have one too."""
 _MOST_PIECES = 64
 """Most pieces that are sent together (IOV_MAX is 1024)."""
-_READ_AT_ONCE = 64
-"""Most pieces read from one connection before the others get their turn."""
 
 
 @dataclass
@@ -79,6 +77,8 @@ class Channel:
         self._sending = self._postponed = 0
         self.received = 0
         """Bytes that have come so far."""
+        self.more = False
+        """Whether there may be more than what the last read gave."""
         self._decoder = Decoder()
         self._at_once = _AT_ONCE
         self._frames: deque[Frame] = deque()
@@ -169,42 +169,38 @@ class Channel:
         return self._frames.popleft() if self._frames else None
 
     def pump(self) -> list[Frame]:
-        """Returns what has come, without waiting; sets `closed` when nothing more can come.
+        """Returns what one read gives, without waiting; sets `closed` when nothing more can come.
 
         Raises:
             ProtocolError: What came is no frame.
         """
+        self.more = False
         with contextlib.suppress(BlockingIOError):
-            for _ in range(_READ_AT_ONCE):
-                if not self._read_once(socket.MSG_DONTWAIT):
-                    break
+            self._read_once(socket.MSG_DONTWAIT)
         frames, self._frames = list(self._frames), deque()
         return frames
 
-    def _read_once(self, flags: int = 0) -> bool:
-        """Reads what one call gives. Returns whether there may be more."""
+    def _read_once(self, flags: int = 0) -> None:
         room = self._decoder.room()
         try:
             if len(room) < _IN_PLACE:
                 data = self.sock.recv(self._at_once, flags)
-                count, more = len(data), len(data) == self._at_once
+                count, self.more = len(data), len(data) == self._at_once
                 self._at_once = _AT_ONCE
                 self._decoder.feed(data)
             else:
-                count, more = self.sock.recv_into(room, 0, flags), True
+                count, self.more = self.sock.recv_into(room, 0, flags), True
                 self._at_once = _HEAD_AT_ONCE
                 self._decoder.fill(count)
         except ConnectionError:
             count = 0
         if not count:
             self._end()
-            return False
         self.received += count
         self._frames.extend(self._decoder.frames())
-        return more
 
     def _end(self) -> None:
-        self.closed = True
+        self.closed, self.more = True, False
         if not self._decoder.between_frames:
             logger.warning("the other end of a channel closed in the middle of a message")
 

@@ -123,6 +123,8 @@ class _ChannelCommunicator(Communicator):
         self._frames: deque[Frame] = deque()
         self.received = 0
         """Bytes taken in so far."""
+        self.more = False
+        """Whether `pump()` may have left something."""
         self.controls: deque[Any] = deque()
 
     def fresh(self) -> Communicator:
@@ -158,7 +160,7 @@ class _ChannelCommunicator(Communicator):
         return bool(self._frames)
 
     def pump(self) -> None:
-        """Takes in what has come, without waiting."""
+        """Takes in some of what has come, without waiting."""
 
     def take(self) -> Iterator[tuple[Message, bool]]:
         """Gives each message that has come, and whether its text already is in the log."""
@@ -167,7 +169,7 @@ class _ChannelCommunicator(Communicator):
             yield Message(frame.contents, frame.signal), bool(frame.flags & LOGGED)
 
     def _accept(self, channel: Channel) -> None:
-        """Takes in what has come through a channel.
+        """Takes in some of what has come through a channel.
 
         Raises:
             ProtocolError: It is no channel of ours any more.
@@ -177,6 +179,7 @@ class _ChannelCommunicator(Communicator):
             frames = channel.pump()
         finally:
             self.received += channel.received - before
+            self.more = channel.more or self.more
         for frame in frames:
             if frame.kind == CONTROL:
                 self.controls.append(frame.contents)
@@ -205,7 +208,8 @@ class PipeCommunicator(_ChannelCommunicator):
         return {"LUTE_CHANNEL_FD": str(self.child_end.fileno())} if self.child_end else {}
 
     def pump(self) -> None:
-        """Takes in what has come, without waiting. A channel that is no channel any more is closed."""
+        """Takes in some of what has come, without waiting. A channel that is no channel any more is closed."""
+        self.more = False
         if self.channel is None or self.channel.closed:
             return
         try:
@@ -317,7 +321,8 @@ class SocketCommunicator(_ChannelCommunicator):
         return self._selector.fileno() if isinstance(self._selector, selectors.EpollSelector) else None
 
     def pump(self) -> None:
-        """Takes in connections, proofs and messages that have come, without waiting."""
+        """Takes in some of the connections, proofs and messages that have come, without waiting."""
+        self.more = False
         if self._selector is None:
             return
         self._dismiss_silent_guests()

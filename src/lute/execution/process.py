@@ -25,7 +25,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -233,8 +233,7 @@ class Supervision:
 
     def _hear(self, communicator: Communicator) -> None:
         if isinstance(communicator, (PipeCommunicator, SocketCommunicator)):
-            communicator.pump()
-            self._on_messages(communicator.take())
+            self._on_messages(_heard(communicator))
             while communicator.controls:
                 self._control(communicator.controls.popleft())
             channel = getattr(communicator, "channel", None)
@@ -359,6 +358,19 @@ class Supervision:
         self._deadline = None
         with contextlib.suppress(LaunchError):  # that it is gone shows as the end of its socket
             self.launcher.end(self.run, self.limits.terminate_grace if grace is None else grace)
+
+
+def _heard(communicator: PipeCommunicator | SocketCommunicator) -> Iterator[tuple[Message, bool]]:
+    """Takes in what has come, and gives each message at once, so that the memory of one serves for the next.
+
+    It stops in time for others to be heard.
+    """
+    until = time.monotonic() + BETWEEN_LOOKS
+    while True:
+        communicator.pump()
+        yield from communicator.take()
+        if not communicator.more or time.monotonic() > until:
+            return
 
 
 def _descriptor_of(communicator: Communicator) -> Any:
