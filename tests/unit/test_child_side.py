@@ -12,7 +12,7 @@ import pytest
 import lute
 
 HOME = Path(lute.__file__).parent
-NAMES = ["__init__", "errors", "registry", "plugins", "facility"]
+NAMES = ["__init__", "_loading", "errors", "registry", "plugins", "facility"]
 NAMES += [
     f"execution/{name}" for name in ("__init__", "_channel", "_framing", "_values", "debug_utils", "ipc", "logging")
 ]

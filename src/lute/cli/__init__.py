@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import gc
 import importlib
 import json
 import os
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import lute
+from lute._loading import for_good
 from lute.errors import LuteError, UsageError, did_you_mean
 
 __all__ = ["command", "main"]
@@ -81,18 +81,11 @@ def build_parser(only: str | None = None, names_alone: bool = False) -> argparse
 
 
 def _module(name: str) -> ModuleType:
-    """Returns a command's module. The garbage collector never looks at what is imported: nothing of that is garbage."""
     full = f"lute.cli.{name}"
-    if full in sys.modules:
-        return sys.modules[full]
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return importlib.import_module(full)
-    finally:
-        gc.freeze()
-        if collects:
-            gc.enable()
+    if full not in sys.modules:
+        with for_good():
+            importlib.import_module(full)
+    return sys.modules[full]
 
 
 def command() -> NoReturn:

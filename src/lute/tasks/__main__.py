@@ -35,6 +35,7 @@ import traceback
 import warnings
 from typing import Any, NoReturn, Optional, Union
 
+from lute._loading import for_good
 from lute.errors import LuteError
 from lute.execution import _channel
 from lute.execution._framing import Decoder
@@ -248,7 +249,8 @@ def _prepare(job_file: str) -> Task:
     head_end = int.from_bytes(data[:8], "big")
     decoder.feed(data[8 : 8 + head_end])
     job = decoder.frames()[0].contents
-    task_class = _load(job)
+    with for_good():
+        task_class = _load(job)
     decoder.feed(data[8 + head_end :])  # only now: the parameters are of classes that the job loads
     params = decoder.frames()[0].contents
     if isinstance(params, Unloadable):
