@@ -11,6 +11,8 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
+SEARCH = 0.25
+"""Time between two searches of all processes for those of a run that is being ended, in s."""
 
 
 def become_subreaper(on: bool = True) -> bool:

@@ -32,8 +32,9 @@ from typing import Any
 from lute.errors import LaunchError
 from lute.execution import _processes
 from lute.execution._ending import TIMEOUT, Ending, Limits
+from lute.execution._processes import SEARCH
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
-from lute.execution.launcher import SEARCH, Events, Launcher
+from lute.execution.launcher import Events, Launcher
 from lute.execution.logging import get_logger
 
 logger = get_logger(__name__)

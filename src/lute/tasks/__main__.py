@@ -21,19 +21,14 @@ if __name__ == "__main__" and not __package__:  # run as a file, by a Python tha
     sys.modules["lute"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["lute"])
 
-import atexit
-import functools
 import importlib
 import io
 import os
-import re
 import runpy
 import signal
-import socket
 import threading
 import traceback
-import warnings
-from typing import Any, NoReturn, Optional, Union
+from typing import Any
 
 from lute._loading import for_good
 from lute.errors import LuteError
@@ -44,83 +39,15 @@ from lute.execution.debug_utils import DebugExit
 from lute.tasks.dataclasses import TaskStatus
 from lute.tasks.task import Task, ThirdPartyTask
 
-_MAIN = re.compile("__main__")
-"""Compiled before a fork, so that a child finds it in the cache of `re`."""
-
 
 def main(arguments: list[str]) -> int:
     """Runs the Task of a job file in this interpreter. Returns the exit code."""
-    _open_streams()
+    open_streams()
     _channel.print_to_log(os.dup(1))
     if "LUTE_CHANNEL_FD" in os.environ:
         _channel.task_channel()
         del os.environ["LUTE_CHANNEL_FD"]
-    return _run(arguments[0])
-
-
-class Forked:
-    """A process that runs a Task, forked by the launcher: what a new interpreter would have is put back.
-
-    What can be done before the fork is done there: each page of memory that a child touches first is copied.
-
-    Args:
-        job: The job file.
-        env: The environment, whole.
-        cwd: The working directory.
-
-    Raises:
-        OSError: The working directory is not there.
-    """
-
-    def __init__(self, job: str, env: dict[str, str], cwd: str) -> None:
-        import ctypes  # not every Python that runs a Task has it
-
-        self._job, self._copy = job, ctypes.memmove
-        self._place, self._room = _place_of_environment()
-        self._shown = _first_of(env, self._room)
-        for name in [name for name in os.environ if name not in env]:
-            del os.environ[name]
-        os.environ.update({name: value for name, value in env.items() if os.environ.get(name) != value})
-        os.chdir(cwd)
-        atexit._clear()
-        _reset_warnings()
-        sys.excepthook = sys.__excepthook__
-
-    def run(self, descriptors: list[int]) -> NoReturn:
-        """Runs the Task; called in the new process.
-
-        Args:
-            descriptors: Standard input, output and error, and the Task's end of the channel.
-        """
-        code = 1
-        try:
-            os.setsid()
-            if self._place:
-                self._copy(self._place, self._shown, self._room)
-            for number, descriptor in enumerate(descriptors[:3]):
-                os.dup2(descriptor, number)
-            _reset_signals()
-            if "numpy.random" in sys.modules:
-                sys.modules["numpy.random"].seed()
-            _open_streams()
-            channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, os.dup(descriptors[3]))
-            _channel.adopt(_channel.Channel(channel, log=os.dup(1)))
-            for descriptor in descriptors:
-                os.close(descriptor)
-            code = _run(self._job)
-            threading._shutdown()  # type: ignore[attr-defined]
-            atexit._run_exitfuncs()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            _flush()
-            os._exit(code)
-
-
-def _reset_signals() -> None:
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run_job(arguments[0])
 
 
 def _let_one_sigterm_pass() -> None:
@@ -133,50 +60,7 @@ def _let_one_sigterm_pass() -> None:
         signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
-def _reset_warnings() -> None:
-    warnings.resetwarnings()
-    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
-        warnings.simplefilter("ignore", category)
-    warnings.filterwarnings("default", category=DeprecationWarning, module=_MAIN.pattern)
-    warnings.showwarning = _show_warning
-
-
-@functools.lru_cache(maxsize=1)
-def _place_of_environment() -> tuple[int, int]:
-    """Returns where `/proc/PID/environ` shows the environment from, and how much: address and size in bytes.
-
-    It is where the variables stood when this program was started. Each is set anew here, so that nothing points
-    there any more; a fork has the same place.
-    """
-    os.environ.update(dict(os.environ))
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
-    start, end = int(fields[47]), int(fields[48])
-    return start, end - start
-
-
-def _first_of(env: dict[str, str], room: int) -> bytes:
-    """Returns the variables that there is room for, `LUTE_RUN_ID` first: by it a run's processes are found."""
-    shown = b""
-    for name in sorted(env, key=lambda name: (name != "LUTE_RUN_ID", len(env[name]))):
-        entry = os.fsencode(f"{name}={env[name]}") + b"\0"
-        if len(shown) + len(entry) <= room:
-            shown += entry
-    return shown.ljust(room, b"\0")
-
-
-def _show_warning(
-    message: Union[Warning, str],
-    category: type,
-    filename: str,
-    lineno: int,
-    file: Any = None,
-    line: Optional[str] = None,
-) -> None:
-    (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
-
-
-def _open_streams() -> None:
+def open_streams() -> None:
     """Opens standard output and error with no buffer: the log has everything at once and in order."""
     sys.stdin = open(os.devnull)  # noqa: SIM115 - it stays open
     for name, number in (("stdout", 1), ("stderr", 2)):
@@ -186,7 +70,7 @@ def _open_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _run(job_file: str) -> int:
+def run_job(job_file: str) -> int:
     """Returns the exit code of a Task, after its result was sent."""
     _let_one_sigterm_pass()
     try:
@@ -195,7 +79,7 @@ def _run(job_file: str) -> int:
         return _alone(_code_of(error))
     except BaseException as error:
         traceback.print_exc()
-        _tell_unprepared(error)
+        tell_unprepared(error)
         return _alone(1)
     try:
         task.run()
@@ -214,13 +98,15 @@ def _code_of(error: SystemExit) -> int:
     return error.code if isinstance(error.code, int) and error.code else 1
 
 
-def _tell_unprepared(error: BaseException) -> None:
+def tell_unprepared(error: BaseException) -> None:
+    """Tells the Executor why there is no Task to run."""
     channel = _channel.task_channel()
     if channel is not None:
         channel.control({"unprepared": traceback.format_exception_only(type(error), error)[-1].strip()})
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Writes out what a Task has printed, where that is possible."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -232,7 +118,7 @@ def _alone(code: int) -> int:
     """Returns the exit code of a process that does not meet the other ranks at the end; ends them if it failed."""
     mpi = sys.modules.get("mpi4py.MPI")
     if code and mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized() and mpi.COMM_WORLD.Get_size() > 1:
-        _flush()
+        flush()
         mpi.COMM_WORLD.Abort(code)
     return code
 
@@ -340,5 +226,5 @@ def _load_main(path: str) -> None:
 
 if __name__ == "__main__":
     _code = main(sys.argv[1:])
-    _flush()
+    flush()
     sys.exit(_code)

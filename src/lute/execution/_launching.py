@@ -1,0 +1,329 @@
+"""What the launcher's process does: see `launcher`."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from lute.execution import _processes
+from lute.execution._handing import receive, send
+from lute.execution._processes import SEARCH
+
+if TYPE_CHECKING:
+    from lute.tasks.forked import Forked
+
+ENDING_LOOKS = 0.02
+"""Time between two looks whether the last known processes of a run are gone, in s."""
+ORPHAN_GRACE = 3.0
+"""Time between SIGTERM and SIGKILL for what a run left behind, in s, unless the run says another."""
+
+
+def main() -> NoReturn:
+    """Is the launcher; started by `_exec_launcher` with a descriptor and its owner's pid."""
+    live(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+
+
+def live(sock: socket.socket, owner: int) -> NoReturn:
+    """Is the launcher from now on.
+
+    Args:
+        sock: Where the owner asks.
+        owner: The owner's process.
+    """
+    code = 1
+    gc.freeze()  # or each forked Task would copy the memory of all that its collector looks at
+    try:
+        os.setsid()
+        _hold_standard_streams()
+        _processes.become_subreaper()
+        launching = _Launching(sock, owner)
+        launching.loop()
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _hold_standard_streams() -> None:
+    """Opens those of the descriptors 0 to 2 that are closed, so that no other comes in their place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(descriptor)
+
+
+class _Started:
+    """A run whose processes are the launcher's to end."""
+
+    def __init__(self, pid: int, grace: float, events: socket.socket) -> None:
+        self.pid = pid
+        self.events = events
+        self.exited = False
+        self.kill_at: float | None = None
+        """When SIGKILL is due; None while the run may go on."""
+        self.grace = grace
+        self.left: set[int] = set()
+        """Its processes that lived at the last search."""
+        self.search_at = 0.0
+
+
+class _Spare(NamedTuple):
+    """A forked process that has no job yet, and where it waits for one."""
+
+    pid: int
+    sock: socket.socket
+
+    def take(self, job: dict[str, Any], descriptors: list[int]) -> int:
+        """Gives it its job. Returns its pid."""
+        with self.sock:
+            send(self.sock, job, descriptors)
+        return self.pid
+
+
+class _Launching:
+    def __init__(self, sock: socket.socket, owner: int) -> None:
+        self.sock = sock
+        self.runs: dict[str, _Started] = {}
+        self.owner_gone = False
+        self._tasks = 0
+        """How many Tasks were forked."""
+        self._forked: Forked | None = None
+        self._spare: _Spare | None = None
+        wake, self._wake = socket.socketpair()
+        for end in (wake, self._wake):
+            end.setblocking(False)
+        self._own = [sock, wake, self._wake]
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for number in signal.valid_signals():
+            if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self.selector = selectors.EpollSelector()
+        self.selector.register(wake, selectors.EVENT_READ, lambda: wake.recv(4096))
+        self.selector.register(sock, selectors.EVENT_READ, self._serve)
+        try:
+            self._owner = os.pidfd_open(owner)
+            self.selector.register(self._owner, selectors.EVENT_READ, self._abandon)
+        except ProcessLookupError:
+            self._abandon()
+
+    def loop(self) -> None:
+        while not (self.owner_gone and not self.runs):
+            looking = any(run.kill_at is not None for run in self.runs.values())
+            for ready, _ in self.selector.select(ENDING_LOOKS if looking else None):
+                ready.data()
+            self._reap()
+            self._end_what_is_due()
+            self._keep_spare()
+        if self._spare is not None:
+            os.kill(self._spare.pid, signal.SIGKILL)
+            os.waitpid(self._spare.pid, 0)
+
+    # ----------------------------------------------------------------------------------- requests
+
+    def _serve(self) -> None:
+        try:
+            request, descriptors = receive(self.sock)
+        except EOFError:
+            self._abandon()
+            return
+        if request["do"] == "end":
+            self._end(request["run"], request["grace"])
+            return
+        events, *others = descriptors
+        try:
+            self._start(request, socket.socket(fileno=events), others)
+        finally:
+            for descriptor in others:
+                os.close(descriptor)
+
+    def _abandon(self) -> None:
+        """The owner is gone: no run outlives it."""
+        if not self.owner_gone:
+            self.owner_gone = True
+            for watched in (self.sock, getattr(self, "_owner", None)):
+                if watched is not None:
+                    self.selector.unregister(watched)
+            for name, run in list(self.runs.items()):
+                self._end(name, run.grace)
+
+    def _start(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> None:
+        try:
+            pid = self._fork(request, events, descriptors) if "job" in request else _spawn(request, descriptors)
+        except (OSError, ValueError) as error:  # ValueError: a NUL byte where the system can have none
+            _tell(events, {"failed": getattr(error, "errno", None), "why": str(error)})
+            events.close()
+            return
+        self.runs[request["run"]] = _Started(pid, request.get("grace", ORPHAN_GRACE), events)
+        _tell(events, {"started": pid})
+
+    def _fork(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> int:
+        if self._forked is None:
+            from lute.tasks.forked import Forked  # once and here, not in each child
+
+            self._forked = Forked()
+        self._tasks += 1
+        spare, self._spare = self._spare, None
+        job = self._forked.assignment(request["job"], request["env"], request["cwd"])
+        if spare is not None:
+            with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+                return spare.take(job, descriptors)
+        return self._new_spare([events.fileno(), *descriptors]).take(job, descriptors)
+
+    def _new_spare(self, others: Sequence[int] = ()) -> _Spare:
+        """Forks a process that waits for the job of a Task, and that keeps nothing of the launcher's open."""
+        assert self._forked is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                own = [ours, *self._own, *(run.events for run in self.runs.values())]
+                for descriptor in [self.selector.fileno(), *(sock.fileno() for sock in own), *others]:
+                    os.close(descriptor)
+                _wait_for_job(self._forked, theirs)
+        return _Spare(pid, ours)
+
+    def _keep_spare(self) -> None:
+        """Has a process wait for the next Task, so that no Task waits for its fork. One Task alone needs none.
+
+        Where several runs go on at once there are no idle cores for it, and pages are copied for one process more.
+        """
+        if self._spare is None and self._tasks > 1 and len(self.runs) <= 1 and not self.owner_gone:
+            self._spare = self._new_spare()
+
+    # ------------------------------------------------------------------------------------ endings
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if self._spare is not None and pid == self._spare.pid:
+                self._spare.sock.close()
+                self._spare = None
+            for name, run in self.runs.items():
+                if run.pid == pid and not run.exited:
+                    self._first_process_ended(name, run, status, usage)
+                    break
+
+    def _first_process_ended(self, name: str, run: _Started, status: int, usage: Any) -> None:
+        run.exited = True
+        event = {
+            "exited": run.pid,
+            "status": status,
+            "user_s": usage.ru_utime,
+            "system_s": usage.ru_stime,
+            "max_rss_kib": usage.ru_maxrss,
+            "core": os.WCOREDUMP(status),
+        }
+        if not self._left(name, run):
+            self._forget(name, {**event, "empty": True})
+            return
+        _tell(run.events, event)
+        if run.kill_at is None:
+            self._end(name, run.grace)
+
+    def _forget(self, name: str, event: dict[str, Any]) -> None:
+        """Tells the last that there is to tell of a run."""
+        run = self.runs.pop(name)
+        _tell(run.events, event)
+        run.events.close()
+
+    def _end(self, name: str, grace: float) -> None:
+        run = self.runs.get(name)
+        if run is None:
+            return
+        due = time.monotonic() + grace
+        if run.kill_at is not None:  # asked before: they have their SIGTERM
+            run.kill_at = min(run.kill_at, due)
+            return
+        run.kill_at = due
+        run.left = self._left(name, run)
+        run.search_at = time.monotonic() + SEARCH
+        _processes.send(run.left, signal.SIGTERM)
+        _processes.send(run.left, signal.SIGCONT)
+
+    def _left(self, name: str, run: _Started) -> set[int]:
+        """Returns the run's processes that live; the costly look only where there may be any."""
+        spare = {self._spare.pid} if self._spare is not None else set()
+        if run.exited and _only_children({other.pid for other in self.runs.values() if not other.exited} | spare):
+            return set()  # what it left would be our child, or below one
+        others = [other.pid for key, other in self.runs.items() if key != name and not other.exited]
+        return _processes.processes_of(name, None if run.exited else run.pid, others, os.getpid()) - spare
+
+    def _end_what_is_due(self) -> None:
+        for name, run in list(self.runs.items()):
+            now = time.monotonic()
+            if run.kill_at is None or (now < min(run.kill_at, run.search_at) and _processes.any_lives(run.left)):
+                continue
+            run.left, run.search_at = self._left(name, run), now + SEARCH
+            if now >= run.kill_at:
+                _processes.send(run.left, signal.SIGKILL)
+            if not run.left and run.exited:
+                self._forget(name, {"empty": True})
+
+
+def _wait_for_job(forked: Forked, sock: socket.socket) -> NoReturn:
+    forked.get_ready()
+    try:
+        job, descriptors = receive(sock)
+    except EOFError:  # there was no further Task
+        os._exit(0)
+    sock.close()
+    forked.run(job, descriptors)
+
+
+def _tell(events: socket.socket, event: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # its owner is gone
+        send(events, event)
+
+
+def _only_children(known: set[int]) -> bool:
+    """Returns whether each child of this process is a known one; False if that cannot be told.
+
+    The kernel's list can only miss a child while another is waited for, which nobody but the asking thread does.
+    """
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return known.issuperset(int(pid) for pid in file.read().split())
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return False
+
+
+def _spawn(request: dict[str, Any], descriptors: list[int]) -> int:
+    """Starts a program in a session of its own. PATH is searched, the program's own if it has another."""
+    stdin, stdout, stderr, *channel = descriptors
+    env = request["env"]
+    if channel:
+        os.set_inheritable(channel[0], True)
+        env = {**env, "LUTE_CHANNEL_FD": str(channel[0])}
+    process = subprocess.Popen(
+        request["argv"],
+        env=env,
+        cwd=request["cwd"],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=channel,
+        start_new_session=True,
+    )
+    process.returncode = 0  # the launcher's loop waits for every child
+    return process.pid
