@@ -8,6 +8,7 @@
     │   ├── TaskNotFoundError     no Task, model or managed Task of that name
     │   ├── TemplateError         a template or one of its variables is missing
     │   └── WorkflowError         a workflow that cannot run: a step that is not there, a circle
+    ├── OutputError               what was asked for was done, and could not be told on standard output
     ├── TaskFailed                a Task ended in any way but COMPLETED; carries its DescribedAnalysis
     ├── TaskTimedOut              a Task that runs without an Executor used up its time
     ├── LaunchError               the process of a Task could not be started
@@ -33,6 +34,10 @@ class LuteError(Exception):
 
 class UsageError(LuteError):
     """What was asked for cannot be done as asked; nothing was started."""
+
+
+class OutputError(LuteError):
+    """What was asked for was done, and could not be told on standard output."""
 
 
 class ModelError(UsageError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -263,3 +264,33 @@ def test_stderr_is_closed_meanwhile(running: Running) -> None:
     running.wait(30)
     assert running.row()["status"] == "COMPLETED", running.row()["reason"]
     assert log_of(running).endswith(b"last\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_is_closed_from_the_start(running: Running, closed: str) -> None:
+    """B1: the run is what it would be otherwise, and what is printed goes into no file of the run."""
+    config(running, "Python", "print('to the log'); open('made', 'w').write('whole')")
+    command = shlex.join([*LUTE, "run", "Py", "-c", "config.yaml", "--json"])
+    assert subprocess.run(f"{command} {closed}", shell=True, cwd=running.home, env=running.project.env).returncode == 0
+    assert running.row()["status"] == "COMPLETED"
+    assert log_of(running) == b"to the log\n"
+    assert (running.home / "made").read_text() == "whole"
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_standard_output_is_full(running: Running, buffered: str) -> None:
+    """B1: what was run is recorded; that it could not be told is told once, and is no success."""
+    config(running, "Shell", "echo fine")
+    env = {**running.project.env, "PYTHONUNBUFFERED": buffered}
+    with open("/dev/full", "wb") as full:
+        command = [*LUTE, "run", "Shell", "-c", "config.yaml", "-q", "--json"]
+        ended = subprocess.run(command, cwd=running.home, env=env, stdout=full, stderr=subprocess.PIPE, text=True)
+        listed = subprocess.run(
+            [*LUTE, "history", "--json"], cwd=running.home, env=env, stdout=full, stderr=-1, text=True
+        )
+    assert running.row()["status"] == "COMPLETED"
+    assert ended.returncode == 120
+    assert ended.stderr == "lute: standard output cannot be written: No space left on device\n"
+    assert listed.returncode in (2, 120)
+    assert "Traceback" not in listed.stderr
+    assert "No space left on device" in listed.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import importlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import NoReturn
 
 import lute
 from lute._loading import for_good
-from lute.errors import LuteError, UsageError, did_you_mean
+from lute.errors import LuteError, OutputError, UsageError, did_you_mean
 
 __all__ = ["command", "main"]
 
@@ -94,15 +95,38 @@ def command() -> NoReturn:
     Python takes its modules apart before it ends, which takes longer than many a run; nothing here needs that. What
     is registered with `atexit` is called, threads that are no daemons are waited for, and what was printed is out.
     """
+    _open_standard_streams()
     code = main()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
+    except OSError as error:
+        if not code and not isinstance(error, BrokenPipeError):
+            _tell(f"standard output cannot be written: {error.strerror}")
         code = code or NOBODY_READS
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Opens /dev/null for each standard stream that is closed: else a file of the run gets its number, and its text."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
+
+
+def _tell(error: object, as_json: bool = False) -> None:
+    """Tells of an error, even where one of the streams cannot be written."""
+    with contextlib.suppress(OSError):
+        if as_json:
+            print(json.dumps({"error": str(error)}), flush=True)
+    with contextlib.suppress(OSError):
+        print(f"lute: {error}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,18 +149,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help(sys.stderr)
             return NOTHING_STARTED
         return int(_module(options.command).execute(options))
+    except OutputError as error:  # what was asked for has been done
+        _tell(error)
+        return NOBODY_READS
     except LuteError as error:
-        if "--json" in arguments:
-            print(json.dumps({"error": str(error)}))
-        print(f"lute: {error}", file=sys.stderr)
+        _tell(error, "--json" in arguments)
         return NOTHING_STARTED
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # `lute history | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 0
-        if "--json" in arguments:
-            print(json.dumps({"error": str(error)}))
-        print(f"lute: {error}", file=sys.stderr)
+        _tell(error, "--json" in arguments)
         return NOTHING_STARTED
     except KeyboardInterrupt:
         return 130

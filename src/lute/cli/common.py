@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lute import plugins
-from lute.errors import UsageError
+from lute.errors import OutputError, UsageError
 from lute.io.db import FILE_NAME, Record, record_at, record_of
 from lute.io.shown import between as between
 from lute.io.shown import seconds as seconds
@@ -146,12 +146,18 @@ def open_record(options: argparse.Namespace, up_to_date: bool = True) -> Record:
 
 @contextlib.contextmanager
 def unread_output() -> Iterator[None]:
-    """Lets a command go on when nobody reads its standard output any more: its exit code still counts."""
+    """Lets a command go on when nobody reads its standard output any more: its exit code still counts.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def print_json(value: Any) -> None:
