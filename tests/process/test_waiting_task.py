@@ -11,9 +11,12 @@ from conftest import Project
 from process.helpers import python
 
 TASKS = """
-    import os
+    import os, signal
     from typing import Annotated
-    from lute import Executor, Flag, Task, TaskParameters, ThirdPartyParameters
+    from lute import Executor, registry, Flag, Task, TaskParameters, ThirdPartyParameters
+
+    def handlers():
+        return {str(number): str(signal.getsignal(number)).split(" at ")[0] for number in signal.valid_signals()}
 
     class WhereParameters(TaskParameters):
         pass
@@ -23,6 +26,8 @@ TASKS = """
             own = {name: value for name, value in os.environ.items() if name.startswith("LUTE_RUN")}
             self._result.payload = {
                 "pid": os.getpid(), "session": os.getsid(0), "environ": own, "files": sorted(os.listdir("/proc/self/fd")),
+                "tasks": sorted(registry.tasks), "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+                "alarm": round(signal.getitimer(signal.ITIMER_REAL)[0], -1), "handlers": handlers(),
             }
 
     class LeaverParameters(ThirdPartyParameters):
@@ -93,6 +98,9 @@ def test_the_next_task_runs_in_the_process_that_waits(project: Project) -> None:
     assert third["environ"]["LUTE_RUN_ID"] != second["environ"]["LUTE_RUN_ID"]
     assert third["environ"].keys() == second["environ"].keys()
     assert len(third["files"]) == len(second["files"]) == len(found["first"]["files"])
+    for state in ("tasks", "blocked", "alarm", "handlers"):
+        assert third[state] == second[state]
+    assert "_Nothing" not in third["tasks"]
 
 
 def test_what_waits_is_no_orphan_and_hides_none(project: Project) -> None:

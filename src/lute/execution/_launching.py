@@ -128,7 +128,6 @@ class _Launching:
                 ready.data()
             self._reap()
             self._end_what_is_due()
-            self._keep_spare()
         if self._spare is not None:
             os.kill(self._spare.pid, signal.SIGKILL)
             os.waitpid(self._spare.pid, 0)
@@ -150,6 +149,7 @@ class _Launching:
         finally:
             for descriptor in others:
                 os.close(descriptor)
+        self._keep_spare()
 
     def _abandon(self) -> None:
         """The owner is gone: no run outlives it."""
@@ -182,9 +182,9 @@ class _Launching:
         if spare is not None:
             with contextlib.suppress(BrokenPipeError):  # somebody has killed it
                 return spare.take(job, descriptors)
-        return self._new_spare([events.fileno(), *descriptors]).take(job, descriptors)
+        return self._new_spare(False, [events.fileno(), *descriptors]).take(job, descriptors)
 
-    def _new_spare(self, others: Sequence[int] = ()) -> _Spare:
+    def _new_spare(self, rehearse: bool, others: Sequence[int] = ()) -> _Spare:
         """Forks a process that waits for the job of a Task, and that keeps nothing of the launcher's open."""
         assert self._forked is not None
         ours, theirs = socket.socketpair()
@@ -195,16 +195,16 @@ class _Launching:
                 own = [ours, *self._own, *(run.events for run in self.runs.values())]
                 for descriptor in [self.selector.fileno(), *(sock.fileno() for sock in own), *others]:
                     os.close(descriptor)
-                _wait_for_job(self._forked, theirs)
+                _wait_for_job(self._forked, theirs, rehearse)
         return _Spare(pid, ours)
 
     def _keep_spare(self) -> None:
         """Has a process wait for the next Task, so that no Task waits for its fork. One Task alone needs none.
 
-        Where several runs go on at once there are no idle cores for it, and pages are copied for one process more.
+        Where runs go on side by side there are no idle cores for it, and pages are copied for one process more.
         """
-        if self._spare is None and self._tasks > 1 and len(self.runs) <= 1 and not self.owner_gone:
-            self._spare = self._new_spare()
+        if self._spare is None and self._tasks > 1 and len(self.runs) <= 1:
+            self._spare = self._new_spare(True)
 
     # ------------------------------------------------------------------------------------ endings
 
@@ -281,8 +281,8 @@ class _Launching:
                 self._forget(name, {"empty": True})
 
 
-def _wait_for_job(forked: Forked, sock: socket.socket) -> NoReturn:
-    forked.get_ready()
+def _wait_for_job(forked: Forked, sock: socket.socket, rehearse: bool) -> NoReturn:
+    forked.get_ready(rehearse)
     try:
         job, descriptors = receive(sock)
     except EOFError:  # there was no further Task

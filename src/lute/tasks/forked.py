@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import warnings
 from typing import Any, NoReturn
 
 from lute.execution import _channel
+from lute.tasks import rehearsal
 from lute.tasks.__main__ import flush, open_streams, run_job, tell_unprepared
 
 _MAIN = re.compile("__main__")
@@ -27,9 +29,6 @@ class Forked:
     """
 
     def __init__(self) -> None:
-        import ctypes  # not every Python that runs a Task has it
-
-        self._copy = ctypes.memmove
         self._place, self._room = _place_of_environment()
         self._env = dict(os.environ)
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -41,12 +40,18 @@ class Forked:
         _reset_warnings()
         sys.excepthook = sys.__excepthook__
 
-    def get_ready(self) -> None:
-        """Does what does not depend on the job; called in the new process."""
+    def get_ready(self, rehearse: bool) -> None:
+        """Does what does not depend on the job; called in the new process.
+
+        Args:
+            rehearse: Whether to do without a job what can be done without one, because there is time for it.
+        """
         os.setsid()
         _reset_signals()
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
+        if rehearse:
+            rehearsal.rehearse()
 
     def assignment(self, file: str, env: dict[str, str], cwd: str) -> dict[str, Any]:
         """Returns what a process is told to run a job; called in the launcher.
@@ -89,7 +94,7 @@ class Forked:
         """Takes on environment and working directory. Returns whether it could."""
         try:
             if self._place:
-                self._copy(self._place, _first_of(shown, self._room), self._room)
+                ctypes.memmove(self._place, _first_of(shown, self._room), self._room)
             for name in gone:
                 del os.environ[name]
             for name, value in changed.items():
