@@ -437,6 +437,59 @@ def test_a_slow_hook_loses_nothing(says: Project) -> None:
     assert found == list(range(500))
 
 
+def test_each_hook_has_its_own_time(says: Project) -> None:
+    """B1, A4: hooks that come together are each bounded in time: those in time are left alone, however many they are."""
+    says.write(
+        "tasks.py",
+        SAYS
+        + """
+    import time
+    from pathlib import Path
+
+    seen = []
+
+    def keep(executor, msg, proc):
+        seen.append(msg.contents["n"])
+        end = time.monotonic() + (0.005 if msg.contents["n"] % 100 else 60)
+        while time.monotonic() < end:
+            pass
+
+    Sayer = Executor("Say")
+    Sayer.add_hook("TASK_LOG", keep)
+    Sayer.add_hook("TASK_RESULT", lambda *_: Path("seen.json").write_text(__import__("json").dumps(seen)))
+""",
+    )
+    says.config("Say: {code: \"for n in range(1, 251): tell({'n': n})\"}", "hook_timeout: 0.5")
+    found = says.run_task("Sayer")
+    assert found["status"] == "COMPLETED"
+    assert json.loads((says.folder / "seen.json").read_text()) == list(range(1, 251))
+    assert Path(found["log"]).read_text().count("the hook for TASK_LOG was left: it took longer than 0.5 s") == 2
+
+
+@pytest.mark.parametrize("way", ["PipeCommunicator", "SocketCommunicator"])
+def test_a_large_last_message_is_not_lost(says: Project, way: str) -> None:
+    """A2: a message of many pieces arrives whole, also if its sender ends right after it."""
+    found = in_api(
+        says,
+        f"""
+        import tasks
+        from lute.execution.ipc import {way}, Party
+        seen = []
+        one = Executor("Say", communicators=[{way}(Party.EXECUTOR)])
+        one.add_hook("TASK_LOG", lambda executor, msg, proc: seen.append([len(a) for a in msg.contents if (a == 7).all()]))
+        try:
+            one.execute_task()
+        except TaskFailed as error:
+            seen.append(error.analysis.task_result.task_status.name)
+        print(json.dumps(seen))
+        """,
+        "import numpy as np\n"
+        "for size in (80_000, 3_000_000): tell([np.full(size, 7, np.uint8)] * 3)\n"
+        "os.kill(os.getpid(), 9)",
+    )
+    assert found == [[80_000] * 3, [3_000_000] * 3, "FAILED"]
+
+
 def test_an_overridden_report_is_used(project: Project) -> None:
     """A2: a subclass may override `_report_to_executor`."""
     project.write(

@@ -6,7 +6,6 @@ connect. The key of a run lies in a file that only its user can read, named by `
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
 import secrets
@@ -37,6 +36,8 @@ _IN_PLACE = 1 << 14
 """From this size on, in bytes, what is left of a piece is read to its place."""
 _HEAD_AT_ONCE = 1 << 12
 """Most bytes read at once after a piece that was read to its place: the next frame may have one too."""
+_MOST_READS = 64
+"""Most reads from one connection for a frame before the others get their turn."""
 _MOST_PIECES = 64
 """Most pieces that are sent together (IOV_MAX is 1024)."""
 
@@ -169,14 +170,18 @@ class Channel:
         return self._frames.popleft() if self._frames else None
 
     def pump(self) -> list[Frame]:
-        """Returns what one read gives, without waiting; sets `closed` when nothing more can come.
+        """Returns the next frames that have come, without waiting; sets `closed` when nothing more can come.
 
         Raises:
             ProtocolError: What came is no frame.
         """
-        self.more = False
-        with contextlib.suppress(BlockingIOError):
-            self._read_once(socket.MSG_DONTWAIT)
+        try:
+            for _ in range(_MOST_READS):
+                self._read_once(socket.MSG_DONTWAIT)
+                if self._frames or not self.more:
+                    break
+        except BlockingIOError:
+            self.more = False
         frames, self._frames = list(self._frames), deque()
         return frames
 
