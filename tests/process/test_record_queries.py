@@ -22,7 +22,8 @@ from conftest import Project
 from lute.errors import RecordError, UsageError
 from lute.io import _schema, workflow_record
 from lute.io._query import Condition, read_condition
-from lute.io.record import Record, _to_sql
+from lute.io._row_sql import to_sql
+from lute.io.record import Record
 from lute.io.rows import utc
 from postgres import Server
 from process.test_record import obey_permissions
@@ -369,7 +370,7 @@ def fill(place: str, count: int) -> None:
     row = run(0)
     names = list(row)
     insert = f"INSERT INTO lute_runs ({', '.join(names)}) VALUES"
-    values = ([_to_sql(name, value) for name, value in run(number).items()] for number in range(count))
+    values = ([to_sql(name, value) for name, value in run(number).items()] for number in range(count))
     if "://" not in place:
         with contextlib.closing(sqlite3.connect(place)) as database:
             database.executemany(f"{insert} ({', '.join('?' * len(names))})", values)
@@ -438,7 +439,7 @@ def make_first_schema(place: str) -> None:
             cursor.execute(statement.format(**types))
         mark = "%s" if "://" in place else "?"
         for row in rows:
-            values = [_to_sql(name, row[name]) for name in FIRST]
+            values = [to_sql(name, row[name]) for name in FIRST]
             cursor.execute(
                 f"INSERT INTO lute_runs ({', '.join(FIRST)}) VALUES ({', '.join([mark] * len(FIRST))})", values
             )

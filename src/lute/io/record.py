@@ -7,7 +7,6 @@ takes it in.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import socket
@@ -23,9 +22,10 @@ from lute.execution.logging import get_logger
 from lute.io import _schema
 from lute.io._aside import Aside
 from lute.io._database import Database
+from lute.io._row_sql import from_sql, to_sql, upsert_query
 from lute.io._schema import LIVE
 from lute.io._sqlite import Sqlite
-from lute.io._substitution import item_number
+from lute.io._upgrade import upgraded
 from lute.io._views import Views
 from lute.io.owner import is_gone
 
@@ -115,7 +115,17 @@ class Record:
 
     def _upsert(self, row: Mapping[str, Any], only_newer: bool = False, fixed: tuple[str, ...] = ()) -> None:
         names = tuple(name for name in _schema.COLUMNS if name in row)
-        self._database.execute(_upsert_query(names, only_newer, fixed), [_to_sql(name, row[name]) for name in names])
+        self._database.execute(upsert_query(names, only_newer, fixed), [to_sql(name, row[name]) for name in names])
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Writes the row of a run that waits for its job; nothing if the job was faster, and wrote it.
+
+        Raises:
+            RecordError: The database did not take it.
+        """
+        with self.transaction():
+            if not self._database.execute("SELECT 1 FROM lute_runs WHERE id = ?", (row["id"],)):
+                self._upsert(row)
 
     def set_valid(self, identity: str, valid: bool, reason: str | None = None) -> None:
         """Says whether the result of a run may be used by others, and why not."""
@@ -213,16 +223,6 @@ class Record:
                 (status, reason, identity),
             )
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Writes the row of a run that waits for its job; nothing if the job was faster, and wrote it.
-
-        Raises:
-            RecordError: The database did not take it.
-        """
-        with self.transaction():
-            if not self._database.execute("SELECT 1 FROM lute_runs WHERE id = ?", (row["id"],)):
-                self._upsert(row)
-
     def find(
         self,
         *,
@@ -254,7 +254,7 @@ class Record:
         _query.check(page)
         found = _query.branches(wanted, before, self._database, self._locate)
         names, (query, values) = _query.select(page, self._open(), found)
-        return [_from_sql(names, row, columns or _schema.COLUMNS) for row in self.read(query, values)]
+        return [from_sql(names, row, columns or _schema.COLUMNS) for row in self.read(query, values)]
 
     def count(self, at_most: int | None = None, **wanted: Unpack[Wanted]) -> int:
         """Returns how many runs there are; stops counting at `at_most`. `wanted` is as for `find`."""
@@ -294,7 +294,7 @@ class Record:
             there, names = self._open(), list(_schema.COLUMNS)
             columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
             query = f"SELECT {columns} FROM lute_runs WHERE id >= ? AND id < ? LIMIT 2"
-            found = [_from_sql(names, row, names) for row in self.read(query, (identity, identity + "\U0010ffff"))]
+            found = [from_sql(names, row, names) for row in self.read(query, (identity, identity + "\U0010ffff"))]
         if len(found) == 1 or (found and found[0]["id"] == identity):
             return found[0]
         if found:
@@ -311,15 +311,19 @@ class Record:
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None
     ) -> tuple[str | None, Any]:
         """Returns the id of the latest run of a Task, and a parameter's or result's value in it; or None twice."""
+        from lute.io._row_values import value_of  # not needed to run most Tasks
+
         columns = ("id", "parameters", "status", "summary", "payload", "impl_schemas", "valid")
         valid = True if valid_only else None
         for row in self.find(task=task, valid=valid, run=run, experiment=experiment, limit=1, columns=columns):
-            return row["id"], _value_of(row, param)
+            return row["id"], value_of(row, param)
         return None, None
 
     def value_in(self, identity: str, param: str) -> Any:
         """Returns a parameter's or result's value in one run; None if it has none."""
-        return _value_of(self.get(identity), param)
+        from lute.io._row_values import value_of
+
+        return value_of(self.get(identity), param)
 
     # -------------------------------------------------------------------------------- the database
 
@@ -348,33 +352,11 @@ class Record:
         with self._lock:
             try:
                 if self._database.open(create, wait):
-                    self._there = _schema.columns_of(self._migrated(wait))
+                    self._there = _schema.columns_of(upgraded(self._database, wait))
             except BaseException:
                 self.close()  # or the next use would find it open, with nothing known of it
                 raise
             return self._there
-
-    def _migrated(self, wait: float | None) -> int:
-        """Brings the schema up to date where it can be written. Returns its version."""
-        database, newest = self._database, len(_schema.MIGRATIONS)
-        version = database.version()
-        if version > newest:
-            raise RecordError(f"{self} was written by a newer lute (schema {version}, known {newest}): update lute")
-        if version == newest or (database.read_only() and version > 0):
-            return version
-        if database.read_only():
-            raise RecordError(f"{self} is no record of lute, and it cannot be written")
-        with database.transaction(wait, patient=True):
-            database.lock()
-            version = database.version()
-            for statements in _schema.MIGRATIONS[version:]:
-                for statement in statements:
-                    database.execute(statement.format(**database.types))
-            if version < newest:
-                database.set_version(newest)
-        if 0 < version < newest:
-            logger.info("the record %s was brought from schema %d to schema %d", self, version, newest)
-        return newest
 
     @contextmanager
     def transaction(self, wait: float | None = None) -> Iterator[Database]:
@@ -407,68 +389,3 @@ def _database_at(place: str, busy_timeout: float, aside: Path) -> Database:
     from lute.io._postgres import Postgres  # costs 0.15 s, and needs an extra
 
     return Postgres(place, busy_timeout, aside)
-
-
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
-_JSON_COLUMNS = {name for name, kind in _schema.COLUMNS.items() if kind == _schema.JSON}
-
-
-@functools.lru_cache(maxsize=16)
-def _upsert_query(names: tuple[str, ...], only_newer: bool, fixed: tuple[str, ...]) -> str:
-    newer = " WHERE lute_runs.ended IS NULL OR excluded.ended IS NOT NULL" if only_newer else ""
-    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in ("id", *fixed))
-    marks = ", ".join("?" * len(names))
-    insert = f"INSERT INTO lute_runs ({', '.join(names)}) VALUES ({marks})"
-    return f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}{newer}"
-
-
-def _to_sql(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if name in _JSON_COLUMNS:
-        value = _as_json(value)
-    elif isinstance(value, (int, float)):
-        return int(value) if isinstance(value, bool) else value
-    if type(value) is str and value.isascii() and "\0" not in value:
-        return value
-    # a lone surrogate stands for a byte that is no UTF-8; not every database keeps a NUL
-    return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def _from_sql(names: Sequence[str], row: tuple[Any, ...], wanted: Iterable[str]) -> dict[str, Any]:
-    found = dict(zip(names, row, strict=True))
-    return {name: _value(name, found[name]) for name in wanted}
-
-
-def _value(name: str, value: Any) -> Any:
-    if name == "valid":
-        return bool(value)
-    return json.loads(value) if _schema.COLUMNS[name] == _schema.JSON and value is not None else value
-
-
-def path_of_kept(value: Any) -> Any:
-    """Returns a payload as another Task is given it: what is kept in a file of its own is that file's path."""
-    kept = isinstance(value, dict) and {"type", "path", "size"} <= value.keys()
-    return value["path"] if kept else value
-
-
-def _value_of(row: dict[str, Any], param: str) -> Any:
-    if param in ("result", "payload", "result.payload"):
-        return path_of_kept(row["payload"])
-    if param.startswith("result.") or param == "valid_flag":
-        column = _schema.RESULT_COLUMNS.get(param)
-        return row[column] if column else None
-    return _walk(row["parameters"] or {}, param)
-
-
-def _walk(value: Any, name: str) -> Any:
-    if isinstance(value, dict) and name in value:
-        return value[name]
-    for part in name.replace("[", ".").replace("]", "").split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and 0 <= item_number(part) < len(value):
-            value = value[item_number(part)]
-        else:
-            return None
-    return value
