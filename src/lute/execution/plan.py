@@ -254,13 +254,14 @@ def _by_name(value: Any) -> Any:
 # ----------------------------------------------------------------------------------------- the job
 
 
-def job_bytes(plan: Plan, backstop: float, launch: list[str]) -> bytes:
+def job_bytes(plan: Plan, backstop: float, launch: list[str], waits: bool) -> bytes:
     """Returns the job of a child: what to load, and the parameters, as two frames after the first's length.
 
     Args:
         plan: What is to be run.
         backstop: Time that the child's own timer runs beyond the parent's, in s.
         launch: What starts the ranks of its program; empty for one that has none.
+        waits: Whether it waits to be let on when it has told that it started.
     """
     params, task_module = plan.params, plan.params.Config.task_module
     contents: Any = _stand_in(params) if task_module else params
@@ -273,6 +274,7 @@ def job_bytes(plan: Plan, backstop: float, launch: list[str]) -> bytes:
         "ranks": plan.settings.ranks.number if plan.settings.ranks is not None and plan.in_ranks else None,
         "launch": launch,
         "backstop": backstop,
+        "waits": waits,
     }
     first = b"".join(bytes(piece) for piece in _framing.encode(VALUE, None, head))
     second = b"".join(bytes(piece) for piece in _framing.encode(VALUE, None, contents))

@@ -5,6 +5,7 @@ This file is longer than others: it is the one place where the life of a run can
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -251,7 +252,7 @@ class Run:
         launch = mpi.command(ranks, [], plan.python, self._env) if ranks and plan.starts_ranks else []
         backstop = limits.clean_up_grace + limits.terminate_grace + BACKSTOP
         with open(os.open(self.files.job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(job_bytes(plan, backstop, launch))
+            file.write(job_bytes(plan, backstop, launch, self._watched_start))
 
     @property
     def _timeout(self) -> float:
@@ -478,7 +479,7 @@ class Run:
         if message.signal == "TASK_STARTED":
             self._set_running()
             self._announce_start()
-            if self._supervision is not None:
+            if self._supervision is not None and self._watched_start:
                 self._supervision.tell("go")
             return
         if message.signal == "TASK_RESULT":
@@ -501,8 +502,13 @@ class Run:
         """Is RUNNING; the record says so at once if code of others may look, else unless the run ends right away."""
         self.analysis.task_result.task_status = TaskStatus.RUNNING
         self._save_at = time.monotonic() + LATER
-        if self.executor.hooks or self.executor.tasklets["before"]:
+        if self._watched_start:
             self._save()
+
+    @functools.cached_property
+    def _watched_start(self) -> bool:
+        """Whether code of others runs between a Task's start and its work, which the Task waits for."""
+        return bool(self.executor.hooks or self.executor.tasklets["before"])
 
     def _announce_start(self) -> None:
         self._extras.hook("TASK_STARTED", Message(self.plan.params, "TASK_STARTED"), self._proc)

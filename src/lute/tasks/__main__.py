@@ -143,6 +143,7 @@ def _prepare(job_file: str) -> Task:
         raise LuteError(f"the parameters of {job['task']} cannot be loaded here: {params.reason}")
     task_class._under_executor = True
     task_class._backstop = job["backstop"]
+    task_class._waits = job["waits"]
     made: Task
     if job["ranks"]:
         _count_ranks(job["ranks"])

@@ -70,6 +70,8 @@ class Task(ABC):
     """Whether a parent owns this Task's time; set by `lute.tasks.__main__`."""
     _backstop = 0.0
     """Time that the own timer runs beyond the parent's, in s."""
+    _waits = True
+    """Whether it waits under an Executor, after it told that it started, until the Executor lets it go on."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -250,7 +252,7 @@ class Task(ABC):
         self._result.task_status = TaskStatus.RUNNING
         if self._is_speaker():
             self._report_to_executor(Message(contents=self._task_parameters, signal="TASK_STARTED"))
-        if self._under_executor and self._is_speaker(meet=False):
+        if self._under_executor and self._waits and self._is_speaker(meet=False):
             self._wait_for_go_ahead()
         self._meet()
 
