@@ -88,6 +88,10 @@ class TaskFailed(LuteError):
         super().__init__(message)
         self.analysis = analysis
 
+    def __reduce__(self) -> tuple[type[TaskFailed], tuple[str, DescribedAnalysis]]:
+        """Lets it pass between processes, as from a pool of them."""
+        return type(self), (str(self), self.analysis)
+
 
 class TaskTimedOut(LuteError, TimeoutError):
     """A Task that runs without an Executor used up its time."""

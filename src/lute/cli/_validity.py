@@ -12,10 +12,10 @@ from lute.io.rows import public
 EPILOG = "exit status: 0 done, 2 one of the runs cannot be changed, and so none was"
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, reason_required: bool) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that both have."""
     parser.add_argument("ids", metavar="ID", nargs="+", help="a run's id, the start of it, or `last`")
-    parser.add_argument("--reason", metavar="TEXT", required=reason_required, help="why; kept in the record")
+    parser.add_argument("--reason", metavar="TEXT", help="why; kept in the record")
     common.add_options(parser)
     parser.epilog = EPILOG
 

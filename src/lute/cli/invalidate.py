@@ -13,12 +13,12 @@ from lute.io._schema import LIVE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    _validity.add_arguments(parser, reason_required=True)
+    _validity.add_arguments(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
     """Runs the command. Returns its exit code."""
-    if not options.reason.strip():
+    if options.reason is not None and not options.reason.strip():
         raise UsageError("--reason is empty: say why the result must not be used")
     return _validity.change(options, False, _check)
 

@@ -12,7 +12,7 @@ from lute.errors import UsageError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    _validity.add_arguments(parser, reason_required=False)
+    _validity.add_arguments(parser)
 
 
 def execute(options: argparse.Namespace) -> int:

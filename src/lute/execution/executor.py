@@ -79,9 +79,10 @@ class BaseExecutor(ABC):
         Raises:
             ValueError: There is no such signal.
         """
-        if event.upper() not in LUTE_SIGNALS:
+        name = str(event).upper()
+        if name not in LUTE_SIGNALS:
             raise ValueError(f"there is no event {event!r}: use one of {', '.join(sorted(LUTE_SIGNALS))}")
-        self.hooks[event.upper()] = hook
+        self.hooks[name] = hook
 
     @abstractmethod
     def add_default_hooks(self) -> None:
@@ -123,7 +124,7 @@ class BaseExecutor(ABC):
 
     def add_tasklet(
         self,
-        tasklet: Callable[..., Any],
+        fn: Callable[..., Any],
         args: Iterable[Any] = (),
         when: str = "after",
         set_result: bool = False,
@@ -132,7 +133,7 @@ class BaseExecutor(ABC):
         """Adds a function that runs before or after the Task, in the `lute` process.
 
         Args:
-            tasklet: The function.
+            fn: The function.
             args: Its arguments. In text, `{{ param }}` and `{{ lute_config.run }}` are the Task's parameters;
                 a text that is one substitution keeps the parameter's type.
             when: `before`, or `after` (only if the Task completed).
@@ -144,7 +145,7 @@ class BaseExecutor(ABC):
         """
         if when not in self.tasklets:
             raise ValueError(f"when is {when!r}: a tasklet runs 'before' or 'after' its Task")
-        self.tasklets[when].append(Tasklet(tasklet, list(args), set_result, set_summary))
+        self.tasklets[when].append(Tasklet(fn, list(args), set_result, set_summary))
 
     # --------------------------------------------------------------------------------- workflows
 

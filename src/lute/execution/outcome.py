@@ -189,7 +189,7 @@ def result_from_parameters(result: TaskResult, params: TaskParameters) -> None:
     if config.impl_schemas is not None:
         result.impl_schemas = config.impl_schemas
     if config.set_result:
-        if config.result_from_params is not None:
+        if config.result_from_params is not None and not _is_empty(config.result_from_params):
             result.payload = config.result_from_params
         elif name is not None:
             result.payload = marked

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -309,6 +310,13 @@ def _stand_in(value: Any) -> Any:
         return Namespace(type(value).__name__, {name: _stand_in(item) for name, item in value})
     if isinstance(value, TemplateParameters):
         return Namespace("TemplateParameters", {"params": _stand_in(value.params)})
+    if isinstance(value, enum.Enum):
+        plain = isinstance(value, (str, int, float))
+        return value.value if plain else Namespace(type(value).__name__, {"name": value.name, "value": value.value})
+    if is_dataclass(value) and not isinstance(value, type):
+        return Namespace(type(value).__name__, {name: _stand_in(item) for name, item in vars(value).items()})
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return Namespace(type(value).__name__, {name: _stand_in(item) for name, item in value._asdict().items()})
     if type(value) in (list, tuple, set):
         return type(value)(_stand_in(item) for item in value)
     if type(value) is dict:

@@ -100,6 +100,7 @@ class Supervision:
         can_clean_up: Whether there is a Task that has a clean-up of its own.
         ranks: The command line by which the ranks of an MPI Task are known; None if the first process is the Task.
         on_told: Called with progress and metrics that the Task tells.
+        proc: What hooks know as its first process; its pid is filled in when that lives.
     """
 
     def __init__(
@@ -114,11 +115,12 @@ class Supervision:
         can_clean_up: bool,
         ranks: list[str] | None = None,
         on_told: Callable[[dict[str, Any]], None] = unheard,
+        proc: TaskProcess | None = None,
     ) -> None:
         self.launcher, self.run, self.limits = launcher, run, limits
         self.state = State.STARTING
         self.ending = Ending()
-        self.proc = TaskProcess()
+        self.proc = proc or TaskProcess()
         self._communicators = communicators
         self._on_messages, self._on_look, self._on_started = on_messages, on_look, on_started
         self._can_clean_up, self._ranks, self._on_told = can_clean_up, ranks, on_told

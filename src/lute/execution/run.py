@@ -115,6 +115,7 @@ class Run:
         self._parameters = plan.plain_parameters
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
+        self._proc = TaskProcess()
         self._cancelled_by: str | None = None
         self._launcher_pid: int | None = None
         self._told: TaskResult | None = None
@@ -185,13 +186,14 @@ class Run:
 
     def _watch(self, launcher: Launcher) -> Ending:
         plan, ranks = self.plan, self.plan.settings.ranks
-        self._communicators = self.executor.fresh_communicators(not plan.in_ranks) if plan.argv is None else []
+        fresh = self.executor.fresh_communicators(not plan.in_ranks)
+        self.analysis.communicator_desc = [str(communicator) for communicator in fresh]
+        self._communicators = fresh if plan.argv is None else []
         for communicator in self._communicators:
             if plan.in_ranks and isinstance(communicator, SocketCommunicator):
                 communicator.for_ranks(self.files.folder, mpi.host_for_others(os.environ))
             communicator.delayed_setup()
             self._env |= {k: v for k, v in communicator.environment().items() if k != "LUTE_CHANNEL_FD"}
-        self.analysis.communicator_desc = [str(communicator) for communicator in self._communicators]
         self._env["LUTE_RUN_ID"] = self.id
         self._env["LUTE_CONFIGPATH"] = self.plan.config_path
         self._env |= mpi.log_place(self.files.log) if ranks else {}
@@ -202,10 +204,11 @@ class Run:
             self._limits(),
             self._on_messages,
             self._look,
-            self._set_running if self.plan.argv is not None else lambda: None,
+            self._program_started if self.plan.argv is not None else lambda: None,
             can_clean_up=self.plan.argv is None,
             ranks=child_command(plan, str(self.files.job)) if plan.in_ranks else None,
             on_told=self._so_far.take,
+            proc=self._proc,
         )
         self._so_far.follow(self._log.descriptor)
         if self._cancelled_by:  # between the last look and now
@@ -285,6 +288,8 @@ class Run:
             self._extras.tasklets("after", result)
         elif not self.plan.program and is_unset(result.summary):
             result.summary = reason
+        elif self.plan.argv is not None and self._proc.pid is None and ending.stopped_by is None:
+            self._tell_not_started(reason)
         self._log.look()
         self.analysis.record |= {
             "reason": _secrets.hide(reason, self._secrets),
@@ -298,6 +303,13 @@ class Run:
             **_secrets.hide(self._lineage.at_end(self.analysis.record["versions"]), self._secrets),
         }
         self.process_results()
+
+    def _tell_not_started(self, reason: str) -> None:
+        """Raises what a Task whose program cannot be started would, and gives the result that it would."""
+        result = self.analysis.task_result
+        result.summary = f"{LaunchError.__module__}.{LaunchError.__name__}: {reason}"
+        self._extras.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
+        self._extras.hook("TASK_RESULT", Message(result, "TASK_RESULT"), self._proc)
 
     def _cancelled_in_its_job(self) -> str | None:
         """Returns who cancelled a run that failed in a batch job, if somebody did.
@@ -347,12 +359,11 @@ class Run:
     def row(self) -> dict[str, Any]:
         """Returns the run's row as it stands, without secrets."""
         changed = _secrets.hide_variables(self._changed, self._secrets)
-        proc = self._proc
         self.analysis.record |= {
             "command": _secrets.hide(self._command, self._secrets),
             "parameters": _secrets.hide(self._parameters, self._secrets),
             "environment": changed,
-            "pid": proc.pid if proc else None,
+            "pid": self._proc.pid,
         }
         row = row_of(self.analysis)
         row["summary"] = _secrets.hide(row["summary"], self._secrets)
@@ -407,10 +418,6 @@ class Run:
         status, record = self.analysis.task_result.task_status, self.analysis.record
         lines = [f"Task {self.plan.task} (run {self.id}) {status.name}: {record['reason']}", f"Log: {self.files.log}"]
         return "\n".join(lines)
-
-    @property
-    def _proc(self) -> TaskProcess | None:
-        return self._supervision.proc if self._supervision else None
 
     def trouble(self, text: str) -> None:
         """Tells of what went wrong beside the run; its outcome stands."""
@@ -493,7 +500,10 @@ class Run:
                 self.trouble(f"the Task's status is {status!r}, which is no TaskStatus; its end decides")
                 contents.task_status = TaskStatus.RUNNING
             self._told = TaskResult(**vars(contents))
-            self.analysis.task_result = contents
+            before, self.analysis.task_result = self.analysis.task_result, contents
+            for name in ("payload", "summary"):  # what a tasklet gave before the Task stands where that gives none
+                if is_unset(getattr(contents, name)):
+                    setattr(contents, name, getattr(before, name))
         else:
             kind = contents.type_name if isinstance(contents, Unloadable) else type(contents).__name__
             self.trouble(f"a TASK_RESULT came with {kind}, which is no TaskResult")
@@ -510,14 +520,17 @@ class Run:
         """Whether code of others runs between a Task's start and its work, which the Task waits for."""
         return bool(self.executor.hooks or self.executor.tasklets["before"])
 
+    def _program_started(self) -> None:
+        self._set_running()
+        self._extras.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
+
     def _announce_start(self) -> None:
         self._extras.hook("TASK_STARTED", Message(self.plan.params, "TASK_STARTED"), self._proc)
         self._extras.tasklets("before", self.analysis.task_result)
 
     def _announce_program(self) -> None:
-        """Raises the events of a program that is started directly, in the order that a Task would."""
+        """Does for a program that is started directly what a Task would before it becomes the program."""
         self._announce_start()
-        self._extras.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
         if __debug__:
             for name, value in self.plan.template_values.items():
                 self.log_text(f"TemplateParameters: { ({name: value}) }")
@@ -548,7 +561,7 @@ class Run:
     def should_end(self) -> bool:
         """Looks around; returns whether someone wants it to end, or its Task or launcher is gone."""
         self._look()
-        pid = self._proc.pid if self._proc and self._proc.returncode is None else None
+        pid = self._proc.pid if self._proc.returncode is None else None
         gone = any(known is not None and owner.start_time(known) is None for known in (pid, self._launcher_pid))
         return self._cancelled_by is not None or gone
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lute.execution._ending import Limits
 from lute.execution.launcher import Launcher
 from lute.execution.process import Supervision
 
-_CODE = 'source "$1" >&2 && exec env -0 >"$2"'
+_CODE = 'source "$1" >&2 && exec "$3" -0 >"$2"'
 
 
 class Stopped(LuteError):
@@ -56,9 +57,11 @@ class Sourcing:
             LaunchError: It does not exist or fails.
             Stopped: It was cancelled, or took longer than the Task may.
         """
-        if not os.path.isfile(self._script):
+        script = os.path.abspath(self._script)  # bash would look for a bare name on PATH first
+        if not os.path.isfile(script):
             raise LaunchError(f"the script {self._script} of shell_source does not exist")
-        argv = ["bash", "--noprofile", "--norc", "-c", _CODE, "lute", self._script, str(self._left)]
+        env_program = shutil.which("env", path=os.defpath) or "env"  # the script may leave another PATH
+        argv = ["bash", "--noprofile", "--norc", "-c", _CODE, "lute", script, str(self._left), env_program]
         with open(os.devnull, "rb") as nothing, _umask(0o077):
             request = {"argv": argv, "env": {**env, "LUTE_RUN_ID": self._run}, "cwd": cwd}
             self.supervision.begin(request, [nothing.fileno(), log, log])

@@ -155,9 +155,8 @@ def _bare(name: str, written: str, value: Any, short_eq: bool, long_eq: bool) ->
 
 def _separate(value: Any) -> list[str]:
     """A text with a space in it is several arguments in the older spellings."""
-    if isinstance(value, str) and " " in value:
-        return value.split()
-    return [as_text(value)]
+    text = as_text(value)
+    return text.split() if isinstance(value, str) and " " in text else [text]
 
 
 def as_text(value: Any) -> str:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 import warnings
 from typing import Any, NoReturn
@@ -99,6 +100,7 @@ class Forked:
                 del os.environ[name]
             for name, value in changed.items():
                 os.environ[name] = value
+            time.tzset()
             os.chdir(cwd)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte where the system can have none
             traceback.print_exc()
@@ -142,6 +144,7 @@ def _reset_warnings() -> None:
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", category)
     warnings.filterwarnings("default", category=DeprecationWarning, module=_MAIN.pattern)
+    warnings._processoptions(sys.warnoptions)  # type: ignore[attr-defined]
     warnings.showwarning = _show_warning
 
 

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Optional
 
 from lute import registry
 from lute.errors import LaunchError, TaskTimedOut, UsageError
@@ -36,21 +37,36 @@ class TimeIsOver(BaseException):
     """Ends a Task's `_run` from within the timer; no `except Exception` of a Task stops it."""
 
 
+_AT_ONCE = 1e-6
+"""A timer's shortest time, in s: 0 would stop it."""
+
+
 class _Timer:
-    """The real-time interval timer of a Task. Only the main thread can have its handler."""
+    """The real-time interval timer of a Task. Only the main thread can have its handler, and the newest Task has it."""
+
+    _running: ClassVar[list[_Timer]] = []
+    """Those of Tasks that were made and have not ended, oldest first."""
 
     def __init__(self, seconds: float, handler: Any) -> None:
-        self._active = threading.current_thread() is threading.main_thread()
-        if self._active:
-            self._old_handler = signal.signal(signal.SIGALRM, handler)
-            self._old_timer = signal.setitimer(signal.ITIMER_REAL, seconds)
+        self._handler, self._due = handler, time.monotonic() + seconds
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGALRM, handler), signal.setitimer(signal.ITIMER_REAL, seconds)[0]
+            self._before = before[0], time.monotonic() + before[1] if before[1] else None
+            _Timer._running.append(self)
 
     def undo(self) -> None:
-        """Stops the timer and puts back what was there before."""
-        if self._active:
-            self._active = False
-            signal.setitimer(signal.ITIMER_REAL, *self._old_timer)
-            signal.signal(signal.SIGALRM, self._old_handler)
+        """Stops the timer. The Task before it that has not ended has its own again, or else who had one before."""
+        running = _Timer._running
+        if self not in running:
+            return
+        place = running.index(self)
+        running.remove(self)
+        if place < len(running):  # a newer one has the timer; what was before this is before that
+            running[place]._before = self._before if not place else running[place]._before
+            return
+        handler, due = (running[-1]._handler, running[-1]._due) if running else self._before
+        signal.setitimer(signal.ITIMER_REAL, max(_AT_ONCE, due - time.monotonic()) if due is not None else 0.0)
+        signal.signal(signal.SIGALRM, handler)
 
 
 class Task(ABC):
@@ -82,7 +98,7 @@ class Task(ABC):
         self._result = TaskResult(self.name, TaskStatus.PENDING, "PENDING", "")
         self._task_parameters: Any = params  # of the Task's own model, which mypy cannot know here
         self._use_mpi = use_mpi
-        self._in_run = False
+        self._in_run = self._announced = False
         self._teller = progress.Teller(self._tell if self._under_executor else None)
         self.metrics = self._teller.metrics
         self._parent = os.getppid()
@@ -217,6 +233,7 @@ class Task(ABC):
         """
         if self._under_executor and msg.signal == "TASK_STARTED":
             msg = Message(signal=msg.signal)  # the Executor made the parameters: it gives its own to hooks
+            self._announced = True
         if msg.contents is None or isinstance(msg.contents, str):
             _TEXTS.write(msg)
         else:
@@ -252,7 +269,7 @@ class Task(ABC):
         self._result.task_status = TaskStatus.RUNNING
         if self._is_speaker():
             self._report_to_executor(Message(contents=self._task_parameters, signal="TASK_STARTED"))
-        if self._under_executor and self._waits and self._is_speaker(meet=False):
+        if self._waits and self._announced:
             self._wait_for_go_ahead()
         self._meet()
 
@@ -379,7 +396,8 @@ class ThirdPartyTask(Task):
         if __debug__ and self._is_speaker(meet=False):
             self._report_to_executor(Message(contents=_without_secrets(self._formatted_command())))
         LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
-        self._timer.undo()
+        if self._under_executor:  # else the timer ends the program too: it outlives the change of programs
+            self._timer.undo()
         self._teller.end()
         channel = task_channel()
         if channel is not None:
