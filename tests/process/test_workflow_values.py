@@ -120,3 +120,32 @@ def test_any_key_of_a_result_can_be_asked_for(flow: Flow, key: str) -> None:
         "never": "SKIPPED",
     }
     assert payloads(flow)["take"] == 3
+
+
+def test_no_secret_is_kept_or_told(flow: Flow) -> None:
+    """B5: a secret of the environment is in no setting, reason, page or message; resuming asks for it again."""
+    secret = "tok-12345678"
+    flow.project.env["MY_TOKEN"] = secret
+    flow.steps(
+        """
+        one: Shell
+        each:
+          { task: Giver, foreach: [x], timeout: 5, needs: one, parameters: { "wait": ["{{ $MY_TOKEN }}{{ item }}"] } }
+        """
+    )
+    row = flow.run("-s", f"Sh.code=test -e go # {secret}", code=1)
+    outcome = flow.lute("run", "--resume", row["id"], "--json")
+    assert outcome.code == 2
+    assert "give --set Sh.code=..." in outcome.json["error"]
+    flow.project.write("go", "")
+    resumed = flow.run("--resume", row["id"], "-s", f"Sh.code=test -e go # {secret}", file="", code=1)
+    assert resumed["states"]["one"] == "COMPLETED"
+    assert resumed["states"]["each[0]"] == "FAILED"
+    assert "***x" in str(resumed["steps"])
+    wrong = flow.lute("run", "flow.yaml", "--json", "-s", f"Sh.flag=[{secret}]")
+    assert wrong.code == 2
+    assert "***" in wrong.json["error"]
+    told = [str(row), str(resumed), outcome.out, outcome.err, wrong.out, wrong.err]
+    kept = [path.read_bytes() for path in flow.folder.rglob("*") if path.is_file()]
+    assert not [text for text in told if secret in text]
+    assert not [text for text in kept if secret.encode() in text]

@@ -70,7 +70,8 @@ def _run(options: argparse.Namespace) -> int:
         options.config_required = False
         with common.open_record(options) as record:
             _workflow_remote.mark_lost(record)
-            workflow_run = runner.resumed(record, options.resume, options_of(options), viewer_for(options))
+            settings = common.overrides(options).settings
+            workflow_run = runner.resumed(record, options.resume, options_of(options), viewer_for(options), settings)
     else:
         workflow, config = open_workflow(options)
         if options.dry_run and options.on == "local":

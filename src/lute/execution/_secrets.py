@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -87,6 +88,11 @@ def hide(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(hide(item, secrets) for item in value)
     return value
+
+
+def hide_here(value: Any) -> Any:
+    """Returns a value of plain types without the secrets of this process's environment."""
+    return hide(value, secret_values(os.environ))
 
 
 def hide_variables(changed: Mapping[str, str | None], secrets: Sequence[str]) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from lute.execution._secrets import hide_here
 from lute.io.models.fields import type_name
 
 Location = tuple[str | int, ...]
@@ -37,6 +38,6 @@ def in_words(error: Any, model: type[BaseModel], location: Location) -> str:
 
 
 def short(value: Any) -> str:
-    """Returns a value as it is shown in a message."""
-    text = repr(value)
+    """Returns a value as it is shown in a message, without secrets."""
+    text = repr(hide_here(value))  # before it is cut: the start of a secret would not be found
     return text if len(text) <= 80 else f"{text[:77]}..."

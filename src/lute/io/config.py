@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from lute import plugins, registry
 from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean, nearest
+from lute.execution._secrets import hide_here
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
 from lute.io._in_words import in_words, real_location, short
@@ -196,7 +197,7 @@ class ConfigFile:
         if isinstance(target, list) and 0 <= item_number(parts[-1]) < len(target):
             last = item_number(parts[-1])
         elif not isinstance(target, dict):
-            raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} is {target!r}, which has no {last!r}")
+            raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} is {short(target)}, which has no {last!r}")
         self._set_by[(*at, last)] = name
         _put(self.tasks, target, at, last, setting)
 
@@ -405,8 +406,8 @@ class ConfigFile:
         ]
 
     def _problem(self, document: _yaml.Document, path: _yaml.Path, message: str) -> Problem:
-        """Returns a problem at the innermost place that is known: of the file, or of `--set`."""
-        parts = path
+        """Returns a problem at the innermost place that is known: of the file, or of `--set`; secrets are hidden."""
+        parts, message = path, hide_here(message)
         while parts and parts not in document.places and parts not in self._set_by:
             parts = parts[:-1]
         if parts in self._set_by:

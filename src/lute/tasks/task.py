@@ -339,7 +339,7 @@ class ThirdPartyTask(Task):
         """
         added = {param_name: value}
         if __debug__ and self._is_speaker(meet=False):
-            self._report_to_executor(Message(contents=_without_secrets(f"TemplateParameters: {added}")))
+            self._report_to_executor(Message(contents=_secrets.hide_here(f"TemplateParameters: {added}")))
         self._template_context.update(added)
 
     def _template_to_config_file(self) -> None:
@@ -394,7 +394,7 @@ class ThirdPartyTask(Task):
             LaunchError: The program cannot be started.
         """
         if __debug__ and self._is_speaker(meet=False):
-            self._report_to_executor(Message(contents=_without_secrets(self._formatted_command())))
+            self._report_to_executor(Message(contents=_secrets.hide_here(self._formatted_command())))
         LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
         if self._under_executor:  # else the timer ends the program too: it outlives the change of programs
             self._timer.undo()
@@ -414,10 +414,6 @@ class ThirdPartyTask(Task):
             path = os.environ.get("PATH", os.defpath)
             reason = command_line.why_not_started(self._cmd, error.errno, str(error), path)
             raise LaunchError(reason) from error
-
-
-def _without_secrets(text: str) -> str:
-    return str(_secrets.hide(text, _secrets.secret_values(os.environ)))
 
 
 def _reset_signals() -> None:

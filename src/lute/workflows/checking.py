@@ -13,6 +13,7 @@ from typing import Any
 
 from lute import registry
 from lute.errors import ConfigError, LuteError, Problem, WorkflowError
+from lute.execution._secrets import hide_here
 from lute.io._later import Later
 from lute.io._substitution import steps as path_steps
 from lute.io.config import ConfigFile, Overrides
@@ -103,7 +104,7 @@ class _Looking:
 
     def _wrong(self, step: Step, message: str, *at: str) -> None:
         file, line, column = self._place(step.name, *at)
-        self._own.append(Problem(file, line, column, f"step {step.name}: {message}"))
+        self._own.append(Problem(file, line, column, hide_here(f"step {step.name}: {message}")))
 
     def _place(self, *at: str) -> tuple[str, int | None, int | None]:
         if not self._workflow.text:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lute import slurm
-from lute.errors import RecordError, SlurmError, UsageError
+from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
 from lute.execution.logging import get_logger
 from lute.io import owner, workflow_record
@@ -140,8 +140,15 @@ def begin(run: WorkflowRun, engine: str) -> dict[str, Any]:
         engine: What runs the steps: `slurm` or `airflow`.
 
     Raises:
-        WorkflowError: What is not to run cannot be taken as it last was.
+        WorkflowError: What is not to run cannot be taken as it last was, or a setting holds a secret.
     """
+    from lute.workflows.runner import hidden_in  # whoever has a run has it
+
+    for name in hidden_in(run.row):
+        raise WorkflowError(
+            f"--set {name} holds a secret, and steps on {engine} take settings from the record, where secrets are not"
+            " written: name the variable in it instead, as {{ $NAME }}"
+        )
     run.local.check()
     run.local.select()
     make_folder(run.folder)  # for the report

@@ -20,6 +20,7 @@ from typing import Any
 from lute import managed_tasks
 from lute.errors import LuteError, WorkflowError
 from lute.execution._hearing import heard
+from lute.execution._secrets import hide_here
 from lute.execution.launcher import Launcher
 from lute.execution.logging import get_logger
 from lute.execution.run import STOP_SIGNALS, Place, Run
@@ -263,7 +264,7 @@ class Local:
                 return
             node.instances = self._instances(node)
         except LuteError as error:
-            self._end_node(node, State.FAILED, str(error))
+            self._end_node(node, State.FAILED, hide_here(str(error)))
             return
         node.open = len(node.instances)
         if not node.open:
@@ -371,10 +372,10 @@ class Local:
             try:
                 outcome = self._attempt(instance, launcher)
             except LuteError as error:
-                outcome = Outcome(State.FAILED, str(error))
+                outcome = Outcome(State.FAILED, hide_here(str(error)))
             except Exception as error:  # a fault of ours must not leave the workflow waiting for ever
                 logger.exception("lute failed while it ran step %s", instance.name)
-                outcome = Outcome(State.FAILED, f"lute itself failed: {type(error).__name__}: {error}")
+                outcome = Outcome(State.FAILED, hide_here(f"lute itself failed: {type(error).__name__}: {error}"))
             outcome.started, outcome.ended = started, time.time()
             self._done.put((instance, outcome))
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lute.errors import RecordError, WorkflowError
 from lute.execution import _processes, requests
+from lute.execution._secrets import HIDDEN, hide_here
 from lute.execution.logging import get_logger
 from lute.io import owner, workflow_record
 from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
@@ -101,7 +102,7 @@ class WorkflowRun:
             "host": socket.gethostname(),
             "owner": {**owner.this_process(), **owner.job_here()},
             "folder": str(self.folder),
-            "options": {"options": asdict(options), "overrides": overrides._asdict()},
+            "options": {"options": asdict(options), "overrides": hide_here(overrides._asdict())},
             "definition": workflow.text,
             "steps": [],
         }
@@ -240,13 +241,35 @@ def ended(record: Record, identity: str) -> dict[str, Any]:
 
 
 def kept_in(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[Workflow, ConfigFile, Overrides]:
-    """Returns what a workflow run was made of, with further settings."""
+    """Returns what a workflow run was made of, with further settings.
+
+    Raises:
+        WorkflowError: A setting was a secret, and is not given again.
+    """
     kept = row["options"]["overrides"]
-    overrides = Overrides(kept["experiment"], kept["run"], (*(tuple(pair) for pair in kept["settings"]), *more))
+    given = {name for name, _ in more}
+    for name in hidden_in(row):
+        if name not in given:
+            raise WorkflowError(
+                f"--set {name} of workflow run {row['id']} held a secret, which is not recorded: give --set {name}=..."
+            )
+    settings = (tuple(pair) for pair in kept["settings"] if pair[0] not in given and not _is_hidden_place(*pair))
+    overrides = Overrides(kept["experiment"], kept["run"], (*settings, *more))
     config = read_config(row["config"], overrides)
     config.load_plugins()
     workflow = definition.parse(row["definition"], row["file"]) if row["definition"] else definition.load(row["name"])
     return workflow, config, overrides
+
+
+def hidden_in(row: Mapping[str, Any]) -> list[str]:
+    """Returns the names of a workflow run's settings whose values held secrets, which are not recorded."""
+    settings = row["options"]["overrides"]["settings"]
+    return [name for name, text in settings if HIDDEN in text and not _is_hidden_place(name, text)]
+
+
+def _is_hidden_place(name: str, text: str) -> bool:
+    """Returns whether a setting is the record's URL without its password: whoever reads the record has that."""
+    return name == "database" and HIDDEN in text
 
 
 def options_in(row: Mapping[str, Any]) -> Options:
