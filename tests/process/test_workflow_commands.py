@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from xml.etree import ElementTree
 
 from process.flows import Flow, shell
@@ -107,3 +108,34 @@ def test_drawings_escape_what_they_show(flow: Flow) -> None:
     root = ElementTree.parse(flow.folder / "evil.svg").getroot()
     assert root.attrib["aria-label"] == 'Steps of <script>"&</svg>'
     assert "été" in [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_it_goes_on_though_nobody_reads(flow: Flow) -> None:
+    """B1: `lute workflow run ... 2>&1 | head -1`: every step runs, and the exit code is the workflow run's."""
+    flow.steps(f"a: {shell('read x < go')}\nb: {shell('exit 3', needs=['a'])}")
+    os.mkfifo(flow.folder / "go")
+    go = os.open(flow.folder / "go", os.O_RDWR)
+    driver = flow.start("flow.yaml", stderr=subprocess.STDOUT)
+    assert driver.stdout is not None
+    driver.stdout.readline()
+    driver.stdout.close()
+    driver.stdout = None
+    os.write(go, b"go\n")
+    assert driver.wait(30) == 1
+    os.close(go)
+    assert [row["status"] for row in flow.history()] == ["COMPLETED", "FAILED"]
+
+
+def test_a_result_is_read_where_progress_is_not(flow: Flow) -> None:
+    """B1: standard error alone may have no reader: standard output holds the result as it would."""
+    flow.steps(f"a: {shell('read x < go')}\nb: {shell('exit 3', needs=['a'])}")
+    os.mkfifo(flow.folder / "go")
+    go = os.open(flow.folder / "go", os.O_RDWR)
+    driver = flow.start("flow.yaml", "--json")
+    assert driver.stdout is not None
+    assert driver.stderr is not None
+    driver.stderr.close()
+    os.write(go, b"go\n")
+    assert json.loads(driver.stdout.read())["status"] == "FAILED"
+    assert driver.wait(30) == 1
+    os.close(go)

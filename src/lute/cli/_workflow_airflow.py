@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace, workflow: Workflow) -> int:
     given = {name: value for name, value in conf.items() if value is not None}
     dag_run = DagRun.begin(Airflow(), dag_id_of(workflow.name), given)
     if not options.quiet:
-        print(f"DAG run {dag_run.identity}: {dag_run.page}", file=sys.stderr)
+        common.tell(f"DAG run {dag_run.identity}: {dag_run.page}")
     if options.no_wait:
         _print_begun(options, dag_run)
         return 0
@@ -120,7 +119,7 @@ class _Waiting:
 
     def _say(self, text: str) -> None:
         if not self._options.quiet:
-            print(f"[{time.monotonic() - self._begun:8.2f} s] {text}", file=sys.stderr, flush=True)
+            common.tell(f"[{time.monotonic() - self._begun:8.2f} s] {text}")
 
     def _verdict(self) -> int:
         row = self._dag_run.given(END)
@@ -143,7 +142,7 @@ class _Waiting:
         if "id" not in begun:
             told = begun.get("error", f"see the log of {START} at {page}")
             raise UsageError(f"the workflow run did not begin: {told}")
-        print(f"lute: it is not known how workflow run {begun['id']} ended: see {page}", file=sys.stderr)
+        common.tell(f"lute: it is not known how workflow run {begun['id']} ended: see {page}")
 
     # ------------------------------------------------------------------------------------ cancelling
 

@@ -32,7 +32,8 @@ class Table:
     def started(self, row: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
         """It begins."""
         self._row, self._nodes, self._begin = row, nodes, time.monotonic()
-        self._live.start()
+        with common.unseen_progress():
+            self._live.start()
 
     def changed(self, node: Node, instance: Instance | None) -> None:
         """A step, or an instance of one, has changed."""
@@ -44,11 +45,13 @@ class Table:
         if time.monotonic() - self._drawn < 0.1:
             return
         self._drawn = time.monotonic()
-        self._live.update(self._drawing(), refresh=True)
+        with common.unseen_progress():
+            self._live.update(self._drawing(), refresh=True)
 
     def ended(self) -> None:
         """It has ended: the table goes, since a whole one is printed."""
-        self._live.stop()
+        with common.unseen_progress():
+            self._live.stop()
 
     def _drawing(self) -> Group:
         entries = [entry for node in self._nodes.values() for entry in _entries(node)]

@@ -65,4 +65,4 @@ class Lines:
         """It has ended."""
 
     def _say(self, text: str) -> None:
-        print(f"[{time.monotonic() - self._begin:8.2f} s] {text}", file=sys.stderr, flush=True)
+        common.tell(f"[{time.monotonic() - self._begin:8.2f} s] {text}")

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lute import plugins
 from lute.errors import OutputError, UsageError
@@ -155,9 +155,40 @@ def unread_output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_unread()
     except OSError as error:  # a full disk
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def silence_unread() -> None:
+    """Lets nothing more be written to whichever of standard output and error cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@contextlib.contextmanager
+def unseen_progress() -> Iterator[None]:
+    """Lets a command go on where what it shows meanwhile cannot be written: from then on it shows nothing."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        _silence(sys.stderr)
+
+
+def tell(text: str) -> None:
+    """Tells on standard error how things go, as long as that can be written."""
+    with unseen_progress():
+        print(text, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

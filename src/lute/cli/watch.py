@@ -224,5 +224,5 @@ class Watcher:
     def tell_once(self, text: str) -> None:
         """Tells what stands in the way, unless that was told last."""
         if text != self._told:
-            print(f"lute: {text}", file=sys.stderr, flush=True)
+            common.tell(f"lute: {text}")
         self._told = text
