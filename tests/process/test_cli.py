@@ -814,6 +814,30 @@ def test_a_reader_that_goes_away(shop: Project) -> None:
         process.wait(30)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["check", "-c", "config.yaml"], 1), (["diff", "ID", "OTHER"], 1), (["history"], 120), (["run", "Counter"], 0)],
+)
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_the_exit_status_is_kept_though_nobody_reads(
+    shop: Project, arguments: list[str], code: int, buffered: str
+) -> None:
+    """B: `lute check | true` tells of problems all the same; a listing that nobody reads says so, with no message."""
+    ids = {name: run(shop, "Counter", "--json", "-q", "-s", f"Count.number={name!s}").json["id"] for name in "12"}
+    config = shop.folder / "config.yaml"
+    if arguments[0] == "check":
+        config.write_text(config.read_text() + "\nSelect: {levle: 4}\n")
+    if arguments[0] == "run":
+        arguments = [*arguments, "-c", "config.yaml", "-q"]
+    read, write = os.pipe()
+    os.close(read)
+    command = [{"ID": ids["1"], "OTHER": ids["2"]}.get(word, word) for word in arguments]
+    env = {"PYTHONUNBUFFERED": buffered}
+    with os.fdopen(write, "wb") as unread, start(shop, *command, env=env, stdout=unread) as process:
+        assert process.communicate(timeout=30)[1] == b""
+    assert process.returncode == code
+
+
 # ------------------------------------------------------------------------------------------ safety
 
 

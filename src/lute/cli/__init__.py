@@ -157,8 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOTHING_STARTED
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # `lute history | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            return 0
+            from lute.cli.common import silence_unread
+
+            silence_unread()
+            return NOBODY_READS
         _tell(error, "--json" in arguments)
         return NOTHING_STARTED
     except KeyboardInterrupt:

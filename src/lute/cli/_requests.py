@@ -140,8 +140,9 @@ def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind,
 
 
 def _tell(options: argparse.Namespace, row: dict[str, Any], text: str, code: int) -> int:
-    if options.json:
-        common.print_json(row)
-    if not options.json or code:
-        print(text, file=sys.stderr if code else sys.stdout)
+    with common.unread_output():
+        if options.json:
+            common.print_json(row)
+        if not options.json or code:
+            print(text, file=sys.stderr if code else sys.stdout)
     return code

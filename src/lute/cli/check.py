@@ -38,16 +38,21 @@ def execute(options: argparse.Namespace) -> int:
         notes = notes_on(file, bool(options.names))
     except ConfigError as error:
         problems = error.problems
+    with common.unread_output():
+        _print(options, checked, problems, notes)
+    return PROBLEMS_FOUND if problems else 0
+
+
+def _print(options: argparse.Namespace, checked: list[str], problems: list[Problem], notes: list[Problem]) -> None:
     if options.json:
         common.print_json({"ok": not problems, "tasks": checked, "problems": _plain(problems), "notes": _plain(notes)})
-        return PROBLEMS_FOUND if problems else 0
+        return
     for problem in problems:
         print(problem)
     for note in [] if options.quiet else notes:
         print(f"{note} (note)")
     if not problems and not options.quiet:
         print(f"{common.config_path(options)}: all is well with {', '.join(checked) or 'the header; it names no Task'}")
-    return PROBLEMS_FOUND if problems else 0
 
 
 def _plain(problems: list[Problem]) -> list[dict[str, Any]]:

@@ -70,12 +70,13 @@ def _migrate(record: Record, options: argparse.Namespace) -> int:
 
 def _check(record: Record, options: argparse.Namespace) -> int:
     found = upkeep.check(record)
-    if options.json:
-        common.print_json(found)
-    elif found:
-        common.print_table(("PROBLEM", "RUN", ""), [tuple(problem.values()) for problem in found])
-    else:
-        print(f"all is well with {record}")
+    with common.unread_output():
+        if options.json:
+            common.print_json(found)
+        elif found:
+            common.print_table(("PROBLEM", "RUN", ""), [tuple(problem.values()) for problem in found])
+        else:
+            print(f"all is well with {record}")
     return PROBLEMS if found else 0
 
 

@@ -30,12 +30,13 @@ def execute(options: argparse.Namespace) -> int:
         a, b = record.get(options.a), record.get(options.b)
     found = compare(a, b, everything=options.all)
     same = not any(differs(entry) for entries in found.values() for entry in entries.values())
-    if options.json:
-        common.print_json({"a": a["id"], "b": b["id"], "same": same, "differences": found})
-    elif found:
-        _print(a["id"], b["id"], found, mark=options.all)
-    else:
-        print(f"nothing differs between {a['id']} and {b['id']}")
+    with common.unread_output():
+        if options.json:
+            common.print_json({"a": a["id"], "b": b["id"], "same": same, "differences": found})
+        elif found:
+            _print(a["id"], b["id"], found, mark=options.all)
+        else:
+            print(f"nothing differs between {a['id']} and {b['id']}")
     return SAME if same else DIFFERENT
 
 
