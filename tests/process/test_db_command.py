@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -108,6 +109,18 @@ def test_what_waits_is_told_and_taken_in(small: Project) -> None:
     assert (taken.json, taken.err) == (["0000000000aa"], "recovered run 0000000000aa\n")
     assert small.lute("db", "recover").err == "nothing to recover\n"
     assert len(small.lute("history", "--json").json) == 2
+
+
+def test_what_is_no_file_does_not_stop_recovery(small: Project) -> None:
+    """B2: a named pipe and a folder where rows wait are passed over; rows after them are taken in."""
+    aside = small.folder / "lute.db.d"
+    aside.mkdir()
+    os.mkfifo(aside / "0.json")
+    (aside / "1.json").mkdir()
+    row = {"id": "0000000000aa", "task": "Bytes", "status": "COMPLETED", "log": "", "ended": "x", "started": "x"}
+    (aside / "0000000000aa.json").write_text(json.dumps({**row, "parameters": {}, "record": None}))
+    taken = small.lute("db", "recover", "--json", timeout=10)
+    assert (taken.code, taken.json) == (0, ["0000000000aa"])
 
 
 def test_a_damaged_file_is_told(small: Project) -> None:

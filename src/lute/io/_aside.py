@@ -44,8 +44,12 @@ class Aside:
         part.replace(self.file(row["id"]))
 
     def rows(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Gives this record's rows, each with its file. A file that holds none is renamed, and told."""
-        for file in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []:
+        """Gives this record's rows, each with its file. A file that holds none is renamed, and told.
+
+        What is no regular file was not put here by `lute`, and is passed over: a named pipe would be read for ever.
+        """
+        files = sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
+        for file in (file for file in files if file.is_file()):
             try:
                 row = json.loads(file.read_text())
                 missing = {"id", "task"} - row.keys()
@@ -54,6 +58,9 @@ class Aside:
             except (ValueError, AttributeError, RecordError) as error:
                 logger.warning("%s holds no run (%s); it is set aside as %s.bad", file, error, file.name)
                 file.replace(file.with_name(file.name + ".bad"))
+                continue
+            except OSError as error:  # the others are taken in nevertheless
+                logger.warning("%s cannot be read: %s", file, error.strerror)
                 continue
             if row.get("record") == self._mark:
                 yield file, row
