@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from lute.execution import _processes
@@ -182,9 +182,9 @@ class _Launching:
         if spare is not None:
             with contextlib.suppress(BrokenPipeError):  # somebody has killed it
                 return spare.take(job, descriptors)
-        return self._new_spare(False, [events.fileno(), *descriptors]).take(job, descriptors)
+        return self._new_spare(None, [events.fileno(), *descriptors]).take(job, descriptors)
 
-    def _new_spare(self, rehearse: bool, others: Sequence[int] = ()) -> _Spare:
+    def _new_spare(self, rehearse: Callable[[], None] | None, others: Sequence[int] = ()) -> _Spare:
         """Forks a process that waits for the job of a Task, and that keeps nothing of the launcher's open."""
         assert self._forked is not None
         ours, theirs = socket.socketpair()
@@ -204,7 +204,9 @@ class _Launching:
         Where runs go on side by side there are no idle cores for it, and pages are copied for one process more.
         """
         if self._spare is None and self._tasks > 1 and len(self.runs) <= 1:
-            self._spare = self._new_spare(True)
+            from lute.tasks.rehearsal import rehearse
+
+            self._spare = self._new_spare(rehearse)
 
     # ------------------------------------------------------------------------------------ endings
 
@@ -281,8 +283,10 @@ class _Launching:
                 self._forget(name, {"empty": True})
 
 
-def _wait_for_job(forked: Forked, sock: socket.socket, rehearse: bool) -> NoReturn:
-    forked.get_ready(rehearse)
+def _wait_for_job(forked: Forked, sock: socket.socket, rehearse: Callable[[], None] | None) -> NoReturn:
+    forked.get_ready()
+    if rehearse is not None:
+        rehearse()
     try:
         job, descriptors = receive(sock)
     except EOFError:  # there was no further Task

@@ -16,7 +16,6 @@ import warnings
 from typing import Any, NoReturn
 
 from lute.execution import _channel
-from lute.tasks import rehearsal
 from lute.tasks.__main__ import flush, open_streams, run_job, tell_unprepared
 
 _MAIN = re.compile("__main__")
@@ -41,18 +40,12 @@ class Forked:
         _reset_warnings()
         sys.excepthook = sys.__excepthook__
 
-    def get_ready(self, rehearse: bool) -> None:
-        """Does what does not depend on the job; called in the new process.
-
-        Args:
-            rehearse: Whether to do without a job what can be done without one, because there is time for it.
-        """
+    def get_ready(self) -> None:
+        """Does what does not depend on the job; called in the new process."""
         os.setsid()
         _reset_signals()
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
-        if rehearse:
-            rehearsal.rehearse()
 
     def assignment(self, file: str, env: dict[str, str], cwd: str) -> dict[str, Any]:
         """Returns what a process is told to run a job; called in the launcher.
