@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from conftest import Project
 
 PLUGIN = """
@@ -29,3 +31,17 @@ def test_json_of_run_has_the_keys_people_read(project: Project) -> None:
     assert (found["status"], found["managed_task"], found["task"]) == ("COMPLETED", "Greeter", "Hello")
     assert found["payload"] == {"greeted": "Ada"}
     assert (project.folder / found["log"]).read_text() == "hello Ada\n"
+
+
+@pytest.mark.parametrize(
+    "env", [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_text_that_the_terminal_cannot_show(project: Project, env: dict[str, str]) -> None:
+    """B1: a run that completed is told of, in any encoding: what cannot be written is escaped."""
+    project.write("tasks.py", PLUGIN.replace('"done"', '"λ is 3"'))
+    project.config()
+    outcome = project.lute("run", "Greeter", "-c", "config.yaml", env=env)
+    assert (outcome.code, "Traceback" in outcome.err) == (0, False), outcome
+    assert "summary  \\u03bb is 3" in outcome.out
+    listed = project.lute("history", "-c", "config.yaml", env=env)
+    assert (listed.code, "\\u03bb is 3" in listed.out) == (0, True), listed

@@ -96,6 +96,8 @@ def command() -> NoReturn:
     is registered with `atexit` is called, threads that are no daemons are waited for, and what was printed is out.
     """
     _open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     code = main()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
