@@ -25,7 +25,7 @@ from lute import (
 )
 from lute.errors import Problem, TaskNotFoundError, UsageError
 from lute.io._yaml import read_documents
-from lute.io.config import Overrides, parse_config
+from lute.io.config import Overrides, parse_config, read_config
 from lute.io.db import read_latest_db_entry, record_analysis_db
 from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus
 
@@ -439,6 +439,33 @@ def test_merge_keys_are_no_duplicates(tmp_path: Path) -> None:
     tasks = "base: &base {text: base, count: 3}\nReading:\n  <<: *base\n  text: mine"
     params = read(tmp_path, tasks)
     assert (params.text, params.count) == ("mine", 3)
+
+
+def test_aliases_of_aliases_are_refused(tmp_path: Path) -> None:
+    """A5: aliases that stand for 10**11 values are an error with its line, and not more than memory holds."""
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)]
+    problem = only_problem(tmp_path, "\n".join(lines))
+    assert problem.line is not None
+    assert "aliases repeat more than 1,000,000 values" in problem.message
+
+
+def test_characters_that_json_writes_as_two_escapes(tmp_path: Path) -> None:
+    """A5: what `json.dumps` writes is read as it was, also beyond U+FFFF; without double quotes it is text."""
+    value = ["x\U0001f389\U0001f389", "\\\U0001f600", "é", "\\ud83c\\udf89"]
+    other = r"\ud83c\udf89"
+    tasks = (
+        f"Reading: {{text: {other}, other: {json.dumps(value)}}} # {other}\nmore: '{other}'\nlast: {json.dumps(value)}"
+    )
+    file = read_config(write(tmp_path, tasks))
+    assert file.tasks.value["Reading"] == {"text": other, "other": value}
+    assert (file.tasks.value["more"], file.tasks.value["last"]) == (other, value)
+
+
+@pytest.mark.parametrize("text", [r'"\ud83c"', r'"\udf89\ud83c"', r'"\ud83cx\udf89"'])
+def test_half_a_character_is_refused(tmp_path: Path, text: str) -> None:
+    """A5: half of such a pair is no character."""
+    assert "escape" in only_problem(tmp_path, f"Reading: {{text: {text}}}").message
 
 
 # ------------------------------------------------------------------------------------- substitution

@@ -7,6 +7,7 @@ Core schema: https://yaml.org/spec/1.2.2/#103-core-schema
 
 from __future__ import annotations
 
+import bisect
 import copy
 import json
 import math
@@ -40,6 +41,10 @@ _VERSION = re.compile(r"^%YAML[ \t]+1\.[0-9]+", re.MULTILINE)
 _LONGEST_NUMBER = 4000
 DEEPEST = 100
 """How many lists and mappings may stand within each other."""
+
+MOST_REPEATED = 1_000_000
+"""How many values aliases may repeat in a document: aliases of aliases are soon more than any memory holds."""
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 WORKFLOW_TAG = "!LUTE_DAG"
 """Marks a document that is a workflow."""
@@ -143,7 +148,7 @@ def read_documents(text: str, file: str) -> list[Document]:
     text = _VERSION.sub("%YAML 1.2", text)  # libyaml refuses versions it does not know
     documents, problems = [], []
     try:
-        composer = _Composer(text)
+        composer = _Composer(_with_pairs_joined(text))
         while composer.check_node():
             builder = _Builder(file)
             document = Document()
@@ -164,6 +169,44 @@ def read_documents(text: str, file: str) -> list[Document]:
     return documents
 
 
+def _with_pairs_joined(text: str) -> str:
+    """Returns a text in which a character that JSON writes as two escapes is one escape, as YAML has it.
+
+    Only double quotes have escapes: elsewhere the same text stays as it is.
+
+    Raises:
+        yaml.YAMLError: It is no YAML.
+    """
+    pairs = list(_PAIR.finditer(text))
+    if not pairs:
+        return text
+    quoted = _double_quoted(_PAIR.sub(_as_one, text))
+    made, end, shorter = [], 0, 0
+    for pair in pairs:
+        one = _as_one(pair)
+        place = bisect.bisect_right(quoted, (pair.start() - shorter, math.inf)) - 1
+        is_quoted = place >= 0 and pair.start() - shorter < quoted[place][1]
+        made += [text[end : pair.start()], one if is_quoted else pair[0]]
+        end, shorter = pair.end(), shorter + len(pair[0]) - len(one)
+    return "".join([*made, text[end:]])
+
+
+def _as_one(pair: re.Match[str]) -> str:
+    high, low = int(pair[2], 16), int(pair[3], 16)
+    return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + low - 0xDC00:08x}"
+
+
+def _double_quoted(text: str) -> list[tuple[int, float]]:
+    """Returns where the scalars in double quotes begin and end."""
+    events: Any = _Composer(text)
+    found = []
+    while events.check_event():
+        event = events.get_event()
+        if isinstance(event, yaml.ScalarEvent) and event.style == '"':
+            found.append((event.start_mark.index, event.end_mark.index))
+    return found
+
+
 def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     what = " ".join(part for part in (error.context, error.problem) if part)
@@ -178,10 +221,13 @@ class _Builder:
         self.file = file
         self.problems: list[Problem] = []
         self._open: set[int] = set()
+        self._built: set[int] = set()
+        self._repeated = 0
 
     def build(self, node: yaml.Node, path: Path, into: Document) -> Any:
         place = (node.start_mark.line + 1, node.start_mark.column + 1)
         into.places.setdefault(path, place)
+        self._count(node, into.places.get(path[:1], place))
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path, place, into)
         if id(node) in self._open:
@@ -197,6 +243,16 @@ class _Builder:
             return self._mapping(node, path, into)
         finally:
             self._open.discard(id(node))
+
+    def _count(self, node: yaml.Node, place: Place) -> None:
+        """Counts what is built a second time: an alias names it, or something around it."""
+        if id(node) not in self._built:
+            self._built.add(id(node))
+            return
+        self._repeated += 1
+        if self._repeated > MOST_REPEATED:
+            self._wrong(place, f"aliases repeat more than {MOST_REPEATED:,} values up to here: write fewer of them")
+            raise ConfigError(self.problems)
 
     def _scalar(self, node: yaml.ScalarNode, path: Path, place: Place, into: Document) -> Any:
         text: str = node.value
