@@ -274,6 +274,15 @@ def test_several_are_invalidated_together_or_none(small: Project) -> None:
     assert "True: restored, was right" in small.lute("show", one).out
 
 
+@pytest.mark.parametrize("command", ["show", "cancel", "invalidate", "log", "export", "workflow status"])
+def test_an_empty_id_is_no_run(small: Project, command: str) -> None:
+    """B: `lute show "$ID"` where ID is not set is a slip, and does not mean the only run."""
+    count(small, 1)
+    outcome = small.lute(*command.split(), "", "--db", "lute.db", "--json")
+    assert (outcome.code, "id is empty" in outcome.json["error"]) == (2, True), outcome
+    assert len(found(small, "--valid")) == 1
+
+
 def test_a_reason_says_something(small: Project) -> None:
     """B: `lute invalidate ID`; a reason is kept if there is one, and an empty one is a slip."""
     (one,) = count(small, 1)

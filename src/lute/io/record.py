@@ -287,7 +287,10 @@ class Record:
 
         Raises:
             RecordError: There is no such run, or more than one.
+            UsageError: The id is empty.
         """
+        if not identity:
+            raise UsageError("which run? Its id is empty. Give an id, the start of one, or `last`")
         if identity == "last":
             found = self.find(limit=1)
         else:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from lute.errors import RecordError
+from lute.errors import RecordError, UsageError
 from lute.io._schema import JSON, WORKFLOW_COLUMNS
 from lute.io.owner import is_gone
 from lute.io.record import Record
@@ -72,7 +72,10 @@ def get(record: Record, identity: str) -> dict[str, Any]:
 
     Raises:
         RecordError: There is none, or more than one.
+        UsageError: The id is empty.
     """
+    if not identity:
+        raise UsageError("which workflow run? Its id is empty. Give an id, the start of one, or `last`")
     found = find(record, 1) if identity == "last" else _starting_with(record, identity)
     exact = [row for row in found if row["id"] == identity]
     if len(exact or found) == 1:
