@@ -45,3 +45,14 @@ def test_a_text_that_the_terminal_cannot_show(project: Project, env: dict[str, s
     assert "summary  \\u03bb is 3" in outcome.out
     listed = project.lute("history", "-c", "config.yaml", env=env)
     assert (listed.code, "\\u03bb is 3" in listed.out) == (0, True), listed
+
+
+def test_json_of_run_is_that_of_show(project: Project) -> None:
+    """B5: what `run --json` prints is what the record keeps: secrets are hidden, NUL is escaped."""
+    project.write("tasks.py", PLUGIN.replace('"done"', '"a \\0 and " + __import__("os").environ["API_TOKEN"]'))
+    project.config()
+    outcome = project.lute("run", "Greeter", "-c", "config.yaml", "--json", "-q", env={"API_TOKEN": "s3cr3t-value"})
+    shown = project.lute("show", "last", "-c", "config.yaml", "--json")
+    assert outcome.json == shown.json
+    assert "s3cr3t" not in outcome.out
+    assert outcome.json["summary"].startswith("a \\x00 and ")

@@ -21,6 +21,7 @@ from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
 from lute.execution.run import SUBMITTED, Place
+from lute.io._row_sql import to_sql
 from lute.io.rows import plain_parameters, public
 from lute.tasks.dataclasses import DescribedAnalysis
 from lute.tasks.progress import draws
@@ -100,8 +101,8 @@ def watched(
         if copier is not None:
             copier.finish()
     row = analysis.record | {"task": executor.task_name, "status": analysis.task_result.task_status.name}
-    row |= {"summary": analysis.task_result.summary, "impl_schemas": analysis.task_result.impl_schemas}
-    row["valid"] = failure is None
+    row |= {"impl_schemas": analysis.task_result.impl_schemas, "valid": failure is None}
+    row |= {name: to_sql(name, row[name]) for name in ("summary", "reason", "log_tail") if name in row}
     with common.unread_output():
         _print(options, analysis, row, failure, shown=copier is not None)
     return exit_code(row)

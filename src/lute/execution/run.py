@@ -366,7 +366,7 @@ class Run:
             "pid": self._proc.pid,
         }
         row = row_of(self.analysis)
-        row["summary"] = _secrets.hide(row["summary"], self._secrets)
+        row["summary"] = self.analysis.record["summary"] = _secrets.hide(row["summary"], self._secrets)
         return row
 
     def _save(self) -> None:
