@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from conftest import Project
+from lute.io.record import Record
 from process.helpers import alive, pids_with, python, start, wait_until
 
 PLUGIN = """
@@ -140,6 +141,37 @@ def test_the_row_is_there_while_the_run_lives(shelf: Project, name: str) -> None
     [row] = history(shelf)
     assert (row["status"], row["exit_code"]) == ("COMPLETED", 0)
     assert row["ended"]
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_a_record_that_was_deleted_is_made_anew(file_shelf: Project, another: bool) -> None:
+    """B2: the end of a run whose record was deleted while it ran is in the record that is there then."""
+    shelf = file_shelf
+    with waiting_run(shelf, "Wait") as running:
+        for path in shelf.folder.glob("lute.db*"):
+            path.unlink()
+        if another:
+            assert shelf.lute("run", "Keep", "-c", "config.yaml").code == 0
+        go(shelf)
+        assert running.wait(30) == 0
+    [row] = [row for row in history(shelf) if row["task"] == "Wait"]
+    assert (row["status"], row["exit_code"], row["valid"]) == ("COMPLETED", 0, True)
+    assert row["started"]
+    assert query(shelf, 'SELECT count(*) AS rows FROM "Wait"') == [{"rows": 1}]
+
+
+def test_a_record_that_was_deleted_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """B2: that the file is another than the one that was opened is told once."""
+    with Record(tmp_path / "lute.db") as record:
+        for _ in range(2):
+            record.save({"id": "a", "task": "T", "parameters": {}})
+        assert not caplog.messages
+        (tmp_path / "lute.db").unlink()
+        for _ in range(2):
+            record.save({"id": "a", "task": "T", "parameters": {}}, again=True)
+        assert [row["id"] for row in record.find()] == ["a"]
+    [message] = caplog.messages
+    assert "was deleted or replaced while it was open" in message
 
 
 @pytest.mark.parametrize("name", ["Wait", "WaitProgram"])

@@ -13,9 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 from lute.errors import RecordError
+from lute.execution.logging import get_logger
 from lute.io._database import JSON_KINDS, Values
 from lute.io._schema import identifier, literal
 from lute.io.files import create_file, on_network
+
+logger = get_logger(__name__)
 
 LOOK = 0.01
 """Time between two tries where SQLite does not wait by itself, in s."""
@@ -42,25 +45,30 @@ class Sqlite:
         self._busy_timeout = busy_timeout
         self._patience: float | None = None
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
 
     def exists(self) -> bool:
         """Returns whether there is a file."""
         return self.path.exists()
 
     def open(self, create: bool = False, wait: float | None = None) -> bool:
-        """Opens the file. Returns False if it was open already.
+        """Opens the file, anew if another is in its place. Returns False if it was open already.
 
         Raises:
             RecordError: There is no file, or it is no database.
         """
         if self._connection is not None:
-            return False
+            if self._connection.in_transaction or self._opened == self._file():
+                return False
+            logger.warning("the record %s was deleted or replaced while it was open: a new one is used", self.path)
+            self.close()
         if create:
             create_file(self.path)
         elif not self.path.exists():
             raise RecordError(f"there is no record at {self.path}. Run a Task first, or give -c FILE or --db PATH")
         read_only = self.read_only()
         place = f"file:{quote(self.name)}?mode=ro{self._immutable()}" if read_only else self.name
+        self._opened = self._file()
         with self._telling():
             self._connection = sqlite3.connect(
                 place,
@@ -74,6 +82,14 @@ class Sqlite:
                 if self.version() == 0 and not on_network(self.path):
                     self._keep_a_log_of_writes(self._busy_timeout if wait is None else wait)
         return True
+
+    def _file(self) -> tuple[int, int] | None:
+        """Returns what tells the file from another at the same place; None if there is none."""
+        try:
+            about = os.stat(self.path)
+        except OSError:
+            return None
+        return about.st_dev, about.st_ino
 
     def _keep_a_log_of_writes(self, wait: float) -> None:
         """Switches to a write-ahead log. SQLite itself waits for nobody here, such as another who does the same."""

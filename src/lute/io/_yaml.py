@@ -202,7 +202,7 @@ def _double_quoted(text: str) -> list[tuple[int, float]]:
     found = []
     while events.check_event():
         event = events.get_event()
-        if isinstance(event, yaml.ScalarEvent) and event.style == '"':
+        if getattr(event, "style", None) == '"':
             found.append((event.start_mark.index, event.end_mark.index))
     return found
 

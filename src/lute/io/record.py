@@ -355,6 +355,7 @@ class Record:
         with self._lock:
             try:
                 if self._database.open(create, wait):
+                    self._views.forget()  # it may be another file than before
                     self._there = _schema.columns_of(upgraded(self._database, wait))
             except BaseException:
                 self.close()  # or the next use would find it open, with nothing known of it
