@@ -6,6 +6,7 @@ travel between them. Its folder is searched last for what it imports, and its `t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -43,7 +44,8 @@ def load(spec: str) -> ModuleType:
         is_file = spec.endswith(".py") or os.sep in spec
         key = str(Path(spec).expanduser().resolve()) if is_file else spec
         if key not in _loaded:
-            _loaded[key] = _import(key, is_file)
+            with contextlib.redirect_stdout(sys.stderr):  # what it prints is no result
+                _loaded[key] = _import(key, is_file)
             adopt(_loaded[key])
         return _loaded[key]
 

@@ -9,6 +9,7 @@ import re
 import signal
 import stat
 import sys
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -412,6 +413,17 @@ def test_plugins_are_found(project: Project, how: str) -> None:
     for name in ("Counter", "Second"):
         assert run(project, name, *options, env=env).code == 0
     assert run(project, "Counter").code == 2
+
+
+def test_what_a_plugin_prints_is_no_result(shop: Project) -> None:
+    """B: standard output holds results alone, also where a plug-in prints while it is loaded."""
+    shop.write("tasks.py", "print('noise of a plug-in')\n" + textwrap.dedent(PLUGIN))
+    for arguments in (["run", "Counter", "-q"], ["history"], ["show", "last"], ["check"], ["tasks"]):
+        outcome = shop.lute(*arguments, "-c", "config.yaml", "--json")
+        assert (outcome.code, bool(outcome.json)) == (0, True), outcome
+        assert "noise of a plug-in" in outcome.err
+    schema = shop.lute("schema", "-c", "config.yaml")
+    assert schema.json["$schema"], schema
 
 
 def test_a_plugin_that_is_broken_is_told_with_its_place(project: Project) -> None:
