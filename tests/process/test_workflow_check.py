@@ -126,6 +126,27 @@ def test_all_that_can_be_known_is_told_at_once(flow: Flow) -> None:
     assert told[2].endswith("(steps low, high, none)")
 
 
+def test_unknown_names_in_conditions(flow: Flow) -> None:
+    """B3: a name in a condition that nothing has is told at its place before anything starts, as in a parameter."""
+    configured(flow, "limit: 3")
+    flow.steps(
+        """
+        first: { task: Shell, parameters: { code: "echo first >> ran.txt" } }
+        rule: { task: Shell, needs: first, when: bogus_rule }
+        more:
+          task: Shell
+          needs: first
+          when: { rule: all_done, if: "limit > 3 and nope > 3" }
+        item: { task: Shell, needs: first, foreach: [1], when: "item > 0" }
+        good: { task: Shell, needs: first, when: "steps.first.result == limit" }
+        """
+    )
+    told = refused(flow)
+    assert [line.split(": ")[0] for line in told] == ["flow.yaml:3:38", "flow.yaml:7:5", "flow.yaml:8:52"]
+    for line, name in zip(told, ("bogus_rule", "nope", "item"), strict=True):
+        assert f"there is no {name!r}" in line
+
+
 def test_what_an_earlier_step_may_mend_is_not_refused(flow: Flow) -> None:
     """B3: files that a step before writes, results, items: judged when their turn comes, and right then."""
     configured(flow)

@@ -1,4 +1,4 @@
-"""What is wrong with the parameters of steps, as far as it can be told before anything starts.
+"""What is wrong with the parameters and conditions of steps, as far as it can be told before anything starts.
 
 A parameter that takes a result or an item of `foreach` is judged when its step's turn comes. So is, of a step that
 needs others, whatever those may still change: whether a file is there, and all that a plug-in's own validator finds.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from lute import registry
@@ -19,7 +20,7 @@ from lute.io._substitution import steps as path_steps
 from lute.io.config import ConfigFile, Overrides
 from lute.io.models.base import fields_marked
 from lute.io.models.fields import FromResult
-from lute.workflows import definition
+from lute.workflows import conditions, definition
 from lute.workflows.dag import Step, Workflow
 from lute.workflows.planning import Planner
 from lute.workflows.results import NotKnownYet
@@ -60,6 +61,7 @@ class _Looking:
 
     def look(self, step: Step) -> None:
         """Takes in what is wrong with a step; what was judged before is not judged again."""
+        self._look_at_condition(step)
         task = self._planner.executor_of(step).task_name
         settings, later = self._settings(step, task)
         key = (task, settings, later, step.timeout)
@@ -71,6 +73,17 @@ class _Looking:
                 self._wrong(step, problem.message, "parameters", given[problem.file])
             else:
                 self._shared.setdefault(problem, []).append(step.name)
+
+    def _look_at_condition(self, step: Step) -> None:
+        """A condition is judged once for all items, so it has no `item`."""
+        scope = self._planner.scope_ahead(replace(step, foreach=None))
+        for name in sorted(conditions.names_in(step.when)) if step.when else ():
+            try:
+                scope.value(f"{{{{ {name} }}}}")
+            except NotKnownYet:
+                continue
+            except WorkflowError as error:
+                self._wrong(step, f"`when: {step.when}`: {error}", "when")
 
     def _settings(self, step: Step, task: str) -> tuple[tuple[tuple[str, str], ...], Later]:
         """Returns what is known of a step's parameters, as settings, and what is not."""

@@ -158,7 +158,12 @@ class Reading(Source):
                 self.wrong(("limits", task), f"{task}: expected how many at once, a number from 1")
             if task not in tasks:
                 self.wrong(("limits", task), f"{task}: no step has this Task.{did_you_mean(str(task), tasks)}")
-        return steps, limits, str(value.get("name") or "")
+        return steps, limits, self._name(value.get("name"))
+
+    def _name(self, value: Any) -> str:
+        if isinstance(value, (list, dict, bool)):
+            self.wrong(("name",), "name: expected a text")
+        return str(value or "")
 
     # ----------------------------------------------------------------------------------- the flat form
 

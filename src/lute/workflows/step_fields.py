@@ -6,6 +6,7 @@ import functools
 import math
 import shlex
 from collections.abc import Iterable, Mapping
+from types import NoneType
 from typing import Any
 
 from lute import managed_tasks, plugins, registry
@@ -19,6 +20,8 @@ from lute.workflows.dag import Resources, Retries, Rule, Step
 from lute.workflows.results import runs_of
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+MOST_RETRIES = 10_000
+"""More than this is a mistake in a file."""
 
 
 class Source:
@@ -182,10 +185,10 @@ class StepFields:
     def slurm(self, key: str) -> str:
         """Returns Slurm's options, which are under a key, as one text; a mapping is options by name."""
         value = self._entry.get(key)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not any(isinstance(item, (list, dict)) for item in value.values()):
             value = " ".join(shlex.quote(f"--{name}={item}") for name, item in value.items())
-        if isinstance(value, list):
-            self._wrong(f"{key}: expected options as one text, such as '--ntasks=4 --time=10'", key)
+        if not isinstance(value, (str, NoneType)):
+            self._wrong(f"{key}: expected options as one text, such as '--ntasks=4 --time=10', or by name", key)
             return ""
         try:
             shlex.split(str(value or ""))
@@ -209,6 +212,9 @@ class StepFields:
         times, delay = entry.get("times") or 0, entry.get("delay") or 0
         if type(times) is not int or times < 0 or not _is_number(delay) or delay < 0:
             self._wrong("retries: expected how often, or {times: N, delay: SECONDS, on: [FAILED, 75]}", "retries")
+            return Retries()
+        if times > MOST_RETRIES:
+            self._wrong(f"retries: expected at most {MOST_RETRIES} times, not {times}", "retries")
             return Retries()
         on = entry.get("on")
         on = on if isinstance(on, list) else [] if on is None else [on]
