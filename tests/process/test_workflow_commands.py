@@ -7,6 +7,8 @@ import os
 import subprocess
 from xml.etree import ElementTree
 
+import pytest
+
 from process.flows import Flow, shell
 
 
@@ -30,6 +32,14 @@ def test_exit_2_where_nothing_was_started(flow: Flow) -> None:
     outcome = flow.lute("run", "flow.yaml", "--only", "aa", "--json")
     assert (outcome.code, "'aa'" in json.dumps(outcome.json)) == (2, True), outcome
     assert not (flow.folder / "lute.db").exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[[]]", "steps: {}", "--- !LUTE_DAG\n[]"])
+def test_a_workflow_has_steps(flow: Flow, text: str) -> None:
+    """B: a workflow file without a step is exit 2, and no workflow run that completed."""
+    (flow.folder / "flow.yaml").write_text(f"{text}\n")
+    outcome = flow.lute("run", "flow.yaml", "--json")
+    assert (outcome.code, "expected `steps:`" in outcome.json["error"]) == (2, True), outcome
 
 
 def test_lines_and_table(flow: Flow) -> None:

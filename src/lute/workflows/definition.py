@@ -114,6 +114,9 @@ def parse(text: str, path: str) -> Workflow:
     return Workflow(name or Path(path).stem, ordered(steps), limits, os.path.abspath(path), text)
 
 
+EXPECTED = "expected `steps:`, a mapping of step names to {task: ...}, or a tree with `task_name:`"
+
+
 class Reading(Source):
     """Reads the workflow in one document: the steps of the flat form, or of the tree."""
 
@@ -145,9 +148,11 @@ class Reading(Source):
             steps: dict[str, Step] = {}
             self._tree(value, (), [], steps)
             self._check_needs(steps)
+            if not steps and not self.problems:
+                self.wrong((), EXPECTED)
             return steps, {}, ""
         if not isinstance(value, dict) or not isinstance(value.get("steps"), dict) or not value["steps"]:
-            self.wrong((), "expected `steps:`, a mapping of step names to {task: ...}, or a tree with `task_name:`")
+            self.wrong((), EXPECTED)
             return {}, {}, ""
         self.only(value, FILE_KEYS, ())
         limits = self.expect(value, "limits", (), dict, {})
