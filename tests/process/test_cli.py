@@ -512,6 +512,13 @@ def test_check_as_json(shop: Project) -> None:
     assert {(9, 14), (9, 25)} <= set(places), outcome.json
 
 
+def test_check_of_a_file_that_is_not_there(shop: Project) -> None:
+    """B: exit 2 where the file cannot be looked at, and 1 only for problems in it."""
+    outcome = shop.lute("check", "-c", "confg.yaml", "--json")
+    assert (outcome.code, list(outcome.json)) == (2, ["error"]), outcome
+    assert "Did you mean 'config.yaml'?" in outcome.json["error"]
+
+
 def test_check_notes_where_yaml_is_read_differently(shop: Project) -> None:
     """A5: `lute check` notes scalars that PyYAML would read in another way; a note is no problem."""
     shop.config("Count: {words: 12:30}\nothers: [no, 1_000, 0012, 1e-3, 'no', plain, 5]")

@@ -37,6 +37,8 @@ def execute(options: argparse.Namespace) -> int:
         problems = problems_of(file, checked)
         notes = notes_on(file, bool(options.names))
     except ConfigError as error:
+        if isinstance(error.__cause__, OSError):  # there is nothing to look at
+            raise
         problems = error.problems
     with common.unread_output():
         _print(options, checked, problems, notes)
