@@ -103,7 +103,6 @@ def test_history_finds_what_fits(shelf: Project) -> None:
         (["--text", "NEGATIVE"], [bad]),
         (["--valid"], [other, three, one]),
         (["--invalid"], [bad]),
-        (["--workflow", "none"], []),
         (["--limit", "2"], everything[:2]),
         (["--before", three], [one]),
         (["--before", bad, "--limit", "1"], [three]),
@@ -119,6 +118,9 @@ def test_history_finds_what_fits(shelf: Project) -> None:
     [
         (["--since", "yesterday"], "'yesterday' is no time"),
         (["--where", "m = 1"], "has a parameter 'm'"),
+        (["--where", "n <> 5"], "or with != <= >= < >"),
+        (["--where", "n => 5"], "or with != <= >= < >"),
+        (["--workflow", "nope"], "there is no workflow run 'nope'"),
         (["--sort", "statsu"], "Did you mean 'status'?"),
         (["--sort", "status:up"], "write status:asc or status:desc"),
         (["--columns", "id,statsu"], "Did you mean 'status'?"),

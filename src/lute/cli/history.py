@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -139,8 +138,11 @@ def _find(
 def _workflow(record: Record, identity: str) -> str:
     from lute.io import workflow_record
 
-    with contextlib.suppress(RecordError):  # it may be the name of one that is not `lute`'s
+    try:
         return str(workflow_record.get(record, identity)["id"])
+    except RecordError:
+        if not record.count(at_most=1, workflow=identity):  # it may be the name of one that is not `lute`'s
+            raise
     return identity
 
 

@@ -14,7 +14,7 @@ from lute.io._database import JSON_KINDS, Database
 from lute.io._schema import COLUMNS, JSON
 
 OPERATORS = ("=", "!=", "<=", ">=", "<", ">")
-_CONDITION = r"(?s)\s*(?P<name>[^=!<>]+?)\s*(?P<operator>!=|<=|>=|==?|<|>)\s*(?P<value>.*?)\s*"
+_CONDITION = r"(?s)\s*(?P<name>[^=!<>]+?)\s*(?P<operator>!=|<=|>=|==?|<|>)(?!\s*[=!<>])\s*(?P<value>.*?)\s*"
 _NO_LIMIT = 2**62
 _MOST_BRANCHES = 100
 """A database takes only so many parts in one statement; beyond that a page is sorted."""
@@ -97,7 +97,10 @@ def read_condition(text: str) -> Condition:
     """
     found = re.fullmatch(_CONDITION, text)
     if found is None:
-        raise UsageError(f"{text!r} is no comparison: write Task.name=value, or with {' '.join(OPERATORS[1:])}")
+        raise UsageError(
+            f"{text!r} is no comparison: write Task.name=value, or with {' '.join(OPERATORS[1:])};"
+            " a text that begins with one of these needs quotes"
+        )
     from lute.io import _yaml  # most questions have no condition
 
     value = found["value"]
