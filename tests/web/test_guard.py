@@ -167,6 +167,13 @@ def test_on_another_address_the_token_cannot_be_turned_off(project: Project, hos
     assert "loopback" in outcome.err
 
 
+def test_a_record_that_is_not_there_is_not_served(project: Project) -> None:
+    """B4: `--db` with no record there, as with every other command."""
+    outcome = project.lute("serve", "--port", "0", "--db", "nope.db", "--json", timeout=10)
+    assert outcome.code == 2, outcome
+    assert "there is no record at" in outcome.json["error"]
+
+
 def test_the_token_file_is_made_for_its_owner_alone_and_used_again(project: Project) -> None:
     """B4: `--token-file`."""
     place = project.folder / "token"

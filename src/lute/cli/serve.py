@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lute.cli import common
-from lute.errors import UsageError
+from lute.errors import RecordError, UsageError
 from lute.io.db import Record, record_of
 
 
@@ -41,6 +41,8 @@ def execute(options: argparse.Namespace) -> int:
         why = "goes with no token file" if options.token_file else "is for the loopback only"
         raise UsageError(f"--no-token {why}: on another address everybody could look")
     record, summary = _places(options)
+    if options.db and not (record.exists() or record.aside.is_dir()):
+        raise RecordError(f"there is no record at {record}. Run a Task first, or give -c FILE to see it from the start")
     listening = server.listen(options.host, options.port)
     port = listening.getsockname()[1]
     token = None if options.no_token else server.token_for(options.token_file)
