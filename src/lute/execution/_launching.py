@@ -67,8 +67,10 @@ def _hold_standard_streams() -> None:
 class _Started:
     """A run whose processes are the launcher's to end."""
 
-    def __init__(self, pid: int, grace: float, events: socket.socket) -> None:
+    def __init__(self, pid: int, grace: float, events: socket.socket, log: str) -> None:
         self.pid = pid
+        self.log = log
+        """What it prints to."""
         self.events = events
         self.exited = False
         self.kill_at: float | None = None
@@ -168,7 +170,8 @@ class _Launching:
             _tell(events, {"failed": getattr(error, "errno", None), "why": str(error)})
             events.close()
             return
-        self.runs[request["run"]] = _Started(pid, request.get("grace", ORPHAN_GRACE), events)
+        log = os.readlink(f"/proc/self/fd/{descriptors[1]}")
+        self.runs[request["run"]] = _Started(pid, request.get("grace", ORPHAN_GRACE), events, log)
         _tell(events, {"started": pid})
 
     def _fork(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> int:
@@ -264,12 +267,35 @@ class _Launching:
         _processes.send(run.left, signal.SIGCONT)
 
     def _left(self, name: str, run: _Started) -> set[int]:
-        """Returns the run's processes that live; the costly look only where there may be any."""
-        spare = {self._spare.pid} if self._spare is not None else set()
-        if run.exited and _only_children({other.pid for other in self.runs.values() if not other.exited} | spare):
-            return set()  # what it left would be our child, or below one
-        others = [other.pid for key, other in self.runs.items() if key != name and not other.exited]
-        return _processes.processes_of(name, None if run.exited else run.pid, others, os.getpid()) - spare
+        """Returns the run's processes that live; the costly look only where there may be any.
+
+        A look may miss one that forks on all the time: it is not believed at once while there are unknown children.
+        """
+        others = self._others(name)
+        for _ in range(_processes.LOOKS):
+            if run.exited and _only_children(self._known()):
+                break  # what it left would be our child, or below one
+            root = None if run.exited else run.pid
+            found = _processes.processes_of(name, root, others, os.getpid(), run.log) - self._known(but=run)
+            if found:
+                return found
+        return set()
+
+    def _others(self, name: str) -> list[int]:
+        return [other.pid for key, other in self.runs.items() if key != name and not other.exited]
+
+    def _known(self, but: _Started | None = None) -> set[int]:
+        """Returns the children that are known: the first processes of runs but one, and the one that waits."""
+        known = {run.pid for run in self.runs.values() if not run.exited and run is not but}
+        return known | {self._spare.pid} if self._spare is not None else known
+
+    def _kill(self, name: str, run: _Started) -> None:
+        _processes.send(run.left, signal.SIGKILL)
+        _processes.kill_children(self._known(), lambda pid: self._is_of(pid, name, run))
+
+    def _is_of(self, pid: int, name: str, run: _Started) -> bool:
+        said = _processes.run_id_of(pid)
+        return said == name or (said is None and (not self._others(name) or _processes.prints_to(pid, run.log)))
 
     def _end_what_is_due(self) -> None:
         for name, run in list(self.runs.items()):
@@ -278,7 +304,7 @@ class _Launching:
                 continue
             run.left, run.search_at = self._left(name, run), now + SEARCH
             if now >= run.kill_at:
-                _processes.send(run.left, signal.SIGKILL)
+                self._kill(name, run)
             if not run.left and run.exited:
                 self._forget(name, {"empty": True})
 
@@ -301,13 +327,9 @@ def _tell(events: socket.socket, event: dict[str, Any]) -> None:
 
 
 def _only_children(known: set[int]) -> bool:
-    """Returns whether each child of this process is a known one; False if that cannot be told.
-
-    The kernel's list can only miss a child while another is waited for, which nobody but the asking thread does.
-    """
+    """Returns whether each child of this process is a known one; False if that cannot be told."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            return known.issuperset(int(pid) for pid in file.read().split())
+        return known >= _processes.children()
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN
         return False
 

@@ -6,11 +6,16 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
+LOOKS = 3
+"""How often in a row nothing must be found where something may be."""
+KILLING = 0.1
+"""Longest time that children are killed at a stretch, in s."""
 SEARCH = 0.25
 """Time between two searches of all processes for those of a run that is being ended, in s."""
 
@@ -79,25 +84,107 @@ def of_runs(runs: Collection[str]) -> list[int]:
     return sorted(pid for pid in parents() if run_id_of(pid) in runs)
 
 
-def processes_of(run: str, root: int | None, others: Iterable[int] = (), adopter: int | None = None) -> set[int]:
+def children() -> set[int]:
+    """Returns this process's children, those that have ended and were not waited for among them.
+
+    The kernel's list can only miss a child while another is waited for.
+
+    Raises:
+        OSError: The kernel does not tell (it is without CONFIG_PROC_CHILDREN).
+    """
+    found: set[int] = set()
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/children") as file:
+            found.update(int(pid) for pid in file.read().split())
+    return found
+
+
+def children_if_told() -> set[int]:
+    """Returns this process's children, or none where the kernel does not tell."""
+    try:
+        return children()
+    except OSError:
+        return set()
+
+
+def kill_children(known: Collection[int], wanted: Callable[[int], bool]) -> None:
+    """Kills children and what they fork meanwhile, which no look at all processes is quick enough for.
+
+    An orphan of a subreaper's descendants is its child at once.
+
+    Args:
+        known: Children that are not looked at.
+        wanted: Returns whether another one is to be killed.
+    """
+    until, quiet = time.monotonic() + KILLING, 0
+    while quiet < LOOKS and time.monotonic() < until:
+        found = [pid for pid in children_if_told().difference(known) if wanted(pid)]
+        send(found, signal.SIGKILL)
+        for pid in found:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        quiet = 0 if found else quiet + 1
+
+
+def prints_to(pid: int, log: str | None) -> bool:
+    """Returns whether standard output or error of a process is a certain file."""
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            if log is not None and os.readlink(f"/proc/{pid}/fd/{number}") == log:
+                return True
+    return False
+
+
+def strays(known: Collection[int]) -> set[int]:
+    """Returns this process's children, with all below them, that it got from a launcher that was killed.
+
+    They do not say which run they are of, and have a session of their own, as all that a launcher starts.
+
+    Args:
+        known: Children that it had before.
+    """
+    tree = parents()
+    children = {pid for pid, parent in tree.items() if parent == os.getpid() and pid not in known}
+    return descendants((pid for pid in children if is_stray(pid)), tree)
+
+
+def is_stray(pid: int, run: str | None = None) -> bool:
+    """Returns whether a child of this process says of no run but `run` that it is of it, and has another session."""
+    try:
+        return os.getsid(pid) != os.getsid(0) and run_id_of(pid) in (None, run)
+    except ProcessLookupError:
+        return False
+
+
+def processes_of(
+    run: str,
+    root: int | None,
+    others: Iterable[int] = (),
+    adopter: int | None = None,
+    log: str | None = None,
+    alone: bool | None = None,
+) -> set[int]:
     """Returns the processes of a run that live.
 
     Args:
         run: The run's id.
         root: Its first process.
         others: First processes of other runs, whose descendants are not touched.
-        adopter: The subreaper. Its children that do not say which run they are of belong to this run, if
-            there is no other.
+        adopter: The subreaper. Its children that do not say which run they are of belong to this run if they print
+            to its log, or if there is no other.
+        log: The run's log.
+        alone: Whether there is no other run; if not given, whether there are no `others`.
     """
     tree = parents()
     others = list(others)
+    alone = not others if alone is None else alone
     foreign = descendants(others, tree)
     roots = {root} if root else set()
     for pid, parent in tree.items():
         if pid in foreign or pid in (os.getpid(), adopter):
             continue
         said = run_id_of(pid)
-        if said == run or (parent == adopter and said is None and not others):
+        if said == run or (parent == adopter and said is None and (alone or prints_to(pid, log))):
             roots.add(pid)
     return descendants(roots, tree) - foreign - {os.getpid()}
 

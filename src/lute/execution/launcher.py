@@ -61,9 +61,11 @@ class Launcher:
     Attributes:
         forked: Whether the launcher has this process's imports, so that it can fork Tasks.
         pid: Its process.
+        siblings: The other children that this process had when it was started.
     """
 
     def __init__(self, sock: socket.socket, pid: int, forked: bool) -> None:
+        self.siblings = _processes.children_if_told()
         self.sock, self.pid, self.forked = sock, pid, forked
         self.pidfd = os.pidfd_open(pid)
         self._asking = threading.Lock()

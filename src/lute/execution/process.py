@@ -127,6 +127,7 @@ class Supervision:
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
         self._looked = self._look_at = 0.0
+        self._output = -1
         self._selector: selectors.BaseSelector
         self._events: Events
         self._wake_read = self._wake_write = -1
@@ -139,6 +140,7 @@ class Supervision:
         Raises:
             LaunchError: The launcher is gone.
         """
+        self._output = descriptors[1]
         self._events = self.launcher.begin(self.run, {**request, "grace": self.limits.terminate_grace}, descriptors)
         self._to(State.STARTING)
 
@@ -187,9 +189,14 @@ class Supervision:
     def _signal_all(self, number: int) -> None:
         """Sends a signal to every process of the run, again until no new one has appeared meanwhile."""
         reached: set[int] = set()
-        while new := _processes.processes_of(self.run, self.proc.pid) - reached:
+        while new := self._processes() - reached:
             _processes.send(new, number)
             reached |= new
+
+    def _processes(self) -> set[int]:
+        """Returns the run's processes that live; of what it left, that does not say so, what prints to its log."""
+        log = os.readlink(f"/proc/self/fd/{self._output}")
+        return _processes.processes_of(self.run, self.proc.pid, adopter=self.launcher.pid, log=log, alone=False)
 
     def watch(self) -> Ending:
         """Watches until nothing of the run lives and everything it said was taken in."""
@@ -302,7 +309,7 @@ class Supervision:
         deadline = time.monotonic() + self.limits.terminate_grace
         number = signal.SIGTERM
         sent: set[int] = set()
-        while left := _processes.processes_of(self.run, self.proc.pid):
+        while left := _processes.processes_of(self.run, self.proc.pid) | _processes.strays(self.launcher.siblings):
             if number == signal.SIGTERM and time.monotonic() > deadline:
                 number, sent = signal.SIGKILL, set()
             _processes.send(left - sent, number)
@@ -312,6 +319,7 @@ class Supervision:
             time.sleep(LOST_LOOKS)  # they may be no children of ours, so the kernel cannot tell us of their end
             while time.monotonic() < min(search_at, deadline) and _processes.any_lives(left):
                 time.sleep(LOST_LOOKS)
+        _processes.kill_children(self.launcher.siblings, lambda pid: _processes.is_stray(pid, self.run))
         for pid in sent:
             with contextlib.suppress(ChildProcessError):  # those that are, are not left as zombies
                 os.waitpid(pid, os.WNOHANG)
@@ -359,6 +367,7 @@ class Supervision:
     def _stop_processes(self, grace: float | None = None) -> None:
         self._to(State.STOPPING)
         self._deadline = None
+        _processes.send([self.launcher.pid], signal.SIGCONT)  # a Task may have stopped it
         with contextlib.suppress(LaunchError):  # that it is gone shows as the end of its socket
             self.launcher.end(self.run, self.limits.terminate_grace if grace is None else grace)
 

@@ -78,8 +78,14 @@ class RunLog:
             logger.warning("%s cannot be written: %s", self._files.log, error)
 
     def tail(self) -> str:
-        """Returns the last lines."""
-        with open(self._files.log, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            text = os.pread(file.fileno(), TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "backslashreplace")
+        """Returns the last lines; nothing if the file is gone. While it is open, it may be."""
+        try:
+            descriptor = os.dup(self.descriptor) if self.descriptor >= 0 else os.open(self._files.log, os.O_RDONLY)
+        except FileNotFoundError:
+            return ""
+        try:
+            start = max(0, os.fstat(descriptor).st_size - TAIL_BYTES)
+            text = os.pread(descriptor, TAIL_BYTES, start).decode("utf-8", "backslashreplace")
+        finally:
+            os.close(descriptor)
         return "\n".join(text.splitlines()[-TAIL_LINES:])

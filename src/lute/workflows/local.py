@@ -99,6 +99,7 @@ class Local:
 
     def execute(self) -> None:
         """Runs it to its end, whatever that is; `nodes` say which."""
+        self._record.close()  # no other process inherits it
         launcher = Launcher.start()  # before there are threads
         workers = [threading.Thread(target=self._work, args=(launcher,), daemon=True) for _ in range(self._cores)]
         try:
