@@ -56,3 +56,22 @@ def test_json_of_run_is_that_of_show(project: Project) -> None:
     assert outcome.json == shown.json
     assert "s3cr3t" not in outcome.out
     assert outcome.json["summary"].startswith("a \\x00 and ")
+
+
+def test_a_text_does_not_steer_the_terminal(project: Project) -> None:
+    """B: control characters of a summary, a reason or a parameter are escaped, but for newlines and tabs."""
+    evil = '"\\x1b[2J\\x07 \\x9b31m\\x7f\\r one\\n\\ttwo"'
+    raising = f"if self._task_parameters.name == 'x': raise ValueError({evil})"
+    project.write("tasks.py", PLUGIN.replace("print(", f"{raising}\n            print(").replace('"done"', evil))
+    project.config()
+    told = "\\x1b[2J\\x07 \\x9b31m\\x7f\\x0d one"
+    done = project.lute("run", "Greeter", "-c", "config.yaml", "-s", r'Hello.name="\e[1m"')
+    shown = [done, *(project.lute(*words.split(), "-c", "config.yaml") for words in ("history", "show last"))]
+    for outcome in shown:
+        assert told in outcome.out, outcome
+        assert set(outcome.out) & {chr(code) for code in (*range(32), *range(127, 160))} <= {"\n", "\t"}
+    assert "\\x1b[1m" in shown[-1].out
+    assert "one\n\ttwo" in shown[-1].out
+    assert project.lute("show", "last", "-c", "config.yaml", "--json").json["summary"].startswith("\x1b[2J\x07")
+    failed = project.lute("run", "Greeter", "-c", "config.yaml", "-q", "-s", "Hello.name=x")
+    assert (failed.code, told in failed.out, "\x1b" in failed.out) == (1, True, False), failed

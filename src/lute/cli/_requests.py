@@ -144,5 +144,5 @@ def _tell(options: argparse.Namespace, row: dict[str, Any], text: str, code: int
         if options.json:
             common.print_json(row)
         if not options.json or code:
-            print(text, file=sys.stderr if code else sys.stdout)
+            print(common.visible(text), file=sys.stderr if code else sys.stdout)
     return code

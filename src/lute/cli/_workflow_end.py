@@ -35,7 +35,9 @@ def print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
         return
     print_steps(row)
     told = f": {row['reason']}" if row["reason"] else ""
-    print(f"\n{row['name']} {row['status']} in {common.seconds(row['wall_s'])} (workflow run {row['id']}){told}")
+    common.print_text(
+        f"\n{row['name']} {row['status']} in {common.seconds(row['wall_s'])} (workflow run {row['id']}){told}"
+    )
     print_report(row)
     worst = next((step for step in row["steps"] if step["status"] in ("FAILED", "TIMEDOUT")), None)
     if worst is not None:
@@ -70,7 +72,7 @@ def print_report(row: Mapping[str, Any]) -> None:
 
 
 def _tell_worst(options: argparse.Namespace, step: Mapping[str, Any]) -> None:
-    print(f"step {step['name']} {step['status']}: {step['reason']}", file=sys.stderr)
+    common.tell(f"step {step['name']} {step['status']}: {step['reason']}")
     if not step["id"]:
         return
     try:

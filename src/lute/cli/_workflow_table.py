@@ -77,4 +77,5 @@ def _cells(entry: Any) -> tuple[Any, ...]:
     name = getattr(entry, "name", None) or entry.step.name
     status = Text(entry.state.value, style=STYLES.get(entry.state.value, "dim"))
     took = common.seconds(outcome.ended - outcome.started) if outcome and outcome.started and outcome.ended else ""
-    return Text(name), status, took, Text(outcome.reason if outcome else getattr(entry, "reason", ""))
+    reason = outcome.reason if outcome else getattr(entry, "reason", "")
+    return Text(name), status, took, Text(common.visible(reason))

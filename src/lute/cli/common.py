@@ -16,6 +16,7 @@ from lute.errors import OutputError, UsageError
 from lute.io.db import FILE_NAME, Record, record_at, record_of
 from lute.io.shown import between as between
 from lute.io.shown import seconds as seconds
+from lute.io.shown import visible as visible
 from lute.io.shown import when as when
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def unseen_progress() -> Iterator[None]:
 def tell(text: str) -> None:
     """Tells on standard error how things go, as long as that can be written."""
     with unseen_progress():
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -196,9 +197,14 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, default=str))
 
 
+def print_text(text: str) -> None:
+    """Prints a text for people on standard output: what the terminal would obey in it is escaped."""
+    print(visible(text))
+
+
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table; the last column is as wide as it needs."""
-    texts = [[str("" if cell is None else cell).replace("\n", " ") for cell in row] for row in rows]
+    texts = [[visible(str("" if cell is None else cell)).replace("\n", " ") for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(head), *texts]) for column in range(len(head) - 1)]
     for line in [head, *texts]:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]

@@ -210,15 +210,15 @@ class LogCopier:
 def print_result(row: Mapping[str, Any]) -> None:
     """Prints a run's result in a few lines."""
     name = row.get("managed_task") or row["task"]
-    print(f"{name} {row['status']} in {common.seconds(row.get('wall_s'))} (run {row['id']})")
+    common.print_text(f"{name} {row['status']} in {common.seconds(row.get('wall_s'))} (run {row['id']})")
     told = (("reason", row["reason"]), ("summary", row["summary"]), ("result", row.get("payload")))
     for label, text in told:
         expected = label == "reason" and row["status"] == "COMPLETED"
         if text not in ("", None) and not expected and not (label == "summary" and text == row["reason"]):
-            print(f"  {label:<8} {_short(text)}")
+            common.print_text(f"  {label:<8} {_short(text)}")
     for page in row.get("plots") or []:
         print(f"  page     {Path(page).as_uri()}")
-    print(f"  log      {row['log']}")
+    common.print_text(f"  log      {row['log']}")
 
 
 def _short(value: Any) -> str:
@@ -231,7 +231,7 @@ def _short(value: Any) -> str:
 def tell_failure(text: str | None, row: Mapping[str, Any], shown: bool) -> None:
     """Tells of a run that did not complete on standard error, with the end of its log if that was not shown."""
     if text:
-        print(f"lute: {text}", file=sys.stderr)
+        common.tell(f"lute: {text}")
     if not shown and row.get("log_tail"):
         print("The log ends:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in row["log_tail"].splitlines()), file=sys.stderr)

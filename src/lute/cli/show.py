@@ -53,11 +53,11 @@ def _with_reason(row: dict[str, Any]) -> dict[str, Any]:
 
 def _print_entry(name: str, value: Any) -> None:
     if name == "command":
-        print(f"{name:<14}{shlex.join(value)}")
+        common.print_text(f"{name:<14}{shlex.join(value)}")
     elif name in ("started", "ended"):
-        print(f"{name:<14}{common.when(value)}")
+        common.print_text(f"{name:<14}{common.when(value)}")
     elif name == "progress":
-        print(f"{name:<14}{as_text(value)}")
+        common.print_text(f"{name:<14}{as_text(value)}")
     elif name == "metrics":
         _print_values("metrics", {key: metric_as_text(item) for key, item in value.items()})
     elif isinstance(value, dict) and "lute_config" in value:
@@ -67,9 +67,9 @@ def _print_entry(name: str, value: Any) -> None:
         _print_values(name, value)
     elif isinstance(value, list):
         items = [_file_as_text(item) if isinstance(item, dict) and "digest" in item else item for item in value]
-        print("\n".join(f"{name if number == 0 else '':<14}{item}" for number, item in enumerate(items)))
+        common.print_text("\n".join(f"{name if number == 0 else '':<14}{item}" for number, item in enumerate(items)))
     else:
-        print(f"{name:<14}{value}")
+        common.print_text(f"{name:<14}{value}")
 
 
 def _file_as_text(file: dict[str, Any]) -> str:
@@ -86,4 +86,4 @@ def _file_as_text(file: dict[str, Any]) -> str:
 def _print_values(name: str, values: dict[str, Any]) -> None:
     print(name)
     for key, value in values.items():
-        print(f"  {key:<20} {value if isinstance(value, str) else json.dumps(value)}")
+        common.print_text(f"  {key:<20} {value if isinstance(value, str) else json.dumps(value)}")

@@ -219,7 +219,7 @@ class Watcher:
             else:
                 why = f": {row['reason']}" if row["reason"] else ""
                 took = common.seconds(row["wall_s"])
-                print(f"{name} {row['status']} in {took} (workflow run {row['id']}){why}", flush=True)
+                common.print_text(f"{name} {row['status']} in {took} (workflow run {row['id']}){why}")
 
     def tell_once(self, text: str) -> None:
         """Tells what stands in the way, unless that was told last."""

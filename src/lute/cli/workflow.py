@@ -248,7 +248,9 @@ def _status(options: argparse.Namespace) -> int:
         common.print_json(public(row))
         return 0
     print_steps(row)
-    print(f"\n{row['name']} {row['status']} (workflow run {row['id']}){': ' + row['reason'] if row['reason'] else ''}")
+    common.print_text(
+        f"\n{row['name']} {row['status']} (workflow run {row['id']}){': ' + row['reason'] if row['reason'] else ''}"
+    )
     print_report(row)
     return 0
 

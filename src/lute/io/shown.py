@@ -1,6 +1,18 @@
-"""Times and time spans of the record as people read them."""
+"""Times, time spans and texts of the record as people read them."""
 
 from __future__ import annotations
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""What a terminal would obey, as it is written instead."""
+
+
+def visible(text: str) -> str:
+    r"""Returns a text with its control characters escaped, all but newlines and tabs.
+
+    >>> print(visible("\x1b[31mred"))
+    \x1b[31mred
+    """
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def when(iso: str | None) -> str:
