@@ -66,6 +66,18 @@ def test_executors_and_their_names_are_steps() -> None:
     assert needs_of([index >> merge, index >> Step("x")])["x"] == {"Indexing"}
 
 
+def test_two_managed_tasks_of_one_task() -> None:
+    """B3: each is a step of its own under a name of its own; without one, the error says how to give it."""
+    small, large = Executor("Index"), Executor("Index")
+    with pytest.raises(WorkflowError, match=r"named 'Index': give one a name, Step\(MANAGED_TASK, name=...\)"):
+        Workflow.of(small >> large)
+    workflow = Workflow.of(small >> Step(large, "again"))
+    assert {name: (step.task, step.executor) for name, step in workflow.steps.items()} == {
+        "Index": ("Index", small),
+        "again": ("Index", large),
+    }
+
+
 def test_a_step_keeps_all_its_arguments() -> None:
     """B3: `Step` has what the flat form has."""
     step = Step(

@@ -111,7 +111,8 @@ class Step(Joinable):
     """One step of a workflow: a managed Task, and when and how it is run.
 
     Args:
-        task: The managed Task, or a Task, which then runs under `Executor`.
+        task: The managed Task: its name, or the Executor itself. Or the name of a Task, which then runs under
+            `Executor`.
         name: The step's name; the Task's if not given.
         needs: Names of the steps that come before.
         rule: What must be known of those.
@@ -127,7 +128,7 @@ class Step(Joinable):
         executor: The Executor, where it is given itself instead of by a name.
     """
 
-    task: str
+    task: Any  # a name once the step is made
     name: str = ""
     needs: tuple[str, ...] = ()
     rule: Rule = Rule.ALL_SUCCEEDED
@@ -143,6 +144,10 @@ class Step(Joinable):
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        given: Any = self.task
+        if _is_executor(given):
+            object.__setattr__(self, "executor", given)
+            object.__setattr__(self, "task", given.task_name)
         object.__setattr__(self, "name", self.name or self.task)
 
 
@@ -180,9 +185,8 @@ class Chain(Joinable):
     def _take(self, other: Chain) -> None:
         for name, step in other.steps.items():
             if not same(self.steps.setdefault(name, step), step):
-                raise WorkflowError(
-                    f"two different steps are named {name!r}: give one another name, Step({step.task!r}, name=...)"
-                )
+                what = repr(step.task) if step.executor is None else "MANAGED_TASK"
+                raise WorkflowError(f"two different steps are named {name!r}: give one a name, Step({what}, name=...)")
             needs = self.needs.setdefault(name, [])
             needs += [need for need in other.needs[name] if need not in needs]
 
@@ -204,11 +208,13 @@ def same(one: Step, other: Step) -> bool:
 
 
 def _step_of(node: Any) -> Step:
-    if isinstance(node, str):
-        return Step(node)
-    if not getattr(node, "_is_lute_executor", False) or isinstance(node, type):
+    if not isinstance(node, str) and not _is_executor(node):
         raise WorkflowError(f"{node!r} is no step: use Step(...), a managed Task or its name")
-    return Step(node.task_name, executor=node)
+    return Step(node)
+
+
+def _is_executor(node: Any) -> bool:
+    return getattr(node, "_is_lute_executor", False) and not isinstance(node, type)
 
 
 @dataclass(frozen=True)
