@@ -149,3 +149,14 @@ def test_no_secret_is_kept_or_told(flow: Flow) -> None:
     kept = [path.read_bytes() for path in flow.folder.rglob("*") if path.is_file()]
     assert not [text for text in told if secret in text]
     assert not [text for text in kept if secret.encode() in text]
+
+
+def test_a_secret_in_a_setting_is_refused_where_steps_read_it_from_the_record(flow: Flow) -> None:
+    """B5: steps that others run would get `***`: it is told before anything is recorded, and what to write instead."""
+    flow.project.env["MY_TOKEN"] = "tok-12345678"
+    flow.steps("one: Shell")
+    outcome = flow.lute("start", "flow.yaml", "--json", "-s", "Sh.code=true tok-12345678")
+    assert outcome.code == 2
+    assert "{{ $NAME }}" in outcome.json["error"]
+    assert flow.lute("list").out == ""
+    assert flow.lute("start", "flow.yaml", "--json", "-s", "Sh.code=true {{ $MY_TOKEN }}").code == 0
