@@ -56,6 +56,17 @@ def start(project: Project, *arguments: str, **keywords: Any) -> subprocess.Pope
     return subprocess.Popen([*LUTE, *arguments], cwd=project.folder, env=env, **(fixed | keywords))
 
 
+def unread(
+    project: Project, *arguments: str, stream: str = "stdout", **keywords: Any
+) -> tuple[int, bytes | None, bytes | None]:
+    """Runs `lute` with a stream whose reader has gone. Returns exit code, and what the streams that are read held."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone, start(project, *arguments, **{stream: gone}, **keywords) as process:
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
 def python(project: Project, code: str, *arguments: str, **keywords: Any) -> Any:
     """Runs a script in the folder with the tests' Python."""
     script = project.write("script.py", code)

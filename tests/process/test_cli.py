@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from conftest import Outcome, Project
-from process.helpers import pids_with, start, wait_until
+from process.helpers import pids_with, start, unread, wait_until
 
 PLUGIN = """
     import os, subprocess, sys, time
@@ -848,13 +848,8 @@ def test_the_exit_status_is_kept_though_nobody_reads(
         config.write_text(config.read_text() + "\nSelect: {levle: 4}\n")
     if arguments[0] == "run":
         arguments = [*arguments, "-c", "config.yaml", "-q"]
-    read, write = os.pipe()
-    os.close(read)
     command = [{"ID": ids["1"], "OTHER": ids["2"]}.get(word, word) for word in arguments]
-    env = {"PYTHONUNBUFFERED": buffered}
-    with os.fdopen(write, "wb") as unread, start(shop, *command, env=env, stdout=unread) as process:
-        assert process.communicate(timeout=30)[1] == b""
-    assert process.returncode == code
+    assert unread(shop, *command, env={"PYTHONUNBUFFERED": buffered}) == (code, None, b"")
 
 
 # ------------------------------------------------------------------------------------------ safety

@@ -19,7 +19,7 @@ import pytest
 from conftest import LUTE, Outcome, Project
 from lute.io.outbox import Outbox
 from lute.testing import FakeElog
-from process.helpers import start, wait_until
+from process.helpers import start, unread, wait_until
 
 TASKS = """
 from lute import Executor, Task, TaskParameters
@@ -331,6 +331,8 @@ def test_send_shows_what_is_left(project: Project) -> None:
     run(project, url)
     done = send(project, url)
     assert (done.code, "ConnectError" in done.out) == (1, True), done
+    env = {"LUTE_ELOG_URL": url, "PYTHONUNBUFFERED": "1"}
+    assert unread(project, "elog", "send", "-c", "config.yaml", env=env)[0] == 1
     done = project.lute("elog", "send", "-c", "config.yaml", "--json")
     assert (done.code, "no eLog is configured" in done.json["error"]) == (2, True), done
     done = project.lute("elog", "polish")

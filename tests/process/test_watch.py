@@ -16,7 +16,7 @@ import pytest
 
 from conftest import Project
 from lute.testing import FakeElog
-from process.helpers import alive, start, wait_until
+from process.helpers import alive, start, unread, wait_until
 
 TASKS = '''
 from pathlib import Path
@@ -125,6 +125,17 @@ def test_existing_files_can_be_taken(project: Project, folder: Path) -> None:
     outcome = once(project, "--existing")
     assert (outcome.code, done(project)) == (0, ["a"]), outcome
     assert once(project, "--existing").out == ""
+
+
+def test_it_goes_on_though_nobody_reads(project: Project, folder: Path) -> None:
+    """B1: what cannot be shown of the progress stops no workflow."""
+    (folder / "a").write_text("a")
+    (folder / "b").write_text("b")
+    options = [argument for argument in SETTINGS if argument != "-q"]
+    watching = ["watch", "one.yaml", "--folder", "raw", "--once", "--existing", "--json"]
+    code, out, _ = unread(project, *watching, *options, stream="stderr")
+    assert (code, done(project)) == (0, ["a", "b"])
+    assert [json.loads(line)["status"] for line in (out or b"").splitlines()] == ["COMPLETED", "COMPLETED"]
 
 
 def test_a_file_that_grows_is_left_until_it_rests(project: Project, folder: Path) -> None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from process.flows import Flow, shell
+from process.helpers import unread
 
 
 def test_exit_2_where_nothing_was_started(flow: Flow) -> None:
@@ -149,3 +150,12 @@ def test_a_result_is_read_where_progress_is_not(flow: Flow) -> None:
     assert json.loads(driver.stdout.read())["status"] == "FAILED"
     assert driver.wait(30) == 1
     os.close(go)
+
+
+def test_a_step_keeps_its_exit_status_though_nobody_reads(flow: Flow) -> None:
+    """B1: a batch system goes by the exit status of `lute workflow step`."""
+    flow.steps(f"a: {shell('exit 3')}")
+    identity = flow.lute("start", "flow.yaml").out.strip()
+    step = ["workflow", "step", identity, "a", "-c", "config.yaml", "--json"]
+    assert unread(flow.project, *step, env={"PYTHONUNBUFFERED": "1"})[0] == 1
+    assert [row["status"] for row in flow.history()] == ["FAILED"]

@@ -121,7 +121,8 @@ def step(options: argparse.Namespace) -> int:
                 follower = _follower if options.log else lambda name: None
                 state = one_step.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
         if options.json:
-            common.print_json(one_step.told_of(record, options.id, options.step) | {"status": state.value})
+            with common.unread_output():
+                common.print_json(one_step.told_of(record, options.id, options.step) | {"status": state.value})
     return CODES.get(state.value, 1)
 
 

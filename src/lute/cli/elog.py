@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from typing import Any
 
@@ -45,7 +44,7 @@ def execute(options: argparse.Namespace) -> int:
     service = Service.of(experiment)
     refused = _send(options, outbox, service) if options.action == "send" else []
     for text in refused:
-        print(f"lute: {text}", file=sys.stderr)
+        common.tell(f"lute: {text}")
     found = {
         "url": shown(service.url) or None,
         "login": service.login,
@@ -53,10 +52,11 @@ def execute(options: argparse.Namespace) -> int:
         "waiting": [_public(post) for post in outbox.waiting()],
         "refused": [_public(post) for post in outbox.refused()],
     }
-    if options.json:
-        common.print_json(found)
-    else:
-        _print(found, service)
+    with common.unread_output():
+        if options.json:
+            common.print_json(found)
+        else:
+            _print(found, service)
     return SOMETHING_LEFT if options.action == "send" and (found["waiting"] or refused) else 0
 
 
