@@ -17,7 +17,7 @@ import pytest
 
 from conftest import LUTE
 from faults.support import GRACE, SLACK, Running, state_of
-from process.helpers import wait_until
+from process.helpers import python, wait_until
 
 COMET = """
 import os, signal, sys, time
@@ -161,3 +161,40 @@ def test_a_launcher_inherits_no_database(running: Running) -> None:
     running.go()
     assert running.wait(30) == 0
     assert [path for path in opened if "lute.db" in path] == []
+
+
+TWO = """
+import os, signal, threading, time
+import tasks
+from lute import Executor, TaskFailed
+from lute.execution.launcher import Launcher
+
+def run(file):
+    try:
+        ended[file] = Executor("Sh").execute_task(file).task_result.task_status.name
+    except TaskFailed as error:
+        ended[file] = error.analysis.record["reason"]
+
+ended = {}
+threads = [threading.Thread(target=run, args=(file,)) for file in ("first.yaml", "second.yaml")]
+for thread, file in zip(threads, ("first", "second")):
+    thread.start()
+    while not os.path.exists(file):
+        time.sleep(0.01)
+    launchers = launchers if file == "second" else set(Launcher._pids)
+os.kill(*launchers, signal.SIGKILL)
+threads[0].join()
+open("go", "w").close()
+threads[1].join()
+print(sorted(ended.values()))
+"""
+
+
+def test_a_killed_launcher_takes_no_other_with_it(running: Running) -> None:
+    """B1: of two runs of one process, each with its launcher, one goes on when the other's launcher is killed."""
+    for name, code in (("first", "touch first; sleep 600"), ("second", "touch second; cat go")):
+        shell(running, code)
+        (running.home / "config.yaml").rename(running.home / f"{name}.yaml")
+    outcome = python(running.project, TWO)
+    assert outcome.code == 0, outcome
+    assert outcome.out.splitlines()[-1] == "['COMPLETED', 'the launcher process was killed, and the run with it']"

@@ -23,7 +23,7 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 from lute.errors import LaunchError
 from lute.execution import _processes
@@ -61,11 +61,14 @@ class Launcher:
     Attributes:
         forked: Whether the launcher has this process's imports, so that it can fork Tasks.
         pid: Its process.
-        siblings: The other children that this process had when it was started.
     """
 
+    _pids: ClassVar[set[int]] = set()
+    """Those of all launchers that this process has."""
+
     def __init__(self, sock: socket.socket, pid: int, forked: bool) -> None:
-        self.siblings = _processes.children_if_told()
+        self._before = _processes.children_if_told()
+        self._pids.add(pid)
         self.sock, self.pid, self.forked = sock, pid, forked
         self.pidfd = os.pidfd_open(pid)
         self._asking = threading.Lock()
@@ -120,11 +123,17 @@ class Launcher:
         except OSError as error:
             raise LaunchError(f"the launcher (process {self.pid}) is gone: {error.strerror}") from error
 
+    @property
+    def siblings(self) -> set[int]:
+        """The children that this process had when it was started, and other launchers: they are of no run of its."""
+        return self._before | self._pids
+
     def close(self) -> None:
         """Lets the launcher end what it still runs, and waits until it is gone."""
         self.sock.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
+        self._pids.discard(self.pid)
         os.close(self.pidfd)
         if not self._was_subreaper:
             _processes.become_subreaper(False)
