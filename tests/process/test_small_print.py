@@ -146,6 +146,39 @@ def test_a_plain_program_raises_what_one_with_a_class_does(lab: Project, executa
     assert heard["Plain"] == heard["Own"]
 
 
+def test_a_template_that_cannot_be_written(lab: Project) -> None:
+    """A3: also here a plain program raises what one with a class does, and names the same error in its summary."""
+    more = """
+    from lute import TemplateConfig, TemplateParameters
+
+    class TemplatedParameters(BareParameters):
+        executable: str = "true"
+        lute_template_cfg: TemplateConfig = TemplateConfig(template_name="t.txt", output_path="no/such/folder/t.txt")
+        word: TemplateParameters = TemplateParameters("x")
+
+    class OwnTemplatedParameters(TemplatedParameters):
+        pass
+
+    class OwnTemplated(ThirdPartyTask):
+        pass
+
+    Plain, Own = Executor("Templated"), Executor("OwnTemplated")
+    for one in (Plain, Own):
+        for event in ("TASK_STARTED", "NO_PICKLE_MODE", "TASK_RESULT"):
+            one.add_hook(event, note)
+    """
+    lab.write("templates/t.txt", "{{ word }}\n")
+    heard = {}
+    for name in ("Plain", "Own"):
+        outcome = with_plugin(lab, dedent(HOOKS) + dedent(more), name)
+        assert outcome.json["status"] == "FAILED", outcome
+        notes = lab.folder / "notes"
+        events = [eval(line)[0::3] for line in notes.read_text().splitlines()]
+        notes.unlink()
+        heard[name] = events, outcome.json["summary"].replace(f"{lab.folder}/", "")
+    assert heard["Plain"] == heard["Own"]
+
+
 @pytest.mark.parametrize("event", [None, 3, [], "NO_SUCH"])
 def test_what_is_no_event(lab: Project, event: object) -> None:
     """A4: an unknown event raises ValueError."""

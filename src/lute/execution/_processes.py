@@ -144,8 +144,8 @@ def strays(known: Collection[int]) -> set[int]:
         known: Children that it had before.
     """
     tree = parents()
-    children = {pid for pid, parent in tree.items() if parent == os.getpid() and pid not in known}
-    return descendants((pid for pid in children if is_stray(pid)), tree)
+    unknown = [pid for pid, parent in tree.items() if parent == os.getpid() and pid not in known]
+    return descendants((pid for pid in unknown if is_stray(pid)), tree)
 
 
 def is_stray(pid: int, run: str | None = None) -> bool:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -119,7 +120,8 @@ class Run:
         self._cancelled_by: str | None = None
         self._launcher_pid: int | None = None
         self._told: TaskResult | None = None
-        self._saved = False
+        self._start_told, self._saved = False, False
+        self._lost_by: Exception | None = None
         self._save_at: float | None = None
         self._env: dict[str, str] = {}
         self._changed: dict[str, str | None] = {}
@@ -150,7 +152,7 @@ class Run:
             except Stopped as stopped:
                 ending.stopped_by = stopped.by
             except (LuteError, OSError) as error:
-                ending.lost = str(error)
+                ending.lost, self._lost_by = str(error), error
             except Exception as error:  # a fault of ours: the record must not say RUNNING for ever
                 logger.exception("lute failed while it ran %s", self.plan.task)
                 ending.lost = f"lute itself failed: {type(error).__name__}: {error}"
@@ -288,7 +290,7 @@ class Run:
             self._extras.tasklets("after", result)
         elif not self.plan.program and is_unset(result.summary):
             result.summary = reason
-        elif self.plan.argv is not None and self._proc.pid is None and ending.stopped_by is None:
+        elif self._start_told and self._proc.pid is None and ending.stopped_by is None:
             self._tell_not_started(reason)
         self._log.look()
         self.analysis.record |= {
@@ -306,8 +308,8 @@ class Run:
 
     def _tell_not_started(self, reason: str) -> None:
         """Raises what a Task whose program cannot be started would, and gives the result that it would."""
-        result = self.analysis.task_result
-        result.summary = f"{LaunchError.__module__}.{LaunchError.__name__}: {reason}"
+        result, error = self.analysis.task_result, self._lost_by or LaunchError(reason)
+        result.summary = traceback.format_exception_only(error)[-1].strip()
         self._extras.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
         self._extras.hook("TASK_RESULT", Message(result, "TASK_RESULT"), self._proc)
 
@@ -531,6 +533,7 @@ class Run:
     def _announce_program(self) -> None:
         """Does for a program that is started directly what a Task would before it becomes the program."""
         self._announce_start()
+        self._start_told = True
         if __debug__:
             for name, value in self.plan.template_values.items():
                 self.log_text(f"TemplateParameters: { ({name: value}) }")

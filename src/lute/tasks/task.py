@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-import time
 import traceback
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Optional
+from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from lute import registry
 from lute.errors import LaunchError, TaskTimedOut, UsageError
@@ -22,6 +20,7 @@ from lute.execution._framing import CONTROL
 from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
 from lute.execution.ipc import Message, PipeCommunicator, SocketCommunicator
 from lute.tasks import command_line, figures, progress, templates
+from lute.tasks._timer import Timer
 from lute.tasks.dataclasses import TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
@@ -35,38 +34,6 @@ _TEXTS, _OBJECTS = PipeCommunicator(), SocketCommunicator()
 
 class TimeIsOver(BaseException):
     """Ends a Task's `_run` from within the timer; no `except Exception` of a Task stops it."""
-
-
-_AT_ONCE = 1e-6
-"""A timer's shortest time, in s: 0 would stop it."""
-
-
-class _Timer:
-    """The real-time interval timer of a Task. Only the main thread can have its handler, and the newest Task has it."""
-
-    _running: ClassVar[list[_Timer]] = []
-    """Those of Tasks that were made and have not ended, oldest first."""
-
-    def __init__(self, seconds: float, handler: Any) -> None:
-        self._handler, self._due = handler, time.monotonic() + seconds
-        if threading.current_thread() is threading.main_thread():
-            before = signal.signal(signal.SIGALRM, handler), signal.setitimer(signal.ITIMER_REAL, seconds)[0]
-            self._before = before[0], time.monotonic() + before[1] if before[1] else None
-            _Timer._running.append(self)
-
-    def undo(self) -> None:
-        """Stops the timer. The Task before it that has not ended has its own again, or else who had one before."""
-        running = _Timer._running
-        if self not in running:
-            return
-        place = running.index(self)
-        running.remove(self)
-        if place < len(running):  # a newer one has the timer; what was before this is before that
-            running[place]._before = self._before if not place else running[place]._before
-            return
-        handler, due = (running[-1]._handler, running[-1]._due) if running else self._before
-        signal.setitimer(signal.ITIMER_REAL, max(_AT_ONCE, due - time.monotonic()) if due is not None else 0.0)
-        signal.signal(signal.SIGALRM, handler)
 
 
 class Task(ABC):
@@ -102,7 +69,7 @@ class Task(ABC):
         self._teller = progress.Teller(self._tell if self._under_executor else None)
         self.metrics = self._teller.metrics
         self._parent = os.getppid()
-        self._timer = _Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)
+        self._timer = Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)
         self._change_folder(getattr(params.Config, "run_directory", None))
 
     def _change_folder(self, folder: Optional[str]) -> None:
