@@ -16,7 +16,7 @@ from lute.cli import _workflow_end, common
 from lute.errors import RecordError
 from lute.execution import requests
 from lute.io import workflow_record
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.record import Record
 from lute.io.rows import RunFiles, public
 
@@ -110,7 +110,7 @@ def ask(
     with common.open_record(options) as record:
         kind, row = _find(record, options.id, kinds)
         told = f"{kind.name} {row['id']}"
-        if row["status"] not in sensible:
+        if row["status"] not in sensible or row["ended"] is not None:
             return _tell(options, kind.public(row), f"{told} is {row['status']}: there is nothing to {do}", NOT_LIVE)
         place = RunFiles(Path(kind.folder(row))).request
         request = requests.Request(do, requests.this_user(), options.reason)
@@ -121,7 +121,7 @@ def ask(
             time.sleep(LOOK)
             kind.mark_lost(record)
             row = kind.get(record, row["id"])
-        if row["status"] not in LIVE:  # it ended by itself, and nobody takes requests any more
+        if not is_live(row):  # it ended by itself, and nobody takes requests any more
             place.unlink(missing_ok=True)
     if not met(row["status"]):
         text = f"{told} on {row['host']} did not answer within {options.wait:g} s; it is {row['status']}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from lute.cli import _columns, common
 from lute.errors import RecordError, UsageError
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.db import Record
 from lute.io.rows import public
 from lute.tasks.dataclasses import TaskStatus
@@ -18,7 +18,7 @@ from lute.tasks.progress import as_text
 
 NEEDED = (
     *("id", "started", "experiment", "run", "task", "managed_task", "status", "valid", "wall_s", "summary"),
-    *("reason", "progress"),
+    *("reason", "progress", "ended"),
 )
 """The columns that the usual table is made of."""
 
@@ -177,7 +177,7 @@ def _last_column(row: Mapping[str, Any]) -> str:
     """Returns what a run found, why it found nothing, or how far it is."""
     if row["status"] == "COMPLETED":
         return str(row["summary"])
-    live = row["status"] in LIVE and row["progress"]
+    live = is_live(row) and row["progress"]
     return str(row["reason"]) or (as_text(row["progress"]) if live else "")
 
 

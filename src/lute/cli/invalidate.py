@@ -8,7 +8,7 @@ from typing import Any
 
 from lute.cli import _validity
 from lute.errors import UsageError
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,5 +24,5 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _check(row: Mapping[str, Any]) -> None:
-    if row["status"] in LIVE:
+    if is_live(row):
         raise UsageError(f"run {row['id']} is {row['status']}: it has no result yet. To stop it: lute cancel")

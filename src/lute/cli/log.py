@@ -11,7 +11,7 @@ from typing import Any
 
 from lute.cli import common
 from lute.errors import RecordError
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.db import Record
 
 LOOK = 0.1
@@ -49,7 +49,7 @@ def execute(options: argparse.Namespace) -> int:
 def _print(path: Path, record: Record, row: dict[str, Any], follow: bool) -> None:
     with open(path, "rb") as file:
         while True:
-            live = follow and row["status"] in LIVE
+            live = follow and is_live(row)
             while piece := file.read(PIECE):
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()

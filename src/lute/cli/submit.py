@@ -17,7 +17,7 @@ from lute.execution import batch
 from lute.execution._hearing import heard
 from lute.execution.plan import Plan
 from lute.execution.run import SUBMITTED, Place
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.db import Record, record_of
 from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, public
@@ -160,7 +160,7 @@ def _until_ended(
         stops: Who asked for an end.
     """
     asked = 0
-    while row["status"] in LIVE or not slurm.jobs([job])[job].ended:
+    while is_live(row) or not slurm.jobs([job])[job].ended:
         if len(stops) > asked:
             asked = len(stops)
             slurm.cancel([job])

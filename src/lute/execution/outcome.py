@@ -142,6 +142,8 @@ def _judge_result(ending: Ending, result: TaskResult, params: TaskParameters, cw
     status = result.task_status
     if status is TaskStatus.RUNNING:  # sent by hand, with the end still to come
         status = TaskStatus.COMPLETED
+    if status in (TaskStatus.PENDING, TaskStatus.STOPPED):
+        return TaskStatus.FAILED, f"the Task ended with {status.name} as its status, which is not the status of an end"
     if status is not TaskStatus.COMPLETED:
         return status, str(result.summary) or f"the Task set its status to {status.name}"
     if ending.exit_code != 0:

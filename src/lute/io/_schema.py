@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 TEXT, INTEGER, REAL, JSON = "TEXT", "INTEGER", "REAL", "JSON"
@@ -93,6 +93,12 @@ BESIDES = ["progress", "invalid_reason", "sources", "inputs", "outputs", "code"]
 
 LIVE = ("PENDING", "RUNNING", "STOPPED")
 """The statuses of a run that has not ended."""
+
+
+def is_live(row: Mapping[str, Any]) -> bool:
+    """Returns whether a run has not ended. An older `lute` also kept one of `LIVE` for runs that had."""
+    return row["status"] in LIVE and row["ended"] is None
+
 
 LONGEST_LIST = 20
 """A longer list is one column of a Task's view instead of a column an item."""

@@ -20,7 +20,7 @@ from lute.errors import UsageError
 from lute.execution._secrets import without_password
 from lute.execution.logging import get_logger
 from lute.io import exported, workflow_record
-from lute.io._schema import LIVE, flat_values
+from lute.io._schema import flat_values, is_live
 from lute.io.record import Record
 from lute.io.rows import public, utc
 
@@ -139,7 +139,7 @@ class _Builder:
         Raises:
             UsageError: The run has not ended.
         """
-        if row["status"] in LIVE:
+        if is_live(row):
             raise UsageError(f"run {row['id']} is {row['status']}: it has not ended yet")
         action = self._action(row, f"#run-{row['id']}", f"Run of {row['managed_task'] or row['task']}")
         action["instrument"] = self._program(row)

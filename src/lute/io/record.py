@@ -180,7 +180,8 @@ class Record:
             "the lute process that owned this run is gone (killed, or its machine was restarted);"
             f" that was noticed at {noticed}"
         )
-        for identity, host, text in self.read(f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE})"):
+        query = f"SELECT id, host, owner FROM lute_runs WHERE status IN ({_LIVE}) AND ended IS NULL"
+        for identity, host, text in self.read(query):
             owner = json.loads(text or "{}")
             if host == socket.gethostname() and is_gone(owner):
                 lost[identity] = ("FAILED", reason)
@@ -219,7 +220,8 @@ class Record:
         """Ends a run in the record whose owner cannot, unless it has ended."""
         with self.transaction():
             self._database.execute(
-                f"UPDATE lute_runs SET status = ?, valid = 0, reason = ? WHERE id = ? AND status IN ({_LIVE})",
+                f"UPDATE lute_runs SET status = ?, valid = 0, reason = ? WHERE id = ?"
+                f" AND status IN ({_LIVE}) AND ended IS NULL",
                 (status, reason, identity),
             )
 

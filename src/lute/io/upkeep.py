@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from lute.io._schema import LIVE, MIGRATIONS
+from lute.io._schema import MIGRATIONS, is_live
 from lute.io.files import create_file
 from lute.io.record import Record
 
@@ -117,17 +117,17 @@ def _is_view(record: Record, name: str) -> bool:
     return bool(record.read(query, (name,)))
 
 
-def _rows(record: Record) -> Iterator[tuple[str, str, str, Any]]:
-    """Gives id, log, status and payload of every run, some thousand at a time."""
-    before = None
-    while rows := record.find(columns=("id", "log", "status", "payload", "started"), limit=5000, before=before):
+def _rows(record: Record) -> Iterator[tuple[str, str, bool, Any]]:
+    """Gives id, log and payload of every run, and whether it is live, some thousand at a time."""
+    before, columns = None, ("id", "log", "status", "ended", "payload", "started")
+    while rows := record.find(columns=columns, limit=5000, before=before):
         for row in rows:
-            yield row["id"], row["log"] or "", row["status"], row["payload"]
+            yield row["id"], row["log"] or "", is_live(row), row["payload"]
         before = (rows[-1]["started"], rows[-1]["id"])
 
 
-def _missing(identity: str, log: str, status: str, payload: Any) -> Iterator[dict[str, str]]:
-    if status in LIVE:
+def _missing(identity: str, log: str, live: bool, payload: Any) -> Iterator[dict[str, str]]:
+    if live:
         return
     paths = [("log", log)] if log else []
     paths += [("payload", path) for path in _kept(payload)]

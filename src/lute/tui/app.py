@@ -17,7 +17,7 @@ from textual.widgets import DataTable, Footer, Header, Input, Label, Static, Tab
 
 from lute.errors import LuteError
 from lute.execution import requests
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.record import Record
 from lute.io.rows import RunFiles
 from lute.tasks.progress import as_text
@@ -40,7 +40,7 @@ SYMBOLS = {
 }
 """A status as sign and colour: neither stands alone."""
 READ = ("id", "started", "experiment", "run", "task", "managed_task", "status", "valid", "wall_s", "summary")
-READ_ALSO = ("reason", "progress")
+READ_ALSO = ("reason", "progress", "ended")
 
 
 class Ask(ModalScreen[str | None]):
@@ -163,7 +163,7 @@ class RecordApp(App[None]):
         sign, style = SYMBOLS[row["status"]]
         invalid = " invalid" if row["status"] == "COMPLETED" and not row["valid"] else ""
         told = row["summary"] if row["status"] == "COMPLETED" else row["reason"]
-        if row["status"] in LIVE and row["progress"]:
+        if is_live(row) and row["progress"]:
             told = as_text(row["progress"])
         return (
             row["id"],
@@ -224,14 +224,14 @@ class RecordApp(App[None]):
         except LuteError as error:
             self.notify(str(error), severity="error")
             return
-        if row == self._row and row["status"] not in LIVE:
+        if row == self._row and not is_live(row):
             return
         self._row = row
         self._write("run", _about(row, self._when, self._seconds))
         self._write("log", _tail(row["log"]))
         self._write("parameters", _as_lines(row["parameters"] or {}))
         self._write("environment", _as_lines(row["environment"] or {}) or "nothing was changed")
-        if row["status"] in LIVE:
+        if is_live(row):
             self.query_one("#scroll-log", VerticalScroll).scroll_end(animate=False)
 
     def _write(self, name: str, text: str) -> None:
@@ -242,7 +242,7 @@ class RecordApp(App[None]):
     def action_cancel(self) -> None:
         """Cancels the run under the cursor, with a reason."""
         row = self._row
-        if not row or row["status"] not in LIVE:
+        if not row or not is_live(row):
             self.notify("this run does not live: there is nothing to cancel", severity="warning")
             return
 
@@ -255,7 +255,7 @@ class RecordApp(App[None]):
     def action_invalidate(self) -> None:
         """Says that the result of the run under the cursor is not to be used."""
         row = self._row
-        if not row or row["status"] in LIVE:
+        if not row or is_live(row):
             self.notify("a run that lives cannot be invalidated", severity="warning")
             return
 
@@ -317,7 +317,7 @@ def _about(row: Mapping[str, Any], when: Callable[[str | None], str], seconds: C
         ("status", f"{row['status']}{'' if row['valid'] or row['status'] != 'COMPLETED' else ' (invalid)'}"),
         ("reason", row["reason"]),
         ("invalid", row.get("invalid_reason")),
-        ("progress", as_text(row["progress"]) if row["progress"] and row["status"] in LIVE else ""),
+        ("progress", as_text(row["progress"]) if row["progress"] and is_live(row) else ""),
         ("summary", row["summary"]),
         ("result", json.dumps(row["payload"]) if row["payload"] not in (None, "") else ""),
         ("started", when(row["started"])),

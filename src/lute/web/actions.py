@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from lute.errors import UsageError
 from lute.execution import requests
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.rows import RERUN_OF, utc
 from lute.web import files
 from lute.web.guard import is_bearer, may_act
@@ -55,7 +55,7 @@ async def act(request: Request) -> Response:
 def cancel(site: Site, identity: str, reason: str) -> str:
     """Asks a run's owner to stop it, as `lute cancel` does."""
     row = site.run(identity)
-    if row["status"] not in LIVE:
+    if not is_live(row):
         raise UsageError(f"run {row['id']} is {row['status']}: there is nothing to cancel")
     request = requests.Request(requests.CANCEL, f"{requests.this_user()} on the web page", reason)
     if not requests.cancel_waiting(site.record, row, request):
@@ -70,7 +70,7 @@ def rerun(site: Site, identity: str, reason: str) -> str:
         UsageError: The run has not ended, or nothing was started; it says why.
     """
     row = site.run(identity)
-    if row["status"] in LIVE:
+    if is_live(row):
         raise UsageError(f"run {row['id']} is {row['status']}: it can be repeated when it has ended")
     begun = utc(time.time())
     with tempfile.TemporaryFile() as told:

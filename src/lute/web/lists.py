@@ -9,7 +9,7 @@ from lute.web.site import Site
 
 COLUMNS = (
     *("id", "task", "managed_task", "experiment", "run", "status", "reason", "summary", "valid", "started"),
-    *("wall_s", "metrics", "progress", "plots"),
+    *("wall_s", "metrics", "progress", "plots", "ended"),
 )
 """What a list shows of a run. Parameters and payload can be large, and are left out."""
 GRID = 300

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.tasks.progress import as_text, metric_as_text, share
 from lute.web.asking import number
 from lute.web.files import Follower
@@ -51,7 +51,7 @@ async def _events(site: Site, identity: str, log: Follower) -> AsyncIterator[str
         while piece := await run_in_threadpool(log.more):
             spoke = time.monotonic()
             yield _event("log", piece, piece["offset"])
-        if row["status"] not in LIVE:
+        if not is_live(row):
             yield _event("end", {"status": row["status"]})
             return
         if time.monotonic() - spoke > STILL_HERE:

@@ -10,7 +10,7 @@ from typing import Any
 from lute import registry
 from lute.errors import TaskNotFoundError
 from lute.io import compare
-from lute.io._schema import LIVE, flat_values
+from lute.io._schema import flat_values, is_live
 from lute.io.rows import plain
 from lute.io.shown import seconds, when
 from lute.tasks.progress import as_text, metric_as_text
@@ -59,7 +59,7 @@ def grid(rows: Sequence[Row]) -> tuple[list[str], list[Line]]:
 
 def key_numbers(row: Row) -> list[str]:
     """Returns the few things worth knowing of a run: its metrics or summary; why it failed; or how far it is."""
-    if row["status"] in LIVE:
+    if is_live(row):
         return [as_text(row["progress"])] if row["progress"] else []
     if row["status"] != "COMPLETED":
         return [str(row["reason"] or "")]

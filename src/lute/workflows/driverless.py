@@ -20,7 +20,7 @@ from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
 from lute.execution.logging import get_logger
 from lute.io import owner, workflow_record
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.files import make_folder
 from lute.io.record import Record
 from lute.io.rows import since_epoch, utc
@@ -121,7 +121,7 @@ def _settle_waiting(entries: list[dict[str, Any]], states: Mapping[str, State], 
 
 
 def _take_end(entry: dict[str, Any], job: slurm.Job, run: Mapping[str, Any] | None) -> None:
-    if run is not None and run["status"] not in LIVE:
+    if run is not None and not is_live(run):
         entry |= {name: run[name] for name in OF_A_RUN}
         return
     entry |= {"status": job.status, "reason": job.explained(entry["job"])}
@@ -201,7 +201,7 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
     runs = workflow_record.steps_of(record, identity)
     for entry in row["steps"]:
         run = runs.get(entry["name"])
-        if run is not None and entry["job"] in jobs and run["status"] in LIVE:
+        if run is not None and entry["job"] in jobs and is_live(run):
             job = jobs[entry["job"]]
             record.end_lost(run["id"], job.status, job.explained(entry["job"]))
             runs[entry["name"]] = record.get(run["id"])
@@ -268,7 +268,7 @@ def _ask_to_end(record: Record, row: Mapping[str, Any]) -> None:
     entries = {entry["name"]: entry for entry in row["steps"]}
     for name, run in workflow_record.steps_of(record, row["id"]).items():
         entry = entries.get(name)
-        if run["status"] in LIVE and (entry is None or (not entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS)):
+        if is_live(run) and (entry is None or (not entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS)):
             with contextlib.suppress(UsageError):  # it was asked before
                 request = requests.Request(requests.CANCEL, requests.this_user(), row["reason"])
                 requests.post(Path(run["log"]).with_name("request"), request)

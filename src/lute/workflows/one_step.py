@@ -13,7 +13,7 @@ from typing import Any
 
 from lute.errors import WorkflowError
 from lute.io import owner, workflow_record
-from lute.io._schema import LIVE
+from lute.io._schema import is_live
 from lute.io.record import Record
 from lute.io.workflow_record import by_step
 from lute.workflows.dag import Rule, State
@@ -68,7 +68,7 @@ def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[
     known = workflow_record.steps_of(record, row["id"])
     own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
     for instance, run in own.items():
-        if run["status"] in LIVE and (run["owner"] or {}).get("job") == owner.own_job() != "":
+        if is_live(run) and (run["owner"] or {}).get("job") == owner.own_job() != "":
             record.end_lost(run["id"], "FAILED", f"Slurm started job {owner.own_job()} again")
             own[instance] = record.get(run["id"])
     return own
