@@ -257,17 +257,17 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         return env
 
     env = environment.changed(base, plan.settings.changes, not_sourced)
-    secrets = _secrets.secret_values(base, env, {"database": plan.params.lute_config.database})
-    changed = _secrets.hide_variables(environment.difference(base, env), secrets)
+    to_hide = _secrets.secret_values(base, env, {"database": plan.params.lute_config.database})
+    changed = _secrets.hide_variables(environment.difference(base, env), to_hide)
     rendered = plan.rendered_template()
     shown: dict[str, Any] = {
         "task": plan.task,
-        "command": _secrets.hide(_command(plan, env), secrets),
+        "command": _secrets.hide(_command(plan, env), to_hide),
         "cwd": plan.cwd,
         "environment": changed,
         "sourced": scripts,
-        "templates": [{"path": rendered[1], "text": _secrets.hide(rendered[0], secrets)}] if rendered else [],
-        "parameters": _secrets.hide(plain_parameters(plan.params), secrets),
+        "templates": [{"path": rendered[1], "text": _secrets.hide(rendered[0], to_hide)}] if rendered else [],
+        "parameters": _secrets.hide(plain_parameters(plan.params), to_hide),
         "warnings": plan.warnings,
     }
     if options.json:

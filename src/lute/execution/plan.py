@@ -150,7 +150,7 @@ def make_plan(
         TaskNotFoundError: There is a model but no code.
         UsageError: A tasklet's argument, the template or the model asks for what there is not.
     """
-    program = isinstance(params, ThirdPartyParameters)
+    is_program = isinstance(params, ThirdPartyParameters)
     odd: list[str] = []
     direct = _is_direct(params, task)
     argv = None
@@ -175,7 +175,7 @@ def make_plan(
         params,
         config_path,
         cwd,
-        program,
+        is_program,
         argv,
         command_line.template_values(params) if direct else {},
         settings,

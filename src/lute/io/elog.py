@@ -176,8 +176,8 @@ def _run_status(url: str, data: Mapping[str, Any]) -> Post:
 
 def _new(kind: str, address: str, experiment: str = "", **content: Any) -> Post:
     """Makes a post. What is secret in the environment is hidden in it, as in the record."""
-    secrets = _secrets.secret_values(os.environ)
-    hidden = {name: value if name == "files" else _secrets.hide(value, secrets) for name, value in content.items()}
+    to_hide = _secrets.secret_values(os.environ)
+    hidden = {name: value if name == "files" else _secrets.hide(value, to_hide) for name, value in content.items()}
     return Post(kind, address, experiment, **hidden)
 
 

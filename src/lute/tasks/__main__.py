@@ -100,9 +100,9 @@ def _code_of(error: SystemExit) -> int:
 
 def tell_unprepared(error: BaseException) -> None:
     """Tells the Executor why there is no Task to run."""
-    channel = _channel.task_channel()
-    if channel is not None:
-        channel.control({"unprepared": traceback.format_exception_only(type(error), error)[-1].strip()})
+    to_executor = _channel.task_channel()
+    if to_executor is not None:
+        to_executor.control({"unprepared": traceback.format_exception_only(type(error), error)[-1].strip()})
 
 
 def flush() -> None:

@@ -70,8 +70,8 @@ class Forked:
         try:
             for number, descriptor in enumerate(descriptors[:3]):
                 os.dup2(descriptor, number)
-            channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, os.dup(descriptors[3]))
-            _channel.adopt(_channel.Channel(channel, log=os.dup(1)))
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, os.dup(descriptors[3]))
+            _channel.adopt(_channel.Channel(connection, log=os.dup(1)))
             for descriptor in descriptors:
                 os.close(descriptor)
             if self._settle(**assignment):
