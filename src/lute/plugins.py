@@ -20,8 +20,8 @@ from types import ModuleType
 from typing import Any
 
 from lute import facility, registry
+from lute.base.logging import get_logger
 from lute.errors import PluginError, did_you_mean
-from lute.execution.logging import get_logger
 
 logger = get_logger(__name__)
 _loaded: dict[str, ModuleType] = {}

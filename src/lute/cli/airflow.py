@@ -67,7 +67,7 @@ def _export_of(options: argparse.Namespace, found: Workflow) -> Export:
 
 
 def _db(given: str | None) -> str | None:
-    from lute.execution._secrets import passwords_in
+    from lute.base.secrets import passwords_in
 
     if given is None or "://" not in given:
         return given and os.path.abspath(given)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lute import plugins
+from lute.base.formatting import between as between
+from lute.base.formatting import seconds as seconds
+from lute.base.formatting import visible as visible
+from lute.base.formatting import when as when
 from lute.errors import OutputError, UsageError
 from lute.io.db import FILE_NAME, Record, record_at, record_of
-from lute.io.shown import between as between
-from lute.io.shown import seconds as seconds
-from lute.io.shown import visible as visible
-from lute.io.shown import when as when
 
 if TYPE_CHECKING:
     from lute.io.config import ConfigFile, Overrides

@@ -14,6 +14,7 @@ from typing import Any
 
 import lute
 from lute import plugins
+from lute.base.files import make_folder, write_whole
 from lute.cli import common
 from lute.cli import run as cli_run
 from lute.errors import PluginError, UsageError
@@ -24,7 +25,6 @@ from lute.execution.run import Place
 from lute.io import exported
 from lute.io.config import Overrides
 from lute.io.db import FILE_NAME
-from lute.io.files import make_folder, write_whole
 from lute.io.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.tasks.dataclasses import DescribedAnalysis
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lute import managed_tasks, plugins, registry
+from lute.base import secrets
 from lute.cli import common
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
-from lute.execution import _secrets, environment, mpi
+from lute.execution import environment, mpi
 from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
@@ -257,17 +258,17 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         return env
 
     env = environment.changed(base, plan.settings.changes, not_sourced)
-    to_hide = _secrets.secret_values(base, env, {"database": plan.params.lute_config.database})
-    changed = _secrets.hide_variables(environment.difference(base, env), to_hide)
+    to_hide = secrets.secret_values(base, env, {"database": plan.params.lute_config.database})
+    changed = secrets.hide_variables(environment.difference(base, env), to_hide)
     rendered = plan.rendered_template()
     shown: dict[str, Any] = {
         "task": plan.task,
-        "command": _secrets.hide(_command(plan, env), to_hide),
+        "command": secrets.hide(_command(plan, env), to_hide),
         "cwd": plan.cwd,
         "environment": changed,
         "sourced": scripts,
-        "templates": [{"path": rendered[1], "text": _secrets.hide(rendered[0], to_hide)}] if rendered else [],
-        "parameters": _secrets.hide(plain_parameters(plan.params), to_hide),
+        "templates": [{"path": rendered[1], "text": secrets.hide(rendered[0], to_hide)}] if rendered else [],
+        "parameters": secrets.hide(plain_parameters(plan.params), to_hide),
         "warnings": plan.warnings,
     }
     if options.json:

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from lute import facility, slurm
+from lute.base.files import make_folder
+from lute.base.signals import heard
 from lute.cli import common
 from lute.cli import run as cli_run
 from lute.errors import UsageError
 from lute.execution import batch
-from lute.execution._hearing import heard
 from lute.execution.plan import Plan
 from lute.execution.run import SUBMITTED, Place
 from lute.io._schema import is_live
 from lute.io.db import Record, record_of
-from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, public
 
 LOOK = 0.5

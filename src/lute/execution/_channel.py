@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lute.base.logging import get_logger
 from lute.errors import ProtocolError
 from lute.execution import _framing
 from lute.execution._framing import CONTROL, LOGGED, NOTHING, TEXT, VALUE, Decoder, Frame
 from lute.execution._values import Buffer, short_description
-from lute.execution.logging import get_logger
 
 logger = get_logger(__name__)
 

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from lute.execution import _processes
+from lute.base import procfs
+from lute.base.procfs import SEARCH
 from lute.execution._handing import receive, send
-from lute.execution._processes import SEARCH
 
 if TYPE_CHECKING:
     from lute.tasks.forked import Forked
@@ -44,7 +44,7 @@ def live(sock: socket.socket, owner: int) -> NoReturn:
     try:
         os.setsid()
         _hold_standard_streams()
-        _processes.become_subreaper()
+        procfs.become_subreaper()
         launching = _Launching(sock, owner)
         launching.loop()
         code = 0
@@ -263,8 +263,8 @@ class _Launching:
         run.kill_at = due
         run.left = self._left(name, run)
         run.search_at = time.monotonic() + SEARCH
-        _processes.send(run.left, signal.SIGTERM)
-        _processes.send(run.left, signal.SIGCONT)
+        procfs.send(run.left, signal.SIGTERM)
+        procfs.send(run.left, signal.SIGCONT)
 
     def _left(self, name: str, run: _Started) -> set[int]:
         """Returns the run's processes that live; the costly look only where there may be any.
@@ -272,11 +272,11 @@ class _Launching:
         A look may miss one that forks on all the time: it is not believed at once while there are unknown children.
         """
         others = self._others(name)
-        for _ in range(_processes.LOOKS):
+        for _ in range(procfs.LOOKS):
             if run.exited and _only_children(self._known()):
                 break  # what it left would be our child, or below one
             root = None if run.exited else run.pid
-            found = _processes.processes_of(name, root, others, os.getpid(), run.log) - self._known(but=run)
+            found = procfs.processes_of(name, root, others, os.getpid(), run.log) - self._known(but=run)
             if found:
                 return found
         return set()
@@ -290,17 +290,17 @@ class _Launching:
         return known | {self._spare.pid} if self._spare is not None else known
 
     def _kill(self, name: str, run: _Started) -> None:
-        _processes.send(run.left, signal.SIGKILL)
-        _processes.kill_children(self._known(), lambda pid: self._is_of(pid, name, run))
+        procfs.send(run.left, signal.SIGKILL)
+        procfs.kill_children(self._known(), lambda pid: self._is_of(pid, name, run))
 
     def _is_of(self, pid: int, name: str, run: _Started) -> bool:
-        said = _processes.run_id_of(pid)
-        return said == name or (said is None and (not self._others(name) or _processes.prints_to(pid, run.log)))
+        said = procfs.run_id_of(pid)
+        return said == name or (said is None and (not self._others(name) or procfs.prints_to(pid, run.log)))
 
     def _end_what_is_due(self) -> None:
         for name, run in list(self.runs.items()):
             now = time.monotonic()
-            if run.kill_at is None or (now < min(run.kill_at, run.search_at) and _processes.any_lives(run.left)):
+            if run.kill_at is None or (now < min(run.kill_at, run.search_at) and procfs.any_lives(run.left)):
                 continue
             run.left, run.search_at = self._left(name, run), now + SEARCH
             if now >= run.kill_at:
@@ -329,7 +329,7 @@ def _tell(events: socket.socket, event: dict[str, Any]) -> None:
 def _only_children(known: set[int]) -> bool:
     """Returns whether each child of this process is a known one; False if that cannot be told."""
     try:
-        return known >= _processes.children()
+        return known >= procfs.children()
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN
         return False
 

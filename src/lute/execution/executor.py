@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from lute.base.logging import get_logger
 from lute.errors import TaskFailed, UsageError
 from lute.execution import environment
 from lute.execution.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
-from lute.execution.logging import get_logger
 from lute.execution.mpi import Ranks, number_of_ranks
 from lute.execution.plan import Plan, Settings, Tasklet, make_plan
 from lute.execution.run import Place, Run

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lute.execution._bounded import InPlace, TookTooLong, call_beside
+from lute.base.time_limits import InPlace, TookTooLong, call_beside
 from lute.execution.ipc import Message
 from lute.execution.plan import Tasklet
 from lute.io.models.base import AnalysisHeader

@@ -23,10 +23,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
+from lute.base.logging import get_logger
 from lute.errors import LaunchError, ProtocolError
 from lute.execution._channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Guest, Message, task_channel
 from lute.execution._framing import CONTROL, LOGGED, SIGNALS, Frame
-from lute.execution.logging import get_logger
 
 __all__ = [
     "LUTE_SIGNALS",

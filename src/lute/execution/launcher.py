@@ -25,8 +25,8 @@ import sys
 import threading
 from typing import Any, ClassVar
 
+from lute.base import procfs
 from lute.errors import LaunchError
-from lute.execution import _processes
 from lute.execution._handing import receive, send
 from lute.execution._launching import live
 
@@ -67,12 +67,12 @@ class Launcher:
     """Those of all launchers that this process has."""
 
     def __init__(self, sock: socket.socket, pid: int, forked: bool) -> None:
-        self._before = _processes.children_if_told()
+        self._before = procfs.children_if_told()
         self._pids.add(pid)
         self.sock, self.pid, self.forked = sock, pid, forked
         self.pidfd = os.pidfd_open(pid)
         self._asking = threading.Lock()
-        self._was_subreaper = _processes.become_subreaper()
+        self._was_subreaper = procfs.become_subreaper()
 
     @classmethod
     def start(cls) -> Launcher:
@@ -136,7 +136,7 @@ class Launcher:
         self._pids.discard(self.pid)
         os.close(self.pidfd)
         if not self._was_subreaper:
-            _processes.become_subreaper(False)
+            procfs.become_subreaper(False)
 
 
 def _single_threaded() -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lute import plugins
-from lute.execution.logging import get_logger
+from lute.base.logging import get_logger
 from lute.io.models.base import TaskParameters, TemplateConfig, TemplateParameters, fields_marked, result_field
 from lute.io.models.fields import Output
 from lute.io.rows import utc

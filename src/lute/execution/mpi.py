@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from lute.base import process_identity
 from lute.errors import LaunchError
-from lute.io import owner
 from lute.tasks import rank
 
 STARTERS = ("mpirun", "mpiexec")
@@ -120,7 +120,7 @@ def _slots(env: Mapping[str, str]) -> int:
 
 def log_place(log: Path) -> dict[str, str]:
     """Returns the variable that tells a rank on this host where its labelled lines go."""
-    return {rank.LOG_VARIABLE: f"{owner.boot_id()}:{log.stat().st_ino}:{log}"}
+    return {rank.LOG_VARIABLE: f"{process_identity.boot_id()}:{log.stat().st_ino}:{log}"}
 
 
 def host_for_others(env: Mapping[str, str]) -> str | None:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lute.execution import _processes
+from lute.base import procfs
+from lute.base.files import shared_mode
 from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending
 from lute.execution._values import RawArray, Unloadable, qualified_name, short_description
-from lute.io.files import shared_mode
 from lute.io.models.base import AnalysisHeader, TaskParameters, fields_marked, result_field, says_no_result
 from lute.io.models.fields import Output
 from lute.io.rows import RunFiles, plain
@@ -95,7 +95,7 @@ def hint(ending: Ending, tail: str) -> str:
     if ending.exit_code and re.search(_MPI_NOT_STARTED, tail):
         return ": MPI could not start: does mpirun belong to the same MPI as the library that the ranks load?"
     if ending.exit_code is not None and 128 < ending.exit_code < 128 + signal.NSIG:
-        return f", which is how a shell tells of {_processes.signal_name(ending.exit_code - 128)}"
+        return f", which is how a shell tells of {procfs.signal_name(ending.exit_code - 128)}"
     return ""
 
 

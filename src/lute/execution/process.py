@@ -29,13 +29,13 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any
 
+from lute.base import procfs
+from lute.base.logging import get_logger
+from lute.base.procfs import SEARCH
 from lute.errors import LaunchError
-from lute.execution import _processes
 from lute.execution._ending import TIMEOUT, Ending, Limits
-from lute.execution._processes import SEARCH
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Events, Launcher
-from lute.execution.logging import get_logger
 
 logger = get_logger(__name__)
 
@@ -75,7 +75,7 @@ class TaskProcess:
     def send_signal(self, number: int) -> None:
         """Sends it a signal, if it lives."""
         if self.pid is not None and self.returncode is None:
-            _processes.send([self.pid], number)
+            procfs.send([self.pid], number)
 
     def terminate(self) -> None:
         """Sends it SIGTERM."""
@@ -190,13 +190,13 @@ class Supervision:
         """Sends a signal to every process of the run, again until no new one has appeared meanwhile."""
         reached: set[int] = set()
         while new := self._processes() - reached:
-            _processes.send(new, number)
+            procfs.send(new, number)
             reached |= new
 
     def _processes(self) -> set[int]:
         """Returns the run's processes that live; of what it left, that does not say so, what prints to its log."""
         log = os.readlink(f"/proc/self/fd/{self._output}")
-        return _processes.processes_of(self.run, self.proc.pid, adopter=self.launcher.pid, log=log, alone=False)
+        return procfs.processes_of(self.run, self.proc.pid, adopter=self.launcher.pid, log=log, alone=False)
 
     def watch(self) -> Ending:
         """Watches until nothing of the run lives and everything it said was taken in."""
@@ -294,7 +294,7 @@ class Supervision:
         status = event["status"]
         self.proc.returncode = os.waitstatus_to_exitcode(status)
         if os.WIFSIGNALED(status):
-            self.ending.signal = _processes.signal_name(os.WTERMSIG(status))
+            self.ending.signal = procfs.signal_name(os.WTERMSIG(status))
         else:
             self.ending.exit_code = os.WEXITSTATUS(status)
         self.ending.core = event["core"]
@@ -309,17 +309,17 @@ class Supervision:
         deadline = time.monotonic() + self.limits.terminate_grace
         number = signal.SIGTERM
         sent: set[int] = set()
-        while left := _processes.processes_of(self.run, self.proc.pid) | _processes.strays(self.launcher.siblings):
+        while left := procfs.processes_of(self.run, self.proc.pid) | procfs.strays(self.launcher.siblings):
             if number == signal.SIGTERM and time.monotonic() > deadline:
                 number, sent = signal.SIGKILL, set()
-            _processes.send(left - sent, number)
-            _processes.send(left - sent, signal.SIGCONT)
+            procfs.send(left - sent, number)
+            procfs.send(left - sent, signal.SIGCONT)
             sent |= left
             search_at = time.monotonic() + SEARCH
             time.sleep(LOST_LOOKS)  # they may be no children of ours, so the kernel cannot tell us of their end
-            while time.monotonic() < min(search_at, deadline) and _processes.any_lives(left):
+            while time.monotonic() < min(search_at, deadline) and procfs.any_lives(left):
                 time.sleep(LOST_LOOKS)
-        _processes.kill_children(self.launcher.siblings, lambda pid: _processes.is_stray(pid, self.run))
+        procfs.kill_children(self.launcher.siblings, lambda pid: procfs.is_stray(pid, self.run))
         for pid in sent:
             with contextlib.suppress(ChildProcessError):  # those that are, are not left as zombies
                 os.waitpid(pid, os.WNOHANG)
@@ -361,13 +361,13 @@ class Supervision:
         if self._ranks is None:
             self.proc.send_signal(signal.SIGALRM)
         else:
-            processes = _processes.processes_of(self.run, self.proc.pid)
-            _processes.send(_processes.with_command(processes, self._ranks), signal.SIGALRM)
+            processes = procfs.processes_of(self.run, self.proc.pid)
+            procfs.send(procfs.with_command(processes, self._ranks), signal.SIGALRM)
 
     def _stop_processes(self, grace: float | None = None) -> None:
         self._to(State.STOPPING)
         self._deadline = None
-        _processes.send([self.launcher.pid], signal.SIGCONT)  # a Task may have stopped it
+        procfs.send([self.launcher.pid], signal.SIGCONT)  # a Task may have stopped it
         with contextlib.suppress(LaunchError):  # that it is gone shows as the end of its socket
             self.launcher.end(self.run, self.limits.terminate_grace if grace is None else grace)
 

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from lute.execution._bounded import InPlace, TookTooLong
+from lute.base.time_limits import InPlace, TookTooLong
 from lute.io.models.patterns import Patterns
 from lute.tasks.progress import Metric, Progress, metric_of, one_line, progress_of
 

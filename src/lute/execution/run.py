@@ -19,22 +19,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lute
 from lute import facility
+from lute.base import process_identity, secrets
+from lute.base.logging import get_logger
+from lute.base.signals import heard
 from lute.errors import LaunchError, LuteError, RecordError
-from lute.execution import _secrets, environment, mpi, outcome, requests
+from lute.execution import environment, mpi, outcome, requests
 from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending, Limits
-from lute.execution._hearing import heard
 from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
 from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.lineage import Lineage
-from lute.execution.logging import get_logger
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
 from lute.execution.process import Supervision, TaskProcess
 from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
-from lute.io import owner
 from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
 from lute.io.rows import RunFiles, new_run_id, row_of, utc
@@ -112,7 +112,7 @@ class Run:
         self._own_record = place.record is None
         self._on_start = on_start
         self._outer_env = dict(os.environ)
-        self._secrets = _secrets.secret_values(self._outer_env, {"database": self._header.database})
+        self._secrets = secrets.secret_values(self._outer_env, {"database": self._header.database})
         self._parameters = plan.plain_parameters
         self._communicators: list[Communicator] = []
         self._supervision: Supervision | None = None
@@ -175,7 +175,7 @@ class Run:
         self._env = self._environment(launcher)
         self._changed = environment.difference(self._outer_env, self._env)
         changed = {name: value for name, value in self._changed.items() if value}
-        self._secrets = sorted({*self._secrets, *_secrets.secret_values(changed)}, key=len, reverse=True)
+        self._secrets = sorted({*self._secrets, *secrets.secret_values(changed)}, key=len, reverse=True)
         self.analysis.task_env = self._env
         for text in plan.warnings:
             warnings.warn(text, UserWarning, stacklevel=4)
@@ -275,7 +275,7 @@ class Run:
 
     def _end(self, ending: Ending, wall_s: float) -> None:
         result = self.analysis.task_result
-        if owner.own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
+        if process_identity.own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
             ending.stopped_by = self._cancelled_in_its_job()
         status, reason = outcome.judge(
             ending, self._told, self.plan.params, program=self.plan.program, env=self._env, cwd=self.plan.cwd
@@ -294,7 +294,7 @@ class Run:
             self._tell_not_started(reason)
         self._log.look()
         self.analysis.record |= {
-            "reason": _secrets.hide(reason, self._secrets),
+            "reason": secrets.hide(reason, self._secrets),
             "exit_code": ending.exit_code,
             "signal": ending.signal,
             "ended": utc(time.time()),
@@ -302,7 +302,7 @@ class Run:
             "user_s": round(ending.user_s, 6),
             "system_s": round(ending.system_s, 6),
             "max_rss_kib": ending.max_rss_kib,
-            **_secrets.hide(self._lineage.at_end(self.analysis.record["versions"]), self._secrets),
+            **secrets.hide(self._lineage.at_end(self.analysis.record["versions"]), self._secrets),
         }
         self.process_results()
 
@@ -353,22 +353,27 @@ class Run:
             "step": place.step or os.environ.get("LUTE_WORKFLOW_STEP") or None,
             "attempt": place.attempt,
             "fingerprint": place.fingerprint,
-            "owner": {**owner.this_process(), **owner.job_here(), "cwd": os.getcwd(), "config": self.plan.config_path},
-            **_secrets.hide(self._lineage.at_start(), self._secrets),
+            "owner": {
+                **process_identity.this_process(),
+                **process_identity.job_here(),
+                "cwd": os.getcwd(),
+                "config": self.plan.config_path,
+            },
+            **secrets.hide(self._lineage.at_start(), self._secrets),
         }
         self.analysis.record["sources"] = {**self.analysis.record["sources"], **place.sources}
 
     def row(self) -> dict[str, Any]:
         """Returns the run's row as it stands, without secrets."""
-        changed = _secrets.hide_variables(self._changed, self._secrets)
+        changed = secrets.hide_variables(self._changed, self._secrets)
         self.analysis.record |= {
-            "command": _secrets.hide(self._command, self._secrets),
-            "parameters": _secrets.hide(self._parameters, self._secrets),
+            "command": secrets.hide(self._command, self._secrets),
+            "parameters": secrets.hide(self._parameters, self._secrets),
             "environment": changed,
             "pid": self._proc.pid,
         }
         row = row_of(self.analysis)
-        row["summary"] = self.analysis.record["summary"] = _secrets.hide(row["summary"], self._secrets)
+        row["summary"] = self.analysis.record["summary"] = secrets.hide(row["summary"], self._secrets)
         return row
 
     def _save(self) -> None:
@@ -390,8 +395,8 @@ class Run:
         keeper.index()
         for text in keeper.troubles:
             self.trouble(text)
-        tail = _secrets.hide(self._log.tail(), self._secrets)
-        kept = _secrets.hide(kept, self._secrets)
+        tail = secrets.hide(self._log.tail(), self._secrets)
+        kept = secrets.hide(kept, self._secrets)
         self.analysis.record |= {"payload": kept, "plots": keeper.pages, "log_tail": tail}
         self._save()
         self._close_record()
@@ -408,7 +413,7 @@ class Run:
         from lute.io import elog
 
         try:
-            troubles = elog.finish_run(self._header, _secrets.hide(parameters, self._secrets))
+            troubles = elog.finish_run(self._header, secrets.hide(parameters, self._secrets))
         except Exception as error:
             logger.exception("lute failed while it posted to the eLog")
             troubles = [f"eLog: lute itself failed: {type(error).__name__}: {error}"]
@@ -430,7 +435,7 @@ class Run:
 
     def log_text(self, text: str) -> None:
         """Writes a line of ours into the run's log, without secrets."""
-        self._log.write(_secrets.hide(text, self._secrets))
+        self._log.write(secrets.hide(text, self._secrets))
 
     # ------------------------------------------------------------------------------------- requests
 
@@ -467,7 +472,7 @@ class Run:
         if told.changed:
             told.changed = False
             found = {"progress": told.progress, "metrics": told.metrics}
-            self.analysis.record |= _secrets.hide(found, self._secrets)
+            self.analysis.record |= secrets.hide(found, self._secrets)
             if self._save_at is None and not ended:
                 self._save_at = self._next_progress
 
@@ -565,7 +570,9 @@ class Run:
         """Looks around; returns whether someone wants it to end, or its Task or launcher is gone."""
         self._look()
         pid = self._proc.pid if self._proc.returncode is None else None
-        gone = any(known is not None and owner.start_time(known) is None for known in (pid, self._launcher_pid))
+        gone = any(
+            known is not None and process_identity.start_time(known) is None for known in (pid, self._launcher_pid)
+        )
         return self._cancelled_by is not None or gone
 
     @property

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from lute.base.files import make_folder, shared_mode
+from lute.base.logging import get_logger
 from lute.execution._channel import log_line, write_fully
-from lute.execution.logging import get_logger
-from lute.io.files import make_folder, shared_mode
 from lute.io.rows import RunFiles
 
 logger = get_logger(__name__)

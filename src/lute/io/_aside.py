@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lute.base.files import make_folder, shared_mode
+from lute.base.logging import get_logger
 from lute.errors import RecordError
-from lute.execution.logging import get_logger
-from lute.io.files import make_folder, shared_mode
 
 logger = get_logger(__name__)
 

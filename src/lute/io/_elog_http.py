@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 
 import lute
 from lute import facility
+from lute.base import secrets
+from lute.base.time_limits import TookTooLong, call_beside
 from lute.errors import ElogError
-from lute.execution import _secrets
-from lute.execution._bounded import TookTooLong, call_beside
 
 __all__ = ["NOT_CONFIGURED", "Request", "Service", "ask", "check_address", "shown"]
 
@@ -126,11 +126,11 @@ def ask(service: Service, request: Request, seconds: float) -> Any:
     if wrong := check_address(url):
         raise ElogError(f"eLog: {wrong}", final=whole)
     login = _Login.none() if whole and _server(url) != _server(service.url) else _Login.of(service, url)
-    to_hide = [*login.secrets, *_secrets.secret_values(os.environ)]
+    to_hide = [*login.secrets, *secrets.secret_values(os.environ)]
     try:
         return _value(_exchange(service, request, url, login, seconds), must_be_json=not whole)
     except ElogError as error:
-        text = _secrets.hide(f"eLog: {request.method} {shown(url)}: {error}", to_hide)
+        text = secrets.hide(f"eLog: {request.method} {shown(url)}: {error}", to_hide)
         raise ElogError(text, final=error.final, retry_after=error.retry_after) from None
 
 

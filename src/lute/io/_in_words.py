@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lute.execution._secrets import hide_here
+from lute.base.secrets import hide_here
 from lute.io.models.fields import type_name
 
 Location = tuple[str | int, ...]

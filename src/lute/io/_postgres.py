@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lute.base import secrets
 from lute.errors import RecordError, UsageError
-from lute.execution import _secrets
 from lute.io._database import JSON_KINDS, Values
 from lute.io._schema import NUMBER, identifier, literal
 
@@ -55,8 +55,8 @@ class Postgres:
     like = "ILIKE"
 
     def __init__(self, url: str, busy_timeout: float, aside: Path) -> None:
-        self.name = _secrets.without_password(url)
-        self._secrets = _secrets.passwords_in(url)
+        self.name = secrets.without_password(url)
+        self._secrets = secrets.passwords_in(url)
         self._options = _options(url, self.name)
         self.aside = aside
         self.mark: str | None = f"postgresql/{self._options.get('dbname', '')}"
@@ -110,7 +110,7 @@ class Postgres:
         try:
             yield
         except psycopg.Error as error:
-            text = " ".join(_secrets.hide(str(error), self._secrets).split())
+            text = " ".join(secrets.hide(str(error), self._secrets).split())
             if self._cut_after is not None:
                 text = f"the server did not answer within {self._cut_after:g} s"
             raise RecordError(f"the record {self.name}: {text}") from None  # whose text may hold the password

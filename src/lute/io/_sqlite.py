@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lute.base.files import create_file, on_network
+from lute.base.logging import get_logger
 from lute.errors import RecordError
-from lute.execution.logging import get_logger
 from lute.io._database import JSON_KINDS, Values
 from lute.io._schema import identifier, literal
-from lute.io.files import create_file, on_network
 
 logger = get_logger(__name__)
 

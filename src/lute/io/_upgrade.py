@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lute.base.logging import get_logger
 from lute.errors import RecordError
-from lute.execution.logging import get_logger
 from lute.io import _schema
 from lute.io._database import Database
 

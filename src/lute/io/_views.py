@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from lute.base.logging import get_logger
 from lute.errors import RecordError
-from lute.execution.logging import get_logger
 from lute.io import _schema
 from lute.io._database import Database
 

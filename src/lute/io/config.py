@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from lute import plugins, registry
+from lute.base.debug import LUTE_DEBUG_EXIT
+from lute.base.secrets import hide_here
 from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean, nearest
-from lute.execution._secrets import hide_here
-from lute.execution.debug_utils import LUTE_DEBUG_EXIT
 from lute.io import _yaml, db
 from lute.io._in_words import in_words, real_location, short
 from lute.io._later import NOTHING_LATER, Later

@@ -16,9 +16,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from lute.base.logging import get_logger
+from lute.base.secrets import without_password
 from lute.errors import UsageError
-from lute.execution._secrets import without_password
-from lute.execution.logging import get_logger
 from lute.io import exported, workflow_record
 from lute.io._schema import flat_values, is_live
 from lute.io.record import Record

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from lute.base import secrets
+from lute.base.logging import get_logger
 from lute.errors import ElogError
-from lute.execution import _secrets
-from lute.execution.logging import get_logger
 from lute.io._elog_http import NOT_CONFIGURED, Request, Service, ask, check_address
 from lute.io.outbox import Attachment, Outbox, Post
 from lute.io.rows import plain
@@ -176,8 +176,8 @@ def _run_status(url: str, data: Mapping[str, Any]) -> Post:
 
 def _new(kind: str, address: str, experiment: str = "", **content: Any) -> Post:
     """Makes a post. What is secret in the environment is hidden in it, as in the record."""
-    to_hide = _secrets.secret_values(os.environ)
-    hidden = {name: value if name == "files" else _secrets.hide(value, to_hide) for name, value in content.items()}
+    to_hide = secrets.secret_values(os.environ)
+    hidden = {name: value if name == "files" else secrets.hide(value, to_hide) for name, value in content.items()}
     return Post(kind, address, experiment, **hidden)
 
 
@@ -202,7 +202,7 @@ def _unusable(url: str) -> str | None:
     """Returns why nothing can be posted to an address of someone's own, which has to be written down."""
     if wrong := check_address(url):
         return f"eLog: {wrong}"
-    if _secrets.hide(url, _secrets.secret_values(os.environ)) != url:
+    if secrets.hide(url, secrets.secret_values(os.environ)) != url:
         return "eLog: the address to update has a secret of the environment in it, which would be written down"
     return None
 

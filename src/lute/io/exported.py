@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from lute import registry
+from lute.base.secrets import HIDDEN
 from lute.errors import UsageError
-from lute.execution._secrets import HIDDEN
 from lute.io._yaml import read_scalar
 
 Row = Mapping[str, Any]

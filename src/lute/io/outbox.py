@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lute.base.files import create_file, make_folder, write_whole
+from lute.base.logging import get_logger
 from lute.errors import ElogError
-from lute.execution.logging import get_logger
-from lute.io.files import create_file, make_folder, write_whole
 
 __all__ = ["Outbox", "Post"]
 

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lute.base.logging import get_logger
+from lute.base.process_identity import is_gone
 from lute.errors import RecordError, SlurmError, UsageError, did_you_mean
-from lute.execution.logging import get_logger
 from lute.io import _schema
 from lute.io._aside import Aside
 from lute.io._database import Database
@@ -27,7 +28,6 @@ from lute.io._schema import LIVE
 from lute.io._sqlite import Sqlite
 from lute.io._upgrade import upgraded
 from lute.io._views import Views
-from lute.io.owner import is_gone
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lute import facility
-from lute.execution.logging import get_logger
-from lute.io.files import create_file, make_folder, shared_mode
+from lute.base.files import create_file, make_folder, shared_mode
+from lute.base.logging import get_logger
 from lute.io.page import About, Entry, about_of, as_earlier, index, page
 from lute.io.rows import utc
 from lute.tasks.dataclasses import RenderedPage

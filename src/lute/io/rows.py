@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lute.execution._secrets import without_password
+from lute.base.secrets import without_password
 from lute.io._schema import BESIDES, PUBLIC
 from lute.tasks.command_line import in_order
 from lute.tasks.dataclasses import DescribedAnalysis, TaskStatus

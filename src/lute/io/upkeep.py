@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from lute.base.files import create_file
 from lute.io._schema import MIGRATIONS, is_live
-from lute.io.files import create_file
 from lute.io.record import Record
 
 RUNS = "lute.runs"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from lute.base.process_identity import is_gone
 from lute.errors import RecordError, UsageError
 from lute.io._schema import JSON, WORKFLOW_COLUMNS
-from lute.io.owner import is_gone
 from lute.io.record import Record
 
 _NAMES = ", ".join(WORKFLOW_COLUMNS)

@@ -30,12 +30,12 @@ import threading
 import traceback
 from typing import Any
 
-from lute._loading import for_good
+from lute.base.debug import DebugExit
+from lute.base.loading import for_good
 from lute.errors import LuteError
 from lute.execution import _channel
 from lute.execution._framing import Decoder
 from lute.execution._values import Unloadable
-from lute.execution.debug_utils import DebugExit
 from lute.tasks.dataclasses import TaskStatus
 from lute.tasks.task import Task, ThirdPartyTask
 

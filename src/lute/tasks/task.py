@@ -13,11 +13,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from lute import registry
+from lute.base import secrets
+from lute.base.debug import LUTE_DEBUG_EXIT, DebugExit
 from lute.errors import LaunchError, TaskTimedOut, UsageError
-from lute.execution import _secrets
 from lute.execution._channel import open_channel, task_channel
 from lute.execution._framing import CONTROL
-from lute.execution.debug_utils import LUTE_DEBUG_EXIT, DebugExit
 from lute.execution.ipc import Message, PipeCommunicator, SocketCommunicator
 from lute.tasks import command_line, figures, progress, templates
 from lute.tasks._timer import Timer
@@ -306,7 +306,7 @@ class ThirdPartyTask(Task):
         """
         added = {param_name: value}
         if __debug__ and self._is_speaker(meet=False):
-            self._report_to_executor(Message(contents=_secrets.hide_here(f"TemplateParameters: {added}")))
+            self._report_to_executor(Message(contents=secrets.hide_here(f"TemplateParameters: {added}")))
         self._template_context.update(added)
 
     def _template_to_config_file(self) -> None:
@@ -361,7 +361,7 @@ class ThirdPartyTask(Task):
             LaunchError: The program cannot be started.
         """
         if __debug__ and self._is_speaker(meet=False):
-            self._report_to_executor(Message(contents=_secrets.hide_here(self._formatted_command())))
+            self._report_to_executor(Message(contents=secrets.hide_here(self._formatted_command())))
         LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
         if self._under_executor:  # else the timer ends the program too: it outlives the change of programs
             self._timer.undo()

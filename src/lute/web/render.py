@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 import lute
-from lute.io import shown
+from lute.base import formatting
 from lute.io._schema import LIVE
 from lute.tasks.progress import as_text, metric_as_text, share, written
 
@@ -47,8 +47,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "when": shown.when,
-        "seconds": shown.seconds,
+        "when": formatting.when,
+        "seconds": formatting.seconds,
         "progress": as_text,
         "metric": metric_as_text,
         "written": written,

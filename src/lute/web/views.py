@@ -8,11 +8,11 @@ from pathlib import PurePath
 from typing import Any
 
 from lute import registry
+from lute.base.formatting import seconds, when
 from lute.errors import TaskNotFoundError
 from lute.io import compare
 from lute.io._schema import flat_values, is_live
 from lute.io.rows import plain
-from lute.io.shown import seconds, when
 from lute.tasks.progress import as_text, metric_as_text
 from lute.web.render import as_value
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from lute import registry
+from lute.base.secrets import hide_here
 from lute.errors import ConfigError, LuteError, Problem, WorkflowError
-from lute.execution._secrets import hide_here
 from lute.io._later import Later
 from lute.io._substitution import steps as path_steps
 from lute.io.config import ConfigFile, Overrides

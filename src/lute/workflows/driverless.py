@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lute import slurm
+from lute.base import process_identity
+from lute.base.files import make_folder
+from lute.base.logging import get_logger
 from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
-from lute.execution.logging import get_logger
-from lute.io import owner, workflow_record
+from lute.io import workflow_record
 from lute.io._schema import is_live
-from lute.io.files import make_folder
 from lute.io.record import Record
 from lute.io.rows import since_epoch, utc
 from lute.io.workflow_record import OF_A_RUN, by_step
@@ -253,7 +254,7 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
             return row
         row |= {"status": status, "reason": reason}
         settle(row)
-    own = {owner.own_job(), os.environ.get("SLURM_JOB_ID", "")}
+    own = {process_identity.own_job(), os.environ.get("SLURM_JOB_ID", "")}
     jobs = {entry["job"] for entry in row["steps"] if entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS}
     jobs |= {row["owner"]["job"]} if (row["owner"] or {}).get("job") else set()
     if jobs - own:

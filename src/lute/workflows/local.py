@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lute import managed_tasks
+from lute.base.logging import get_logger
+from lute.base.secrets import hide_here
+from lute.base.signals import heard
 from lute.errors import LuteError, WorkflowError
-from lute.execution._hearing import heard
-from lute.execution._secrets import hide_here
 from lute.execution.launcher import Launcher
-from lute.execution.logging import get_logger
 from lute.execution.run import STOP_SIGNALS, Place, Run
 from lute.io import workflow_record
 from lute.io.config import ConfigFile, Overrides

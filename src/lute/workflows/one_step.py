@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from lute.base import process_identity
 from lute.errors import WorkflowError
-from lute.io import owner, workflow_record
+from lute.io import workflow_record
 from lute.io._schema import is_live
 from lute.io.record import Record
 from lute.io.workflow_record import by_step
@@ -68,8 +69,8 @@ def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[
     known = workflow_record.steps_of(record, row["id"])
     own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
     for instance, run in own.items():
-        if is_live(run) and (run["owner"] or {}).get("job") == owner.own_job() != "":
-            record.end_lost(run["id"], "FAILED", f"Slurm started job {owner.own_job()} again")
+        if is_live(run) and (run["owner"] or {}).get("job") == process_identity.own_job() != "":
+            record.end_lost(run["id"], "FAILED", f"Slurm started job {process_identity.own_job()} again")
             own[instance] = record.get(run["id"])
     return own
 
@@ -165,7 +166,7 @@ def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> dict
     run = WorkflowRun(*kept_in(row, ()), options_in(row), viewer, earlier=row)
     with workflow_record.changing(record, identity) as row:
         known = row["owner"] or {}
-        waits = row["status"] == "RUNNING" and (known.get(ENGINE) or known.get("job") == owner.own_job())
+        waits = row["status"] == "RUNNING" and (known.get(ENGINE) or known.get("job") == process_identity.own_job())
         if not waits:
             raise WorkflowError(f"workflow run {identity} is {row['status']}, and waits for no job")
         row["owner"] = run.row["owner"]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lute.execution.logging import get_logger
+from lute.base.files import write_whole
+from lute.base.logging import get_logger
 from lute.io import page
-from lute.io.files import write_whole
 from lute.io.record import Record
 from lute.workflows.dag import Workflow
 from lute.workflows.draw import COLOURS, as_svg

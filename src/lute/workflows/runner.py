@@ -10,14 +10,15 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from lute.base import process_identity, procfs
+from lute.base.files import make_folder
+from lute.base.logging import get_logger
+from lute.base.secrets import HIDDEN, hide_here
 from lute.errors import RecordError, WorkflowError
-from lute.execution import _processes, requests
-from lute.execution._secrets import HIDDEN, hide_here
-from lute.execution.logging import get_logger
-from lute.io import owner, workflow_record
+from lute.execution import requests
+from lute.io import workflow_record
 from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.io.db import Record, record_of
-from lute.io.files import make_folder
 from lute.io.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
 from lute.workflows.dag import Workflow, verdict
@@ -100,7 +101,7 @@ class WorkflowRun:
             "ended": None,
             "wall_s": None,
             "host": socket.gethostname(),
-            "owner": {**owner.this_process(), **owner.job_here()},
+            "owner": {**process_identity.this_process(), **process_identity.job_here()},
             "folder": str(self.folder),
             "options": {"options": asdict(options), "overrides": hide_here(overrides._asdict())},
             "definition": workflow.text,
@@ -285,7 +286,7 @@ def _wait_for_programs(record: Record, row: Mapping[str, Any], config: ConfigFil
     lost = {run["id"] for run in runs if not run["ended"]} if row["host"] == socket.gethostname() else set()
     header = config.analysis_header()[0]
     deadline = time.monotonic() + header.clean_up_grace + header.terminate_grace + ENDED_BY_THEN
-    while lost and (left := _processes.of_runs(lost)):
+    while lost and (left := procfs.of_runs(lost)):
         if time.monotonic() > deadline:
             raise WorkflowError(
                 f"programs of workflow run {row['id']} still run, though the lute that started them is gone: processes"

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lute import facility, managed_tasks, slurm
+from lute.base.files import make_folder
+from lute.base.signals import heard
 from lute.errors import SlurmError, UsageError, WorkflowError
 from lute.execution import batch
-from lute.execution._hearing import heard
 from lute.io import workflow_record
-from lute.io.files import make_folder
 from lute.io.models.base import AnalysisHeader
 from lute.io.record import Record
 from lute.io.workflow_record import by_step

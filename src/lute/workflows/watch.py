@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from lute.base.files import create_file, make_folder, write_whole
 from lute.errors import UsageError
-from lute.io.files import create_file, make_folder, write_whole
 
 FOLDER = "lute.watch"
 """Where in the work folder it is remembered what has been seen."""
