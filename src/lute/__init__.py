@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "lute.errors": ("LuteError", "ConfigError", "TaskFailed", "TaskTimedOut", "UsageError"),
     "lute.execution.executor": ("BaseExecutor", "Executor", "MPIExecutor"),
-    "lute.execution.ipc": ("Message",),
+    "lute.wire.ipc": ("Message",),
     "lute.facility": ("Facility",),
     "lute.workflows.dag": ("Resources", "Retries", "Rule", "Step", "Workflow"),
     "lute.io.models.base": (
@@ -37,7 +37,7 @@ _HOMES = {
         "root_validator",
         "validator",
     ),
-    "lute.tasks.dataclasses": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
+    "lute.wire.results": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
     "lute.tasks.functions": ("task",),
     "lute.tasks.progress": ("log_metric", "report_progress"),
     "lute.tasks.task": ("Task", "ThirdPartyTask"),
@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from lute.execution.executor import BaseExecutor as BaseExecutor
     from lute.execution.executor import Executor as Executor
     from lute.execution.executor import MPIExecutor as MPIExecutor
-    from lute.execution.ipc import Message as Message
     from lute.facility import Facility as Facility
     from lute.io.models.base import AnalysisHeader as AnalysisHeader
     from lute.io.models.base import TaskParameters as TaskParameters
@@ -86,15 +85,16 @@ if TYPE_CHECKING:
     from lute.io.models.fields import Positional as Positional
     from lute.io.models.fields import root_validator as root_validator
     from lute.io.models.fields import validator as validator
-    from lute.tasks.dataclasses import DescribedAnalysis as DescribedAnalysis
-    from lute.tasks.dataclasses import ElogSummaryPlots as ElogSummaryPlots
-    from lute.tasks.dataclasses import TaskResult as TaskResult
-    from lute.tasks.dataclasses import TaskStatus as TaskStatus
     from lute.tasks.functions import task as task
     from lute.tasks.progress import log_metric as log_metric
     from lute.tasks.progress import report_progress as report_progress
     from lute.tasks.task import Task as Task
     from lute.tasks.task import ThirdPartyTask as ThirdPartyTask
+    from lute.wire.ipc import Message as Message
+    from lute.wire.results import DescribedAnalysis as DescribedAnalysis
+    from lute.wire.results import ElogSummaryPlots as ElogSummaryPlots
+    from lute.wire.results import TaskResult as TaskResult
+    from lute.wire.results import TaskStatus as TaskStatus
     from lute.workflows.dag import Resources as Resources
     from lute.workflows.dag import Retries as Retries
     from lute.workflows.dag import Rule as Rule

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Iterable, NamedTuple, Optional
 
 if TYPE_CHECKING:
-    from lute.tasks.dataclasses import DescribedAnalysis
+    from lute.wire.results import DescribedAnalysis
 
 
 class LuteError(Exception):

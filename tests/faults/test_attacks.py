@@ -23,13 +23,13 @@ import pytest
 
 from conftest import Project
 from faults.support import GRACES, SLACK, Running, marked
-from lute.execution import _channel, _framing, ipc
-from lute.execution.ipc import Party, SocketCommunicator
+from lute.wire import channel, framing, ipc
+from lute.wire.ipc import Party, SocketCommunicator
 from process.helpers import wait_until
 
 CLIENT = """
     import sys
-    from lute.execution.ipc import Message, Party, SocketCommunicator
+    from lute.wire.ipc import Message, Party, SocketCommunicator
     side = SocketCommunicator(Party.TASK)
     side.write(Message(contents={"text": "genuine", "data": list(range(50))}))
     side.write(Message(signal="TASK_RESULT", contents="the end"))
@@ -136,7 +136,7 @@ def head(kind: int, buffers: int, body: int) -> bytes:
 def attacks(folder: Path) -> dict[str, bytes]:
     """What a stranger might send, by name."""
     evil = Evil(folder / "loaded")
-    frame = b"".join(bytes(piece) for piece in _framing.encode(_framing.VALUE, None, evil))
+    frame = b"".join(bytes(piece) for piece in framing.encode(framing.VALUE, None, evil))
     return {
         "garbage": bytes(range(256)) * 1000,
         "nothing": b"",
@@ -187,7 +187,7 @@ def test_nonsense_after_a_proof(stage: Stage, caplog: pytest.LogCaptureFixture, 
     }[what]
     with stage.connect() as sock:
         key = Path(stage.env["LUTE_KEY_FILE"]).read_bytes()
-        stage.pumped(lambda: _channel.prove_key(sock, key))
+        stage.pumped(lambda: channel.prove_key(sock, key))
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
         assert stage.closed(sock)
@@ -202,7 +202,7 @@ def test_large_claims_take_no_memory(stage: Stage) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(10):
             sock = stack.enter_context(stage.connect())
-            stage.pumped(lambda sock=sock: _channel.prove_key(sock, key))
+            stage.pumped(lambda sock=sock: channel.prove_key(sock, key))
             sock.sendall(head(2, 0, 200 << 20) + b"x")
         for _ in range(50):
             stage.communicator.pump()
@@ -255,7 +255,7 @@ def copy(source: socket.socket, target: socket.socket, kept: bytearray) -> None:
 
 def test_silent_connections(stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """B5: connections that say nothing are closed when their time is over, and keep nobody out meanwhile."""
-    monkeypatch.setattr(_channel, "HANDSHAKE_TIMEOUT", 2.0)
+    monkeypatch.setattr(channel, "HANDSHAKE_TIMEOUT", 2.0)
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(stage.connect()) for _ in range(50)]
         stage.genuine()
@@ -379,7 +379,7 @@ def test_no_tcp_unless_asked_for(running: Running) -> None:
 @pytest.mark.parametrize("name", ["Shell", "Python"])
 def test_frames_and_pickles_on_stdout(running: Running, name: str) -> None:
     """B5: a program that prints frames and pickles on both its streams: they are log, byte by byte, and nothing else."""
-    result = b"".join(bytes(p) for p in _framing.encode(_framing.TEXT, "TASK_RESULT", "forged"))
+    result = b"".join(bytes(p) for p in framing.encode(framing.TEXT, "TASK_RESULT", "forged"))
     data = b"".join(attacks(running.home).values()) + result + pickle.dumps(ipc.Message("forged", "TASK_RESULT"))
     (running.home / "bytes").write_bytes(data)
     code = (

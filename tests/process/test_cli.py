@@ -921,7 +921,7 @@ def test_sockets_are_the_users_own(shop: Project) -> None:
         "tasks.py",
         PLUGIN
         + """
-    from lute.execution.ipc import Party, SocketCommunicator
+    from lute.wire.ipc import Party, SocketCommunicator
 
     Socketed = Executor("Wait", communicators=[SocketCommunicator(Party.EXECUTOR)])
     """,

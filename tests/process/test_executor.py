@@ -937,7 +937,7 @@ def test_a_program_and_its_subclass_raise_the_same_events(lab: Project) -> None:
     found = api(
         lab,
         """
-        from lute.execution.ipc import LUTE_SIGNALS
+        from lute.wire.ipc import LUTE_SIGNALS
         told = []
         for name in ("Prog", "OwnProg", "Render", "OwnRender"):
             seen = []

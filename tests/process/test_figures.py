@@ -26,9 +26,9 @@ from PIL import Image
 from conftest import Project
 from lute.io import report
 from lute.io.page import About
-from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage
 from lute.tasks.figures import render
 from lute.tasks.pictures import picture
+from lute.wire.results import ElogSummaryPlots, RenderedPage
 
 PLUGIN = """
     import numpy as np
@@ -543,7 +543,7 @@ import sys
 from pathlib import Path
 from lute.io import report
 from lute.io.page import About
-from lute.tasks.dataclasses import RenderedPage
+from lute.wire.results import RenderedPage
 folder, who = Path(sys.argv[1]), sys.argv[2]
 for number in range(8):
     for name in (f"tab{who}/page{number}", "shared/page"):

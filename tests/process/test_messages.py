@@ -473,7 +473,7 @@ def test_a_large_last_message_is_not_lost(says: Project, way: str) -> None:
         says,
         f"""
         import tasks
-        from lute.execution.ipc import {way}, Party
+        from lute.wire.ipc import {way}, Party
         seen = []
         one = Executor("Say", communicators=[{way}(Party.EXECUTOR)])
         one.add_hook("TASK_LOG", lambda executor, msg, proc: seen.append([len(a) for a in msg.contents if (a == 7).all()]))
@@ -534,7 +534,7 @@ def test_explicit_communicators_over_unix_and_tcp(says: Project, way: str) -> No
         import json
         import tasks
         from lute import Executor
-        from lute.execution.ipc import Party, PipeCommunicator, SocketCommunicator
+        from lute.wire.ipc import Party, PipeCommunicator, SocketCommunicator
 
         both = [PipeCommunicator(Party.EXECUTOR), SocketCommunicator(Party.EXECUTOR)]
         only = [SocketCommunicator(Party.EXECUTOR)]

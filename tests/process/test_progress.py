@@ -239,7 +239,7 @@ def test_rank_zero_alone_tells(project: Project) -> None:
 )
 def test_nonsense_from_a_task_changes_nothing(tells: Project, sent: dict[str, Any]) -> None:
     """B1: what comes is looked at before it is believed; the run's outcome stands."""
-    code = f"from lute.execution._channel import task_channel; task_channel().control({sent!r})"
+    code = f"from lute.wire.channel import task_channel; task_channel().control({sent!r})"
     found = run_code(tells, code)
     assert (found["status"], found["metrics"]) == ("COMPLETED", {})
     assert "progress or a metric came that is none" in Path(found["log"]).read_text()

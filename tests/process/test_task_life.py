@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from lute.tasks.dataclasses import DescribedAnalysis, ElogSummaryPlots, TaskResult, TaskStatus
+from lute.wire.results import DescribedAnalysis, ElogSummaryPlots, TaskResult, TaskStatus
 from process.helpers import pids_with, python
 
 PROBE = """

@@ -35,7 +35,7 @@ def test_a_python_with_nothing_installed_can_load_it() -> None:
     """A4: neither pydantic nor anything else has to be there."""
     code = (
         f"import sys; sys.path = [p for p in sys.path if 'site-packages' not in p] + [{str(HOME.parent)!r}]\n"
-        "import lute.tasks.__main__, lute.tasks.templates, lute.plugins, lute.execution.ipc\n"
+        "import lute.tasks.__main__, lute.tasks.templates, lute.plugins, lute.wire.ipc\n"
         "from lute.tasks import Task, Message, ElogSummaryPlots, import_task\n"
         "foreign = {m.split('.')[0] for m in sys.modules} - set(sys.stdlib_module_names) - {'lute', '__main__'}\n"
         "assert not foreign, foreign\n"

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import pydantic
 import pytest
 
-from lute.execution.ipc import Message
 from lute.io.models.base import (
     AnalysisHeader,
     Field,
@@ -21,6 +20,7 @@ from lute.io.models.base import (
     ThirdPartyParameters,
 )
 from lute.tasks.task import ThirdPartyTask
+from lute.wire.ipc import Message
 
 NOT_GIVEN = "no flag_type"
 FLAG_TYPES = ("-", "--", "", NOT_GIVEN)

@@ -22,7 +22,14 @@ from pydantic.fields import FieldInfo
 
 from lute import ConfigError, Flag, KeyValue, Positional, TaskParameters
 from lute.errors import Problem, ProtocolError
-from lute.execution._framing import (
+from lute.io._substitution import Substituter, SubstitutionError, dotted, literally, names_in, steps
+from lute.io._written import as_written, with_texts
+from lute.io._yaml import read_documents, read_scalar
+from lute.io.config import Overrides, parse_config, read_config
+from lute.io.models.fields import spelling_of
+from lute.tasks.command_line import arguments
+from lute.wire.encoding import Unloadable
+from lute.wire.framing import (
     CONTROL,
     HEAD,
     MAGIC,
@@ -36,13 +43,6 @@ from lute.execution._framing import (
     Frame,
     encode,
 )
-from lute.execution._values import Unloadable
-from lute.io._substitution import Substituter, SubstitutionError, dotted, literally, names_in, steps
-from lute.io._written import as_written, with_texts
-from lute.io._yaml import read_documents, read_scalar
-from lute.io.config import Overrides, parse_config, read_config
-from lute.io.models.fields import spelling_of
-from lute.tasks.command_line import arguments
 from lute.workflows.dag import Step
 from lute.workflows.results import Results, Scope
 

@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lute.execution._channel import write_fully
 from lute.tasks.progress import ERASE, Progress, as_text, share
+from lute.wire.channel import write_fully
 
 WIDEST_BAR = 30
 """Most columns of the bar itself."""

@@ -142,7 +142,7 @@ def _step_as_job(options: argparse.Namespace, record: Record) -> State:
 def _follower(name: str) -> Follower:
     """Returns what copies the log of an instance to standard error, its name before each line if there are several."""
     from lute.cli.run import LogCopier
-    from lute.execution._channel import write_fully
+    from lute.wire.channel import write_fully
 
     class Labelled(LogCopier):
         rest = b""

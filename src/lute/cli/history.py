@@ -13,8 +13,8 @@ from lute.errors import RecordError, UsageError
 from lute.io._schema import is_live
 from lute.io.db import Record
 from lute.io.rows import public
-from lute.tasks.dataclasses import TaskStatus
 from lute.tasks.progress import as_text
+from lute.wire.results import TaskStatus
 
 NEEDED = (
     *("id", "started", "experiment", "run", "task", "managed_task", "status", "valid", "wall_s", "summary"),

@@ -26,7 +26,7 @@ from lute.io import exported
 from lute.io.config import Overrides
 from lute.io.db import FILE_NAME
 from lute.io.rows import RERUN_OF, RunFiles, new_run_id, utc
-from lute.tasks.dataclasses import DescribedAnalysis
+from lute.wire.results import DescribedAnalysis
 
 CONFIG = "config.yaml"
 

@@ -18,14 +18,14 @@ from lute.base import secrets
 from lute.cli import common
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import environment, mpi
-from lute.execution._channel import write_fully
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
 from lute.execution.run import SUBMITTED, Place
 from lute.io._row_sql import to_sql
 from lute.io.rows import plain_parameters, public
-from lute.tasks.dataclasses import DescribedAnalysis
 from lute.tasks.progress import draws
+from lute.wire.channel import write_fully
+from lute.wire.results import DescribedAnalysis
 
 if TYPE_CHECKING:
     from lute.cli._screen import Screen

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from lute.base import procfs
 from lute.base.procfs import SEARCH
-from lute.execution._handing import receive, send
+from lute.wire.fd_passing import receive, send
 
 if TYPE_CHECKING:
     from lute.tasks.forked import Forked

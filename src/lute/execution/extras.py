@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lute.base.time_limits import InPlace, TookTooLong, call_beside
-from lute.execution.ipc import Message
 from lute.execution.plan import Tasklet
 from lute.io.models.base import AnalysisHeader
-from lute.tasks.dataclasses import TaskResult
+from lute.wire.ipc import Message
+from lute.wire.results import TaskResult
 
 if TYPE_CHECKING:
     from lute.execution.executor import BaseExecutor

@@ -27,8 +27,8 @@ from typing import Any, ClassVar
 
 from lute.base import procfs
 from lute.errors import LaunchError
-from lute.execution._handing import receive, send
 from lute.execution._launching import live
+from lute.wire.fd_passing import receive, send
 
 
 class Events:

@@ -17,15 +17,16 @@ from pydantic import BaseModel
 
 from lute import plugins, registry
 from lute.errors import UsageError
-from lute.execution import _framing, environment
-from lute.execution._framing import VALUE
-from lute.execution._values import Namespace
+from lute.execution import environment
 from lute.execution.mpi import Ranks, number_of_ranks
 from lute.io._substitution import Substituter, SubstitutionError
 from lute.io.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.io.models.fields import MPILauncher, MPIRanks
 from lute.io.rows import plain_parameters
 from lute.tasks import command_line, import_task, templates
+from lute.wire import framing
+from lute.wire.encoding import Namespace
+from lute.wire.framing import VALUE
 
 CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
 """The file that is the child's side, for any Python."""
@@ -277,8 +278,8 @@ def job_bytes(plan: Plan, backstop: float, launch: list[str], waits: bool) -> by
         "backstop": backstop,
         "waits": waits,
     }
-    first = b"".join(bytes(piece) for piece in _framing.encode(VALUE, None, head))
-    second = b"".join(bytes(piece) for piece in _framing.encode(VALUE, None, contents))
+    first = b"".join(bytes(piece) for piece in framing.encode(VALUE, None, head))
+    second = b"".join(bytes(piece) for piece in framing.encode(VALUE, None, contents))
     return len(first).to_bytes(8, "big") + first + second
 
 

@@ -25,9 +25,7 @@ from lute.base.signals import heard
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import environment, mpi, outcome, requests
 from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending, Limits
-from lute.execution._values import Unloadable
 from lute.execution.extras import Extras
-from lute.execution.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 from lute.execution.launcher import Launcher
 from lute.execution.lineage import Lineage
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
@@ -39,7 +37,9 @@ from lute.io.db import Record, record_of
 from lute.io.models.patterns import patterns_of
 from lute.io.rows import RunFiles, new_run_id, row_of, utc
 from lute.tasks import templates
-from lute.tasks.dataclasses import DescribedAnalysis, TaskResult, TaskStatus, is_unset
+from lute.wire.encoding import Unloadable
+from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
+from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
     from lute.execution.executor import BaseExecutor

@@ -10,8 +10,8 @@ from typing import Any
 
 from lute.base.files import make_folder, shared_mode
 from lute.base.logging import get_logger
-from lute.execution._channel import log_line, write_fully
 from lute.io.rows import RunFiles
+from lute.wire.channel import log_line, write_fully
 
 logger = get_logger(__name__)
 

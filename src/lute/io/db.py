@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lute.errors import RecordError
 from lute.io.record import Record
 from lute.io.rows import row_of
-from lute.tasks.dataclasses import DescribedAnalysis
+from lute.wire.results import DescribedAnalysis
 
 if TYPE_CHECKING:
     from lute.io.models.base import AnalysisHeader

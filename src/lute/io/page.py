@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from urllib.parse import quote
 
-from lute.tasks.dataclasses import RenderedPage
+from lute.wire.results import RenderedPage
 
 NO_TAB = "General"
 """The tab of pages whose display name has no folder."""

@@ -24,7 +24,7 @@ from lute.base.files import create_file, make_folder, shared_mode
 from lute.base.logging import get_logger
 from lute.io.page import About, Entry, about_of, as_earlier, index, page
 from lute.io.rows import utc
-from lute.tasks.dataclasses import RenderedPage
+from lute.wire.results import RenderedPage
 
 __all__ = [
     "KEPT",

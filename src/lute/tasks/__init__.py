@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 from lute.errors import TaskNotFoundError
 
 if TYPE_CHECKING:
-    from lute.execution.ipc import Message as Message
-    from lute.tasks.dataclasses import DescribedAnalysis as DescribedAnalysis
-    from lute.tasks.dataclasses import ElogSummaryPlots as ElogSummaryPlots
-    from lute.tasks.dataclasses import TaskResult as TaskResult
-    from lute.tasks.dataclasses import TaskStatus as TaskStatus
     from lute.tasks.progress import log_metric as log_metric
     from lute.tasks.progress import report_progress as report_progress
     from lute.tasks.task import Task as Task
     from lute.tasks.task import ThirdPartyTask as ThirdPartyTask
+    from lute.wire.ipc import Message as Message
+    from lute.wire.results import DescribedAnalysis as DescribedAnalysis
+    from lute.wire.results import ElogSummaryPlots as ElogSummaryPlots
+    from lute.wire.results import TaskResult as TaskResult
+    from lute.wire.results import TaskStatus as TaskStatus
 
 _HOME_OF = {
-    "DescribedAnalysis": "lute.tasks.dataclasses",
-    "ElogSummaryPlots": "lute.tasks.dataclasses",
-    "Message": "lute.execution.ipc",
+    "DescribedAnalysis": "lute.wire.results",
+    "ElogSummaryPlots": "lute.wire.results",
+    "Message": "lute.wire.ipc",
     "Task": "lute.tasks.task",
-    "TaskResult": "lute.tasks.dataclasses",
-    "TaskStatus": "lute.tasks.dataclasses",
+    "TaskResult": "lute.wire.results",
+    "TaskStatus": "lute.wire.results",
     "ThirdPartyTask": "lute.tasks.task",
     "log_metric": "lute.tasks.progress",
     "report_progress": "lute.tasks.progress",

@@ -33,19 +33,19 @@ from typing import Any
 from lute.base.debug import DebugExit
 from lute.base.loading import for_good
 from lute.errors import LuteError
-from lute.execution import _channel
-from lute.execution._framing import Decoder
-from lute.execution._values import Unloadable
-from lute.tasks.dataclasses import TaskStatus
 from lute.tasks.task import Task, ThirdPartyTask
+from lute.wire import channel
+from lute.wire.encoding import Unloadable
+from lute.wire.framing import Decoder
+from lute.wire.results import TaskStatus
 
 
 def main(arguments: list[str]) -> int:
     """Runs the Task of a job file in this interpreter. Returns the exit code."""
     open_streams()
-    _channel.print_to_log(os.dup(1))
+    channel.print_to_log(os.dup(1))
     if "LUTE_CHANNEL_FD" in os.environ:
-        _channel.task_channel()
+        channel.task_channel()
         del os.environ["LUTE_CHANNEL_FD"]
     return run_job(arguments[0])
 
@@ -100,7 +100,7 @@ def _code_of(error: SystemExit) -> int:
 
 def tell_unprepared(error: BaseException) -> None:
     """Tells the Executor why there is no Task to run."""
-    to_executor = _channel.task_channel()
+    to_executor = channel.task_channel()
     if to_executor is not None:
         to_executor.control({"unprepared": traceback.format_exception_only(type(error), error)[-1].strip()})
 

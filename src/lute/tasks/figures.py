@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage, TaskResult
+from lute.wire.results import ElogSummaryPlots, RenderedPage, TaskResult
 
 LARGEST_SVG = 2_000_000
 """A matplotlib figure whose SVG is longer than this, in characters, becomes a PNG."""

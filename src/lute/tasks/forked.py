@@ -15,8 +15,8 @@ import traceback
 import warnings
 from typing import Any, NoReturn
 
-from lute.execution import _channel
 from lute.tasks.__main__ import flush, open_streams, run_job, tell_unprepared
+from lute.wire import channel
 
 _MAIN = re.compile("__main__")
 """Compiled before a fork, so that a child finds it in the cache of `re`."""
@@ -71,7 +71,7 @@ class Forked:
             for number, descriptor in enumerate(descriptors[:3]):
                 os.dup2(descriptor, number)
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, os.dup(descriptors[3]))
-            _channel.adopt(_channel.Channel(connection, log=os.dup(1)))
+            channel.adopt(channel.Channel(connection, log=os.dup(1)))
             for descriptor in descriptors:
                 os.close(descriptor)
             if self._settle(**assignment):

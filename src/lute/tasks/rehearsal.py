@@ -9,9 +9,9 @@ from __future__ import annotations
 import socket
 
 from lute import registry
-from lute.execution import _channel, _framing
 from lute.io.models.base import AnalysisHeader, TaskParameters
 from lute.tasks.task import Task
+from lute.wire import channel, framing
 
 
 class _Nothing(Task):
@@ -23,17 +23,17 @@ class _Nothing(Task):
 
 del registry.tasks[_Nothing.__name__]  # nobody else is to find it
 _PARAMETERS = TaskParameters.model_construct(lute_config=AnalysisHeader.model_construct())
-_SENT = b"".join(bytes(piece) for piece in _framing.encode(_framing.VALUE, None, _PARAMETERS))
+_SENT = b"".join(bytes(piece) for piece in framing.encode(framing.VALUE, None, _PARAMETERS))
 
 
 def rehearse() -> None:
     """Runs the Task from its parameters to its result. This process's channel is another one afterwards."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        executor = _channel.Channel(ours)
+        executor = channel.Channel(ours)
         executor.control("go")
-        _channel.adopt(_channel.Channel(theirs))
-        decoder = _framing.Decoder()
+        channel.adopt(channel.Channel(theirs))
+        decoder = framing.Decoder()
         decoder.feed(_SENT)
         _Nothing(params=decoder.frames()[0].contents).run()
-    _channel.adopt(None)
+    channel.adopt(None)

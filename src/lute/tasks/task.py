@@ -16,12 +16,12 @@ from lute import registry
 from lute.base import secrets
 from lute.base.debug import LUTE_DEBUG_EXIT, DebugExit
 from lute.errors import LaunchError, TaskTimedOut, UsageError
-from lute.execution._channel import open_channel, task_channel
-from lute.execution._framing import CONTROL
-from lute.execution.ipc import Message, PipeCommunicator, SocketCommunicator
 from lute.tasks import command_line, figures, progress, templates
 from lute.tasks._timer import Timer
-from lute.tasks.dataclasses import TaskResult, TaskStatus, is_unset
+from lute.wire.channel import open_channel, task_channel
+from lute.wire.framing import CONTROL
+from lute.wire.ipc import Message, PipeCommunicator, SocketCommunicator
+from lute.wire.results import TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
     from lute.io.models.base import TaskParameters, ThirdPartyParameters

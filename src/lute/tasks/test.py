@@ -5,8 +5,8 @@ from __future__ import annotations
 import array
 import os
 
-from lute.execution.ipc import Message
 from lute.tasks.task import Task
+from lute.wire.ipc import Message
 
 
 class Test(Task):

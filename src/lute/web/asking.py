@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from lute.errors import UsageError, did_you_mean
 from lute.io._query import Wanted
-from lute.tasks.dataclasses import TaskStatus
+from lute.wire.results import TaskStatus
 
 STATUSES = [status.name for status in TaskStatus]
 ONE = ("experiment", "run", "since", "until", "text")

@@ -14,7 +14,7 @@ from lute.errors import Problem, TaskNotFoundError, WorkflowError, did_you_mean,
 from lute.io import _yaml
 from lute.io._substitution import steps as path_steps
 from lute.io.config import unknown_names
-from lute.tasks.dataclasses import TaskStatus
+from lute.wire.results import TaskStatus
 from lute.workflows import conditions
 from lute.workflows.dag import Resources, Retries, Rule, Step
 from lute.workflows.results import runs_of

@@ -21,9 +21,9 @@ from typing import Any
 
 from lute.base.logging import get_logger
 from lute.errors import ProtocolError
-from lute.execution import _framing
-from lute.execution._framing import CONTROL, LOGGED, NOTHING, TEXT, VALUE, Decoder, Frame
-from lute.execution._values import Buffer, short_description
+from lute.wire import framing
+from lute.wire.encoding import Buffer, short_description
+from lute.wire.framing import CONTROL, LOGGED, NOTHING, TEXT, VALUE, Decoder, Frame
 
 logger = get_logger(__name__)
 
@@ -103,7 +103,7 @@ class Channel:
             if kind == TEXT:
                 return  # it has arrived: in the log, in its place
             flags = LOGGED
-        self._send(_framing.encode(kind, msg.signal, contents, flags))
+        self._send(framing.encode(kind, msg.signal, contents, flags))
 
     def _write_line(self, contents: Any) -> None:
         """Writes a line to the log between what this process printed before and what it prints next."""
@@ -117,7 +117,7 @@ class Channel:
 
     def control(self, contents: Any) -> None:
         """Sends a value from end to end that no one else sees."""
-        self._send(_framing.encode(CONTROL, None, contents))
+        self._send(framing.encode(CONTROL, None, contents))
 
     def _send(self, pieces: list[Buffer]) -> None:
         if os.getpid() != self._owner:

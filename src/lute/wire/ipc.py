@@ -25,8 +25,8 @@ from typing import Any, Iterator, Optional
 
 from lute.base.logging import get_logger
 from lute.errors import LaunchError, ProtocolError
-from lute.execution._channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Guest, Message, task_channel
-from lute.execution._framing import CONTROL, LOGGED, SIGNALS, Frame
+from lute.wire.channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Guest, Message, task_channel
+from lute.wire.framing import CONTROL, LOGGED, SIGNALS, Frame
 
 __all__ = [
     "LUTE_SIGNALS",

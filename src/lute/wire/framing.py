@@ -4,10 +4,10 @@ A frame is a fixed head, the lengths of its buffers, a body and the buffers:
 
     head     16 bytes  magic `LT`, signal number, kind, number of buffers, flags, length of the body
     lengths  8 bytes for each buffer
-    body     text (UTF-8), or a value as JSON (`lute.execution._values`)
+    body     text (UTF-8), or a value as JSON (`lute.wire.encoding`)
     buffers  what does not go into JSON: bytes, the data of arrays, pickles
 
-Frames are decoded only from a channel that was inherited or has proved its key (`lute.execution.ipc`).
+Frames are decoded only from a channel that was inherited or has proved its key (`lute.wire.ipc`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import struct
 from typing import Any, NamedTuple, Optional, Tuple
 
 from lute.errors import ProtocolError
-from lute.execution._values import Buffer, Memory, from_json, to_json, to_json_as_pickle
+from lute.wire.encoding import Buffer, Memory, from_json, to_json, to_json_as_pickle
 
 SIGNALS = (
     "NO_PICKLE_MODE",

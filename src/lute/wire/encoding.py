@@ -2,7 +2,7 @@
 
 A value of plain types and arrays travels as such and is rebuilt from known types only. What is left is pickled,
 piece by piece, so that one piece that cannot be loaded does not take its neighbours with it. Pickles are loaded
-only from a channel that was inherited or has proved its key (`lute.execution.ipc`).
+only from a channel that was inherited or has proved its key (`lute.wire.ipc`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any, Union
 
 from lute.errors import ProtocolError
-from lute.tasks.dataclasses import ElogSummaryPlots, RenderedPage, TaskResult, TaskStatus
+from lute.wire.results import ElogSummaryPlots, RenderedPage, TaskResult, TaskStatus
 
 Memory = Union[bytearray, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 has no other
 Buffer = Union[bytes, bytearray, memoryview, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 has no other
