@@ -16,7 +16,7 @@ _HOMES = {
     "lute.execution.executor": ("BaseExecutor", "Executor", "MPIExecutor"),
     "lute.wire.ipc": ("Message",),
     "lute.facility": ("Facility",),
-    "lute.workflows.dag": ("Resources", "Retries", "Rule", "Step", "Workflow"),
+    "lute.graph.dag": ("Resources", "Retries", "Rule", "Step", "Workflow"),
     "lute.io.models.base": (
         "AnalysisHeader",
         "TaskParameters",
@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     from lute.execution.executor import Executor as Executor
     from lute.execution.executor import MPIExecutor as MPIExecutor
     from lute.facility import Facility as Facility
+    from lute.graph.dag import Resources as Resources
+    from lute.graph.dag import Retries as Retries
+    from lute.graph.dag import Rule as Rule
+    from lute.graph.dag import Step as Step
+    from lute.graph.dag import Workflow as Workflow
     from lute.io.models.base import AnalysisHeader as AnalysisHeader
     from lute.io.models.base import TaskParameters as TaskParameters
     from lute.io.models.base import TemplateConfig as TemplateConfig
@@ -95,8 +100,3 @@ if TYPE_CHECKING:
     from lute.wire.results import ElogSummaryPlots as ElogSummaryPlots
     from lute.wire.results import TaskResult as TaskResult
     from lute.wire.results import TaskStatus as TaskStatus
-    from lute.workflows.dag import Resources as Resources
-    from lute.workflows.dag import Retries as Retries
-    from lute.workflows.dag import Rule as Rule
-    from lute.workflows.dag import Step as Step
-    from lute.workflows.dag import Workflow as Workflow

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(300)]
 
 def test_what_the_controller_has_forgotten(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Issue 7: with accounting, the state of a job that squeue does not know any more is sacct's."""
-    from lute import slurm
+    from lute.batch import slurm
 
     database = MariaDB()
     cluster = Slurm(nodes=1, database=database.port, remember=1)
@@ -43,7 +43,7 @@ def test_what_the_controller_has_forgotten(project: Project, monkeypatch: pytest
 
 
 def _all_known(ends: dict[str, str]) -> dict[str, str] | None:
-    from lute import slurm
+    from lute.batch import slurm
 
     known = {line: slurm.jobs([job])[job].state for line, job in ends.items()}
     return None if "UNKNOWN" in known.values() else known

@@ -13,7 +13,7 @@ from xml.dom import minidom
 import pytest
 
 from conftest import Project
-from lute.workflows.dag import Step, Workflow
+from lute.graph.dag import Step, Workflow
 from lute.workflows.page import html
 from process.helpers import start, wait_until
 

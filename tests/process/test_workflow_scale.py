@@ -21,7 +21,7 @@ NO_OPS = '''
     import json, resource, sys, time
     from lute.io.config import read_config
     from lute.workflows import definition, local, runner
-    from lute.workflows.dag import State
+    from lute.graph.dag import State
 
     class Fake(local.Local):
         def _attempt(self, instance, launcher):

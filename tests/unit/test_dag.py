@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lute import Executor, Resources, Retries, Rule, Step, Workflow
 from lute.errors import WorkflowError
-from lute.workflows.dag import State, decide, ordered
+from lute.graph.dag import State, decide, ordered
 
 DONE, BAD, OUT, OPEN = State.COMPLETED, State.FAILED, State.SKIPPED, State.PENDING
 

@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from lute import ConfigError, Flag, KeyValue, Positional, TaskParameters
 from lute.errors import Problem, ProtocolError
+from lute.graph.dag import Step
 from lute.io._substitution import Substituter, SubstitutionError, dotted, literally, names_in, steps
 from lute.io._written import as_written, with_texts
 from lute.io._yaml import read_documents, read_scalar
@@ -43,7 +44,6 @@ from lute.wire.framing import (
     Frame,
     encode,
 )
-from lute.workflows.dag import Step
 from lute.workflows.results import Results, Scope
 
 FUZZ = int(os.environ.get("LUTE_FUZZ", "0"))

@@ -31,7 +31,7 @@ def test_run_imports_what_a_run_needs() -> None:
     """B: a run has a YAML file to read, and neither figures, templates nor a screen."""
     found = modules_after("import lute.cli.run")
     assert found & LARGE == {"pydantic", "yaml"}
-    assert not found & {"html", "lute.tasks.figures", "lute.cli._screen", "lute.slurm", "lute.workflows.dag"}
+    assert not found & {"html", "lute.tasks.figures", "lute.cli._screen", "lute.batch.slurm", "lute.graph.dag"}
 
 
 def test_help_imports_no_command() -> None:

@@ -9,7 +9,7 @@ from lute.cli import common
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
-    from lute.workflows.dag import Workflow
+    from lute.graph.dag import Workflow
     from lute.workflows.nodes import Options
 
 

@@ -16,8 +16,8 @@ from lute.cli._workflow_options import add_choice, add_file, add_settings, open_
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
+    from lute.graph.dag import State
     from lute.io.db import Record
-    from lute.workflows.dag import State
     from lute.workflows.nodes import Follower
     from lute.workflows.runner import WorkflowRun
 
@@ -40,7 +40,7 @@ def mark_lost(record: Record) -> None:
 
 def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     """Submits a workflow run to Slurm, and waits for its end unless told not to. Returns the exit code."""
-    from lute import slurm
+    from lute.batch import slurm
     from lute.workflows.slurm import OnSlurm
 
     place = OnSlurm(run, slurm.read_options(options.slurm), options.pack)
@@ -127,7 +127,7 @@ def step(options: argparse.Namespace) -> int:
 
 
 def _step_as_job(options: argparse.Namespace, record: Record) -> State:
-    from lute import slurm
+    from lute.batch import slurm
     from lute.cli.run import LogCopier
     from lute.workflows.slurm import step_as_job
 

@@ -12,8 +12,8 @@ from lute.cli._workflow_options import add_file, open_workflow
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
+    from lute.graph.dag import Workflow
     from lute.workflows.airflow import Export
-    from lute.workflows.dag import Workflow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

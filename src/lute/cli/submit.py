@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lute import facility, slurm
+from lute import facility
 from lute.base.files import make_folder
 from lute.base.signals import heard
+from lute.batch import slurm
 from lute.cli import common
 from lute.cli import run as cli_run
 from lute.errors import UsageError

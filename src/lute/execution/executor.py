@@ -151,13 +151,13 @@ class BaseExecutor(ABC):
 
     def __rshift__(self, other: Any) -> Any:
         """Returns the chain of this managed Task and what comes after it: `Indexer >> [Merger, Plotter]`."""
-        from lute.workflows.dag import Chain
+        from lute.graph.dag import Chain
 
         return Chain.of(self).then(other)
 
     def __rrshift__(self, other: Any) -> Any:
         """Returns the chain of what comes before and this managed Task."""
-        from lute.workflows.dag import Chain
+        from lute.graph.dag import Chain
 
         return Chain.of(other).then(self)
 

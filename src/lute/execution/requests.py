@@ -88,7 +88,7 @@ def cancel_waiting(record: Record, row: Mapping[str, Any], request: Request) -> 
     job = (row["owner"] or {}).get("job") if row["status"] == "PENDING" else None
     if job is None:
         return False
-    from lute import slurm  # not needed where there is none
+    from lute.batch import slurm  # not needed where there is none
 
     slurm.cancel([job])
     record.end_lost(row["id"], "CANCELLED", f"cancelled by {request}")

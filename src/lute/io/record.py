@@ -207,7 +207,7 @@ class Record:
             return {}
         if time.monotonic() - self._asked_at < BETWEEN_QUESTIONS:
             return dict.fromkeys(in_jobs)
-        from lute import slurm  # not needed where there is none
+        from lute.batch import slurm  # not needed where there is none
 
         self._asked_at = time.monotonic()
         try:

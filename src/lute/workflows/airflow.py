@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lute.errors import WorkflowError
-from lute.workflows.dag import Rule, Step, Workflow
+from lute.graph.dag import Rule, Step, Workflow
 
 START, END = "lute.start", "lute.end"
 """The first and the last task. A step's name has no dot, so that none can be called so."""

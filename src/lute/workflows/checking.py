@@ -15,13 +15,13 @@ from typing import Any
 from lute import registry
 from lute.base.secrets import hide_here
 from lute.errors import ConfigError, LuteError, Problem, WorkflowError
+from lute.graph.dag import Step, Workflow
 from lute.io._later import Later
 from lute.io._substitution import steps as path_steps
 from lute.io.config import ConfigFile, Overrides
 from lute.io.models.base import fields_marked
 from lute.io.models.fields import FromResult
 from lute.workflows import conditions, definition
-from lute.workflows.dag import Step, Workflow
 from lute.workflows.planning import Planner
 from lute.workflows.results import NotKnownYet
 

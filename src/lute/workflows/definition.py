@@ -26,8 +26,8 @@ from typing import Any
 
 from lute import plugins
 from lute.errors import ConfigError, Problem, WorkflowError, did_you_mean
+from lute.graph.dag import NAME, Chain, Step, Workflow, circle_of, in_a_circle, ordered, same
 from lute.io import _yaml
-from lute.workflows.dag import NAME, Chain, Step, Workflow, circle_of, in_a_circle, ordered, same
 from lute.workflows.results import steps_used
 from lute.workflows.step_fields import Source, StepFields, unknown_task
 

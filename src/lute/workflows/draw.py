@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from lute.workflows.dag import Rule, Step, Workflow
+from lute.graph.dag import Rule, Step, Workflow
 
 COLOURS = {
     "PENDING": "#eceff1",

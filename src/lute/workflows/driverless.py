@@ -15,19 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lute import slurm
 from lute.base import process_identity
 from lute.base.files import make_folder
 from lute.base.logging import get_logger
+from lute.batch import slurm
 from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
+from lute.graph.dag import Rule, State, Workflow, decide, verdict, why_not
 from lute.io import workflow_record
 from lute.io._schema import is_live
 from lute.io.record import Record
 from lute.io.rows import since_epoch, utc
 from lute.io.workflow_record import OF_A_RUN, by_step
 from lute.workflows import page
-from lute.workflows.dag import Rule, State, Workflow, decide, verdict, why_not
 from lute.workflows.nodes import Node, entries_of, state_in, step_in
 
 if TYPE_CHECKING:

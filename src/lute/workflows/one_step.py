@@ -13,11 +13,11 @@ from typing import Any
 
 from lute.base import process_identity
 from lute.errors import WorkflowError
+from lute.graph.dag import Rule, State
 from lute.io import workflow_record
 from lute.io._schema import is_live
 from lute.io.record import Record
 from lute.io.workflow_record import by_step
-from lute.workflows.dag import Rule, State
 from lute.workflows.driverless import ENGINE, cancel, report_if_ended, settle, with_entries
 from lute.workflows.local import Local
 from lute.workflows.nodes import Follower, Instance, Node, Watcher, entries_of, restore, state_in

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from lute.base.files import write_whole
 from lute.base.logging import get_logger
+from lute.graph.dag import Workflow
 from lute.io import page
 from lute.io.record import Record
-from lute.workflows.dag import Workflow
 from lute.workflows.draw import COLOURS, as_svg
 
 logger = get_logger(__name__)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lute.errors import WorkflowError
+from lute.graph.dag import Step
 from lute.io._substitution import Substituter, SubstitutionError, literally, names_in, steps
 from lute.io._yaml import in_one_line, read_scalar
 from lute.workflows import conditions
-from lute.workflows.dag import Step
 
 PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "id")
 """What can be asked of a step that has run."""

@@ -16,12 +16,12 @@ from lute.base.logging import get_logger
 from lute.base.secrets import HIDDEN, hide_here
 from lute.errors import RecordError, WorkflowError
 from lute.execution import requests
+from lute.graph.dag import Workflow, verdict
 from lute.io import workflow_record
 from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.io.db import Record, record_of
 from lute.io.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
-from lute.workflows.dag import Workflow, verdict
 from lute.workflows.local import LOOK, Local
 from lute.workflows.nodes import Instance, Node, Options, entries_of
 

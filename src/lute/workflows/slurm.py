@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lute import facility, managed_tasks, slurm
+from lute import facility, managed_tasks
 from lute.base.files import make_folder
 from lute.base.signals import heard
+from lute.batch import slurm
 from lute.errors import SlurmError, UsageError, WorkflowError
 from lute.execution import batch
+from lute.graph.dag import Rule, State, Step, Workflow, decide, why_not
 from lute.io import workflow_record
 from lute.io.models.base import AnalysisHeader
 from lute.io.record import Record
 from lute.io.workflow_record import by_step
 from lute.workflows import driverless
-from lute.workflows.dag import Rule, State, Step, Workflow, decide, why_not
 from lute.workflows.nodes import Node, entries_of, restore, state_in
 from lute.workflows.preview import of_step
 from lute.workflows.results import items_of, steps_used

@@ -11,12 +11,12 @@ from typing import Any
 
 from lute import managed_tasks, plugins, registry
 from lute.errors import Problem, TaskNotFoundError, WorkflowError, did_you_mean, nearest
+from lute.graph.dag import Resources, Retries, Rule, Step
 from lute.io import _yaml
 from lute.io._substitution import steps as path_steps
 from lute.io.config import unknown_names
 from lute.wire.results import TaskStatus
 from lute.workflows import conditions
-from lute.workflows.dag import Resources, Retries, Rule, Step
 from lute.workflows.results import runs_of
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

@@ -1,0 +1,1 @@
+"""Batch systems: jobs are submitted, watched and cancelled by the commands of a scheduler."""

@@ -1,0 +1,1 @@
+"""Workflows as data: steps, rules and order. Pure: nothing here starts or reads anything."""
