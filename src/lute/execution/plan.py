@@ -23,7 +23,7 @@ from lute.io._substitution import Substituter, SubstitutionError
 from lute.io.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.io.models.fields import MPILauncher, MPIRanks
 from lute.io.rows import plain_parameters
-from lute.tasks import command_line, import_task, templates
+from lute.tasks import import_task, program, templates
 from lute.wire import framing
 from lute.wire.encoding import Namespace
 from lute.wire.framing import VALUE
@@ -178,7 +178,7 @@ def make_plan(
         cwd,
         is_program,
         argv,
-        command_line.template_values(params) if direct else {},
+        program.template_values(params) if direct else {},
         settings,
         odd,
     )
@@ -224,9 +224,7 @@ def _ranks(params: TaskParameters, task: str, settings: Settings, asked: int | N
 
 def _arguments(params: TaskParameters) -> list[str]:
     config = params.Config
-    return command_line.arguments(
-        command_line.written_fields(params), config.short_flags_use_eq, config.long_flags_use_eq
-    )
+    return program.arguments(program.written_fields(params), config.short_flags_use_eq, config.long_flags_use_eq)
 
 
 def _folder(params: TaskParameters, task: str, odd: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lute.base.secrets import without_password
 from lute.io._schema import BESIDES, PUBLIC
-from lute.tasks.command_line import in_order
+from lute.tasks.program import in_order
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
 LARGEST_ARRAY = 1000

@@ -16,8 +16,8 @@ from lute import registry
 from lute.base import secrets
 from lute.base.debug import LUTE_DEBUG_EXIT, DebugExit
 from lute.errors import LaunchError, TaskTimedOut, UsageError
-from lute.tasks import command_line, figures, progress, templates
-from lute.tasks._timer import Timer
+from lute.tasks import figures, program, progress, templates
+from lute.tasks.timer import Timer
 from lute.wire.channel import open_channel, task_channel
 from lute.wire.framing import CONTROL
 from lute.wire.ipc import Message, PipeCommunicator, SocketCommunicator
@@ -335,11 +335,11 @@ class ThirdPartyTask(Task):
         """Makes the arguments and renders the template."""
         super()._pre_run()
         params = self._task_parameters
-        for name, value in command_line.template_values(params).items():
+        for name, value in program.template_values(params).items():
             self._add_to_jinja_context(param_name=name, value=value)
         settings = params.Config
-        self._args_list += command_line.arguments(
-            command_line.written_fields(params),
+        self._args_list += program.arguments(
+            program.written_fields(params),
             short_eq=getattr(settings, "short_flags_use_eq", False),
             long_eq=getattr(settings, "long_flags_use_eq", False),
         )
@@ -379,7 +379,7 @@ class ThirdPartyTask(Task):
             os.execvp(self._cmd, self._args_list)
         except OSError as error:
             path = os.environ.get("PATH", os.defpath)
-            reason = command_line.why_not_started(self._cmd, error.errno, str(error), path)
+            reason = program.why_not_started(self._cmd, error.errno, str(error), path)
             raise LaunchError(reason) from error
 
 
