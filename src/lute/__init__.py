@@ -17,14 +17,14 @@ _HOMES = {
     "lute.wire.ipc": ("Message",),
     "lute.facility": ("Facility",),
     "lute.graph.dag": ("Resources", "Retries", "Rule", "Step", "Workflow"),
-    "lute.io.models.base": (
+    "lute.models.base": (
         "AnalysisHeader",
         "TaskParameters",
         "TemplateConfig",
         "TemplateParameters",
         "ThirdPartyParameters",
     ),
-    "lute.io.models.fields": (
+    "lute.models.fields": (
         "Field",
         "Flag",
         "FromResult",
@@ -38,7 +38,7 @@ _HOMES = {
         "validator",
     ),
     "lute.wire.results": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
-    "lute.tasks.functions": ("task",),
+    "lute.models.functions": ("task",),
     "lute.tasks.progress": ("log_metric", "report_progress"),
     "lute.tasks.task": ("Task", "ThirdPartyTask"),
 }
@@ -74,23 +74,23 @@ if TYPE_CHECKING:
     from lute.graph.dag import Rule as Rule
     from lute.graph.dag import Step as Step
     from lute.graph.dag import Workflow as Workflow
-    from lute.io.models.base import AnalysisHeader as AnalysisHeader
-    from lute.io.models.base import TaskParameters as TaskParameters
-    from lute.io.models.base import TemplateConfig as TemplateConfig
-    from lute.io.models.base import TemplateParameters as TemplateParameters
-    from lute.io.models.base import ThirdPartyParameters as ThirdPartyParameters
-    from lute.io.models.fields import Field as Field
-    from lute.io.models.fields import Flag as Flag
-    from lute.io.models.fields import FromResult as FromResult
-    from lute.io.models.fields import IsResult as IsResult
-    from lute.io.models.fields import KeyValue as KeyValue
-    from lute.io.models.fields import MPILauncher as MPILauncher
-    from lute.io.models.fields import MPIRanks as MPIRanks
-    from lute.io.models.fields import Output as Output
-    from lute.io.models.fields import Positional as Positional
-    from lute.io.models.fields import root_validator as root_validator
-    from lute.io.models.fields import validator as validator
-    from lute.tasks.functions import task as task
+    from lute.models.base import AnalysisHeader as AnalysisHeader
+    from lute.models.base import TaskParameters as TaskParameters
+    from lute.models.base import TemplateConfig as TemplateConfig
+    from lute.models.base import TemplateParameters as TemplateParameters
+    from lute.models.base import ThirdPartyParameters as ThirdPartyParameters
+    from lute.models.fields import Field as Field
+    from lute.models.fields import Flag as Flag
+    from lute.models.fields import FromResult as FromResult
+    from lute.models.fields import IsResult as IsResult
+    from lute.models.fields import KeyValue as KeyValue
+    from lute.models.fields import MPILauncher as MPILauncher
+    from lute.models.fields import MPIRanks as MPIRanks
+    from lute.models.fields import Output as Output
+    from lute.models.fields import Positional as Positional
+    from lute.models.fields import root_validator as root_validator
+    from lute.models.fields import validator as validator
+    from lute.models.functions import task as task
     from lute.tasks.progress import log_metric as log_metric
     from lute.tasks.progress import report_progress as report_progress
     from lute.tasks.task import Task as Task

@@ -16,15 +16,15 @@ tasks: dict[str, type] = {}
 managed: dict[str, Any] = {}
 
 BUILT_IN = {
-    "Test": "lute.tasks.test",
-    "TestSocket": "lute.tasks.test",
-    "TestWriteOutput": "lute.tasks.test",
-    "TestReadOutput": "lute.tasks.test",
+    "Test": "lute.models.builtin_tasks",
+    "TestSocket": "lute.models.builtin_tasks",
+    "TestWriteOutput": "lute.models.builtin_tasks",
+    "TestReadOutput": "lute.models.builtin_tasks",
     "TestBinary": None,
     "TestBinaryErr": None,
 }
 """Tasks that come with `lute`, and the module of each that is not a program."""
-BUILT_IN_MODELS = "lute.io.models.tests"
+BUILT_IN_MODELS = "lute.models.builtin"
 
 
 def model_of(task_name: str) -> type:

@@ -24,7 +24,7 @@ PLUGIN = """
     from pathlib import Path
     from typing import Annotated, Any
     from lute import Executor, Field, FromResult, IsResult, Output, Task, TaskParameters, ThirdPartyParameters
-    from lute.io.models.base import TemplateConfig
+    from lute.models.base import TemplateConfig
 
     class OddParameters(TaskParameters):
         text: str = "1"

@@ -14,7 +14,7 @@ from process.test_executor import PLUGIN
 TWICE = """
     import json, signal, sys, time
     from lute import Task, TaskParameters
-    from lute.io.models.base import AnalysisHeader
+    from lute.models.base import AnalysisHeader
 
     class Quick(Task):
         def _run(self):

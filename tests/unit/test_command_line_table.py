@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pydantic
 import pytest
 
-from lute.io.models.base import (
+from lute.models.base import (
     AnalysisHeader,
     Field,
     TemplateConfig,

@@ -27,7 +27,7 @@ from lute.io._substitution import Substituter, SubstitutionError, dotted, litera
 from lute.io._written import as_written, with_texts
 from lute.io._yaml import read_documents, read_scalar
 from lute.io.config import Overrides, parse_config, read_config
-from lute.io.models.fields import spelling_of
+from lute.models.fields import spelling_of
 from lute.tasks.program import arguments
 from lute.wire.encoding import Unloadable
 from lute.wire.framing import (

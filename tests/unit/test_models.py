@@ -35,7 +35,7 @@ from lute import (
     root_validator,
     validator,
 )
-from lute.io.models.base import CONTROL_VARIABLES, result_field
+from lute.models.base import CONTROL_VARIABLES, result_field
 
 
 @pytest.fixture(autouse=True)
@@ -485,7 +485,7 @@ def test_root_validators_bare_and_pre(header: AnalysisHeader) -> None:
 OLDER = """
     from typing import Any
     from {source} import Field, validator, root_validator
-    from lute.io.models.base import AnalysisHeader, TaskParameters, ThirdPartyParameters, TemplateConfig
+    from lute.models.base import AnalysisHeader, TaskParameters, ThirdPartyParameters, TemplateConfig
 
     class {name}Parameters(ThirdPartyParameters):
         class Config(ThirdPartyParameters.Config):
@@ -518,7 +518,7 @@ def test_names_from_lute_give_no_warning(tmp_path: Path) -> None:
     run = f"""
 import warnings
 filters = list(warnings.filters)
-from lute.io.models.base import AnalysisHeader as Header
+from lute.models.base import AnalysisHeader as Header
 assert warnings.filters == filters, "a global filter was installed"
 params = OlderParameters(lute_config=Header(work_dir={str(tmp_path)!r}))
 assert params.out == "/data/out" and params.Config.result_from_params == "/data/out", params
@@ -530,7 +530,7 @@ print("done")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-@pytest.mark.parametrize("source", ["lute", "pydantic", "lute.io.models.base"])
+@pytest.mark.parametrize("source", ["lute", "pydantic", "lute.models.base"])
 def test_plugins_loaded_by_lute_give_no_warning(
     source: str, tmp_path: Path, header: AnalysisHeader, monkeypatch: pytest.MonkeyPatch
 ) -> None:

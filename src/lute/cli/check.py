@@ -12,7 +12,7 @@ from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, near
 from lute.execution.plan import Settings, make_plan
 from lute.io._yaml import differences_from_yaml_1_1
 from lute.io.config import ConfigFile
-from lute.io.models.base import AnalysisHeader
+from lute.models.base import AnalysisHeader
 
 PROBLEMS_FOUND = 1
 

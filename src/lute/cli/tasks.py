@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
-from lute.io.models.base import ThirdPartyParameters
-from lute.io.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
+from lute.models.base import ThirdPartyParameters
+from lute.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
 
 _EMPTY = (list, dict, set, frozenset, tuple, str)
 """The factories of a default whose value is shown; another is only named, since it may do anything."""

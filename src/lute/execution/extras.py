@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lute.base.time_limits import InPlace, TookTooLong, call_beside
 from lute.execution.plan import Tasklet
-from lute.io.models.base import AnalysisHeader
+from lute.models.base import AnalysisHeader
 from lute.wire.ipc import Message
 from lute.wire.results import TaskResult
 

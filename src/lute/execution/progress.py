@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from lute.base.time_limits import InPlace, TookTooLong
-from lute.io.models.patterns import Patterns
+from lute.models.patterns import Patterns
 from lute.tasks.progress import Metric, Progress, metric_of, one_line, progress_of
 
 PIECE = 1 << 20

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lute.base.secrets import hide_here
-from lute.io.models.fields import type_name
+from lute.models.fields import type_name
 
 Location = tuple[str | int, ...]
 _BRANCHES = ("int", "str", "float", "bool", "bytes", "none", "list", "dict", "tuple", "set", "constrained")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lute.io._substitution import Written
-from lute.io.models.fields import members
+from lute.models.fields import members
 
 Location = tuple[str | int, ...]
 

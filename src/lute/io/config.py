@@ -28,7 +28,7 @@ from lute.io._in_words import in_words, real_location, short
 from lute.io._later import NOTHING_LATER, Later
 from lute.io._substitution import Substituter, SubstitutionError, item_number, steps
 from lute.io._written import WithTexts, as_written, with_texts
-from lute.io.models.base import (
+from lute.models.base import (
     AnalysisHeader,
     TaskParameters,
     ThirdPartyParameters,
@@ -36,7 +36,7 @@ from lute.io.models.base import (
     values_from_environment,
     with_header_defaults,
 )
-from lute.io.models.fields import FromResult
+from lute.models.fields import FromResult
 from lute.tasks import templates
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config", "unknown_names"]

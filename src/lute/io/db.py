@@ -12,7 +12,7 @@ from lute.io.rows import row_of
 from lute.wire.results import DescribedAnalysis
 
 if TYPE_CHECKING:
-    from lute.io.models.base import AnalysisHeader
+    from lute.models.base import AnalysisHeader
 
 __all__ = [
     "FILE_NAME",

@@ -24,7 +24,7 @@ from lute.io.outbox import Attachment, Outbox, Post
 from lute.io.rows import plain
 
 if TYPE_CHECKING:
-    from lute.io.models.base import AnalysisHeader
+    from lute.models.base import AnalysisHeader
 
 __all__ = [
     "get_elog_params_by_run",
@@ -224,7 +224,7 @@ def send(post: Post, seconds: float) -> None:
 def outbox_of(work_dir: WorkDir, experiment: str = "") -> Outbox:
     """Returns the outbox of a work folder, or of the one that the environment or the facility names."""
     if work_dir is None:
-        from lute.io.models.base import with_header_defaults
+        from lute.models.base import with_header_defaults
 
         work_dir = str(with_header_defaults({"experiment": experiment})["work_dir"])
     return Outbox(work_dir)

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from lute.io.models.base import AnalysisHeader
+    from lute.models.base import AnalysisHeader
 
 logger = get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """Parameters -> the arguments of a program. Pure functions; the rules are on one page here.
 
-Three spellings are read. The typed one (`lute.io.models.fields`) is the one to write: one value is one
+Three spellings are read. The typed one (`lute.models.fields`) is the one to write: one value is one
 argument, a bool is a switch, a list is several. The two older ones, `flag_type` and bare names, are kept as
 people's models know them, splitting of text at spaces included.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 
 from lute import registry
-from lute.io.models.base import AnalysisHeader, TaskParameters
+from lute.models.base import AnalysisHeader, TaskParameters
 from lute.tasks.task import Task
 from lute.wire import channel, framing
 

@@ -24,7 +24,7 @@ from lute.wire.ipc import Message, PipeCommunicator, SocketCommunicator
 from lute.wire.results import TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
-    from lute.io.models.base import TaskParameters, ThirdPartyParameters
+    from lute.models.base import TaskParameters, ThirdPartyParameters
 
 __all__ = ["Task", "ThirdPartyTask"]
 

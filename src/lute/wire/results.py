@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
-    from lute.io.models.base import TaskParameters
+    from lute.models.base import TaskParameters
 
 __all__ = ["DescribedAnalysis", "ElogSummaryPlots", "RenderedPage", "TaskResult", "TaskStatus"]
 

@@ -19,8 +19,8 @@ from lute.graph.dag import Step, Workflow
 from lute.io._later import Later
 from lute.io._substitution import steps as path_steps
 from lute.io.config import ConfigFile, Overrides
-from lute.io.models.base import fields_marked
-from lute.io.models.fields import FromResult
+from lute.models.base import fields_marked
+from lute.models.fields import FromResult
 from lute.workflows import conditions, definition
 from lute.workflows.planning import Planner
 from lute.workflows.results import NotKnownYet

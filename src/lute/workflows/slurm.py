@@ -21,9 +21,9 @@ from lute.errors import SlurmError, UsageError, WorkflowError
 from lute.execution import batch
 from lute.graph.dag import Rule, State, Step, Workflow, decide, why_not
 from lute.io import workflow_record
-from lute.io.models.base import AnalysisHeader
 from lute.io.record import Record
 from lute.io.workflow_record import by_step
+from lute.models.base import AnalysisHeader
 from lute.workflows import driverless
 from lute.workflows.nodes import Node, entries_of, restore, state_in
 from lute.workflows.preview import of_step

@@ -14,8 +14,8 @@ from pydantic import create_model
 from pydantic.fields import FieldInfo
 
 from lute.errors import ModelError
-from lute.io.models.base import TaskParameters
-from lute.io.models.fields import Field
+from lute.models.base import TaskParameters
+from lute.models.fields import Field
 from lute.tasks.task import Task
 
 Function = TypeVar("Function", bound=Callable[..., Any])

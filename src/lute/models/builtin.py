@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel
 
-from lute.io.models.base import TaskParameters, ThirdPartyParameters
-from lute.io.models.fields import Field, FromResult, IsResult, Positional
+from lute.models.base import TaskParameters, ThirdPartyParameters
+from lute.models.fields import Field, FromResult, IsResult, Positional
 
 
 class TestParameters(TaskParameters):

@@ -13,7 +13,7 @@ A model of the Task `X` is named `XParameters`. Its nested `class Config` may ho
     success_codes        exit codes that mean success besides 0, `{code: meaning}`
     exit_codes           what other exit codes mean, `{code: meaning}`
     version_command      what tells the program's version, `["prog", "--version"]`
-    progress_pattern     how a line of output tells of progress (`lute.io.models.patterns`)
+    progress_pattern     how a line of output tells of progress (`lute.models.patterns`)
     metric_patterns      how lines of output tell of metrics, `{name: pattern}` or `{name: (pattern, unit)}`
 
 A `Config` inherits from its model's parents without being told to. A validator may set
@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, PositiveFloat, PrivateAttr, field_validator, model_validator
 
 from lute import facility, registry
-from lute.io.models.fields import (
+from lute.models.fields import (
     Field,
     IsResult,
     attributes_of,
@@ -47,7 +47,7 @@ from lute.io.models.fields import (
     spelling_of,
     validator,
 )
-from lute.io.models.patterns import patterns_of
+from lute.models.patterns import patterns_of
 
 __all__ = [
     "CONTROL_VARIABLES",

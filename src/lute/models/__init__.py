@@ -1,0 +1,1 @@
+"""Parameter models and the marks of their fields."""
