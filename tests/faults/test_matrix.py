@@ -90,7 +90,7 @@ NOT_MEANINGFUL = {
 SHARED = """
     import sys
     from lute import plugins
-    from lute.execution.launcher import Launcher
+    from lute.launcher.handle import Launcher
 
     launcher = Launcher.start()
     plugins.load("tasks.py")

@@ -167,7 +167,7 @@ TWO = """
 import os, signal, threading, time
 import tasks
 from lute import Executor, TaskFailed
-from lute.execution.launcher import Launcher
+from lute.launcher.handle import Launcher
 
 def run(file):
     try:

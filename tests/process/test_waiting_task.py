@@ -41,7 +41,7 @@ SCRIPT = """
     import json, os, signal, sys
     sys.path.insert(0, {tests!r})
     from lute import managed_tasks, plugins
-    from lute.execution.launcher import Launcher
+    from lute.launcher.handle import Launcher
     from process.helpers import alive, wait_until
 
     os.environ["LUTE_LAUNCHER"] = "fork"

@@ -26,7 +26,6 @@ from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import environment, mpi, outcome, requests
 from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending, Limits
 from lute.execution.extras import Extras
-from lute.execution.launcher import Launcher
 from lute.execution.lineage import Lineage
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
 from lute.execution.process import Supervision, TaskProcess
@@ -35,6 +34,7 @@ from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
 from lute.io.db import Record, record_of
 from lute.io.rows import RunFiles, new_run_id, row_of, utc
+from lute.launcher.handle import Launcher
 from lute.models.patterns import patterns_of
 from lute.tasks import templates
 from lute.wire.encoding import Unloadable

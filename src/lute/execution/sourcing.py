@@ -11,8 +11,8 @@ from pathlib import Path
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment
 from lute.execution._ending import Limits
-from lute.execution.launcher import Launcher
 from lute.execution.process import Supervision
+from lute.launcher.handle import Launcher
 
 _CODE = 'source "$1" >&2 && exec "$3" -0 >"$2"'
 

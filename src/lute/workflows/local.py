@@ -22,12 +22,12 @@ from lute.base.logging import get_logger
 from lute.base.secrets import hide_here
 from lute.base.signals import heard
 from lute.errors import LuteError, WorkflowError
-from lute.execution.launcher import Launcher
 from lute.execution.run import STOP_SIGNALS, Place, Run
 from lute.graph.dag import Resources, Rule, State, Workflow, decide, state_of_all, why_not
 from lute.io import workflow_record
 from lute.io.config import ConfigFile, Overrides
 from lute.io.record import Record
+from lute.launcher.handle import Launcher
 from lute.workflows import checking
 from lute.workflows._ready import Ready
 from lute.workflows.nodes import Follower, Instance, Node, Options, Outcome, Watcher

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from lute.base import procfs
 from lute.errors import LaunchError
-from lute.execution._launching import live
+from lute.launcher.main import live
 from lute.wire.fd_passing import receive, send
 
 
@@ -157,7 +157,7 @@ def _fork_launcher(theirs: socket.socket, ours: socket.socket) -> int:
 def _exec_launcher(theirs: socket.socket) -> int:
     theirs.set_inheritable(True)
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = f"import sys; sys.path.append({source!r}); from lute.execution._launching import main; main()"
+    code = f"import sys; sys.path.append({source!r}); from lute.launcher.main import main; main()"
     argv = [sys.executable, "-c", code, str(theirs.fileno()), str(os.getpid())]
     process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     process.returncode = 0  # it is waited for in close()

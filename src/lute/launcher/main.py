@@ -19,7 +19,7 @@ from lute.base.procfs import SEARCH
 from lute.wire.fd_passing import receive, send
 
 if TYPE_CHECKING:
-    from lute.tasks.forked import Forked
+    from lute.launcher.worker import Forked
 
 ENDING_LOOKS = 0.02
 """Time between two looks whether the last known processes of a run are gone, in s."""
@@ -176,7 +176,7 @@ class _Launching:
 
     def _fork(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> int:
         if self._forked is None:
-            from lute.tasks.forked import Forked  # once and here, not in each child
+            from lute.launcher.worker import Forked  # once and here, not in each child
 
             self._forked = Forked()
         self._tasks += 1
@@ -207,7 +207,7 @@ class _Launching:
         Where runs go on side by side there are no idle cores for it, and pages are copied for one process more.
         """
         if self._spare is None and self._tasks > 1 and len(self.runs) <= 1:
-            from lute.tasks.rehearsal import rehearse
+            from lute.launcher.warmup import rehearse
 
             self._spare = self._new_spare(rehearse)
 

@@ -1,0 +1,1 @@
+"""The small process that forks Tasks and spawns programs."""
