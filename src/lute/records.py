@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lute.errors import RecordError, UsageError, did_you_mean
-from lute.io import _schema
 from lute.io.config import read_config
-from lute.io.db import FILE_NAME, record_at, record_of
-from lute.io.record import Record
+from lute.record import schema
+from lute.record.db import FILE_NAME, record_at, record_of
+from lute.record.store import Record
 
 if TYPE_CHECKING:
-    from lute.io._query import Condition
+    from lute.record.queries import Condition
 
 __all__ = ["Records", "Run", "Runs", "open"]
 
@@ -80,7 +80,7 @@ class Run(Mapping[str, Any]):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._row:
-            raise AttributeError(f"a run has no {name!r}.{did_you_mean(name, _schema.COLUMNS)}")
+            raise AttributeError(f"a run has no {name!r}.{did_you_mean(name, schema.COLUMNS)}")
         return self._row[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -163,7 +163,7 @@ class Runs(list[Run]):
         for one in flat:
             parameters |= dict.fromkeys(one, "")
         wanted = [*_FIRST_COLUMNS, *parameters, *_LAST_COLUMNS]
-        names = _schema.column_names(wanted, _LARGEST)
+        names = schema.column_names(wanted, _LARGEST)
         found: dict[str, list[Any]] = {}
         for name, source in zip(names[: len(_FIRST_COLUMNS)], _FIRST_COLUMNS, strict=True):
             found[name] = [_cell(source, run[source]) for run in self]
@@ -200,7 +200,7 @@ class Runs(list[Run]):
 
 def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value for name, value in parameters.items() if name != "lute_config"}
-    return _schema.flat_values(own)
+    return schema.flat_values(own)
 
 
 def _cell(column: str, value: Any) -> Any:

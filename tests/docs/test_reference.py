@@ -10,8 +10,8 @@ import pytest
 import lute
 from lute import Executor, Rule, registry
 from lute.graph.dag import State
-from lute.io._schema import PUBLIC, RESULT_COLUMNS
 from lute.models.base import CONTROL_VARIABLES, AnalysisHeader, TaskParameters
+from lute.record.schema import PUBLIC, RESULT_COLUMNS
 from lute.wire.ipc import LUTE_SIGNALS
 from lute.wire.results import TaskStatus
 from lute.workflows import definition, reuse

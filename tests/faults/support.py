@@ -16,7 +16,7 @@ from typing import Any
 
 from conftest import LUTE, Outcome, Project
 from lute.cli.run import public
-from lute.io.db import record_at
+from lute.record.db import record_at
 from process.helpers import alive, wait_until
 
 REPORT: dict[str, list[str]] = {}

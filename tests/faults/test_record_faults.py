@@ -21,7 +21,7 @@ import pytest
 
 from conftest import LUTE, Project
 from faults.support import FINAL, SLACK, Running, marked
-from lute.io.db import Record
+from lute.record.db import Record
 from process.helpers import wait_until
 
 

@@ -20,7 +20,7 @@ import pytest
 from conftest import LUTE, Project
 from faults.support import DAEMONS, REPORT, SLACK, TASKS, children_of, marked
 from lute.execution import requests
-from lute.io.db import Record
+from lute.record.db import Record
 from process.helpers import wait_until
 
 RUNS = int(os.environ.get("LUTE_SOAK", "200"))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from conftest import LUTE, Project
-from lute.io import _schema
-from lute.io.db import record_at
+from lute.record import schema
+from lute.record.db import record_at
 from process.test_record import obey_permissions
 
 PLUGIN = """
@@ -59,8 +59,8 @@ def problems(shelf: Project) -> list[tuple[str, str]]:
 def test_it_tells_where_the_record_is_and_how_large(shelf: Project) -> None:
     """Issue 5.2: `lute db where` and `size`; a password is not told."""
     where = shelf.lute("db", "--json").json
-    assert (where["schema"], where["waiting"]) == (len(_schema.MIGRATIONS), 0)
-    assert where["newest_schema"] == len(_schema.MIGRATIONS)
+    assert (where["schema"], where["waiting"]) == (len(schema.MIGRATIONS), 0)
+    assert where["newest_schema"] == len(schema.MIGRATIONS)
     kind = "PostgreSQL" if "LUTE_DATABASE" in shelf.env else "SQLite"
     assert where["kind"] == kind
     assert kind in shelf.lute("db", "where").out
@@ -137,12 +137,12 @@ def test_a_damaged_file_is_told(small: Project) -> None:
     assert "database" in {kind for kind, _ in problems(small)}
 
 
-@pytest.mark.parametrize("version", range(1, len(_schema.MIGRATIONS)))
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
 def test_an_older_record_is_copied_before_it_is_brought_up_to_date(project: Project, version: int) -> None:
     """Issue 5.2: `lute db migrate`, with a copy of the SQLite file before it, told where."""
     path = project.folder / "lute.db"
     with sqlite3.connect(path) as connection:
-        for statements in _schema.MIGRATIONS[:version]:
+        for statements in schema.MIGRATIONS[:version]:
             for statement in statements:
                 connection.execute(statement.format(TEXT="TEXT", INTEGER="INTEGER", REAL="REAL"))
         connection.execute("INSERT INTO lute_runs (id, task, status, started) VALUES ('1', 'Old', 'COMPLETED', '2020')")
@@ -150,7 +150,7 @@ def test_an_older_record_is_copied_before_it_is_brought_up_to_date(project: Proj
     connection.close()
     assert project.lute("db", "--json").json["schema"] == version  # a look changes nothing
     done = project.lute("db", "migrate", "--json").json
-    assert (done["before"], done["now"]) == (version, len(_schema.MIGRATIONS))
+    assert (done["before"], done["now"]) == (version, len(schema.MIGRATIONS))
     assert Path(done["copy"]).parent == project.folder
     with sqlite3.connect(done["copy"]) as copy:
         assert copy.execute("PRAGMA user_version").fetchone() == (version,)
@@ -158,7 +158,7 @@ def test_an_older_record_is_copied_before_it_is_brought_up_to_date(project: Proj
     copy.close()
     assert [row["id"] for row in project.lute("history", "--json").json] == ["1"]
     again = project.lute("db", "migrate", "--json").json
-    assert again == {"before": len(_schema.MIGRATIONS), "now": len(_schema.MIGRATIONS), "copy": None}
+    assert again == {"before": len(schema.MIGRATIONS), "now": len(schema.MIGRATIONS), "copy": None}
 
 
 def test_where_there_is_no_record_that_is_told(project: Project) -> None:

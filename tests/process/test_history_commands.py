@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import Outcome, Project
-from lute.io.db import Record, read_latest_db_entry
+from lute.record.db import Record, read_latest_db_entry
 from process.helpers import start, wait_until
 
 PLUGIN = """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from lute.io.db import Record
+from lute.record.db import Record
 from process.helpers import pids_with, wait_until
 
 PLUGIN = """

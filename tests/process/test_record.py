@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from conftest import Project
-from lute.io.record import Record
+from lute.record.store import Record
 from process.helpers import alive, pids_with, python, start, wait_until
 
 PLUGIN = """
@@ -341,7 +341,7 @@ def test_latest_values_are_read_back(shelf: Project) -> None:
         shelf,
         """
         import json
-        from lute.io.db import read_latest_db_entry
+        from lute.record.db import read_latest_db_entry
         names = ["n", "a.b[0]", "result.task_status", "result.summary", "text"]
         print(json.dumps([read_latest_db_entry(".", "Keep", name, for_run=7) for name in names]))
         print(json.dumps([read_latest_db_entry(".", "Keep", "n", for_run=8)]))
@@ -363,7 +363,7 @@ def test_a_failed_run_is_kept_and_not_valid(shelf: Project) -> None:
     rows = query(shelf, 'SELECT "n", "valid_flag", "result.task_status" AS status FROM "Keep" ORDER BY "n"')
     assert [(row["n"], row["valid_flag"], row["status"]) for row in rows] == [(3, 1, "COMPLETED"), (4, 0, "FAILED")]
     outcome = python(
-        shelf, "from lute.io.db import read_latest_db_entry as read\nprint(read('.', 'Keep', 'n', for_run=7))"
+        shelf, "from lute.record.db import read_latest_db_entry as read\nprint(read('.', 'Keep', 'n', for_run=7))"
     )
     assert outcome.out == "3\n", outcome
 

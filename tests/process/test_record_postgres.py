@@ -17,7 +17,7 @@ import pytest
 
 from conftest import LUTE, Project
 from lute.errors import RecordError, UsageError
-from lute.io.record import Record
+from lute.record.store import Record
 from postgres import PASSWORD, QUOTED, Server
 from process.helpers import python, wait_until
 from process.test_record import PLUGIN, go, history, waiting_run
@@ -56,7 +56,7 @@ def asides(project: Project) -> list[Path]:
 
 WRITER = """
     import sys
-    from lute.io.record import Record
+    from lute.record.store import Record
     sys.path.append(sys.argv[3])
     from process.test_record_queries import run
     place, number = sys.argv[1], int(sys.argv[2])
@@ -139,9 +139,9 @@ def test_a_server_that_comes_back_in_time(project: Project, server: Server) -> N
 
 def test_a_server_that_is_stuck(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """B2: a server that takes a write and never answers holds up nobody for ever."""
-    from lute.io import _postgres
+    from lute.record import postgres
 
-    monkeypatch.setattr(_postgres, "ANSWER_LIMIT", 0.5)
+    monkeypatch.setattr(postgres, "ANSWER_LIMIT", 0.5)
     with Record(server.new_database(), aside=tmp_path / "aside") as record:
         assert record.save(run(1))
         [(pid,)] = record.read("SELECT pg_backend_pid()")
@@ -351,7 +351,7 @@ def test_without_psycopg(shelf: Project) -> None:
 def test_a_file_costs_no_psycopg(project: Project) -> None:
     """DESIGN: psycopg is imported only where a URL asks for it."""
     shelf = project_at(project, "lute.db")
-    outcome = python(shelf, "import sys, lute.cli.run, lute.io.db; print('psycopg' in sys.modules)")
+    outcome = python(shelf, "import sys, lute.cli.run, lute.record.db; print('psycopg' in sys.modules)")
     assert outcome.out == "False\n", outcome
 
 

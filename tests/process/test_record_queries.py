@@ -20,11 +20,11 @@ import pytest
 
 from conftest import Project
 from lute.errors import RecordError, UsageError
-from lute.io import _schema, workflow_record
-from lute.io._query import Condition, read_condition
-from lute.io._row_sql import to_sql
-from lute.io.record import Record
-from lute.io.rows import utc
+from lute.record import schema, workflow_store
+from lute.record.queries import Condition, read_condition
+from lute.record.row_codec import to_sql
+from lute.record.rows import utc
+from lute.record.store import Record
 from postgres import Server
 from process.test_record import obey_permissions
 
@@ -160,7 +160,7 @@ def test_order(record: Record) -> None:
 def test_only_some_columns(record: Record) -> None:
     """B2: what is not asked for is not read."""
     assert record.find(columns=["status", "valid"], limit=1, sort="wall_s") == [{"status": "COMPLETED", "valid": True}]
-    assert list(record.find(limit=1)[0]) == list(_schema.COLUMNS)
+    assert list(record.find(limit=1)[0]) == list(schema.COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def names_of_views(record: Record) -> dict[str, str]:
 
 def view(record: Record, task: str) -> list[tuple[Any, ...]]:
     """The rows of a Task's view, newest first."""
-    name = _schema.identifier(names_of_views(record)[task])
+    name = schema.identifier(names_of_views(record)[task])
     return record.read(f'SELECT "n", "result.payload" FROM {name} ORDER BY started DESC')
 
 
@@ -416,10 +416,10 @@ def test_a_page_of_many_is_as_fast_as_one_of_few(kind: str, tmp_path: Path, requ
 
 # ------------------------------------------------------------------------------------ older schemas
 
-FIRST = _schema.columns_of(1)
+FIRST = schema.columns_of(1)
 READ = """
     import json, sys
-    from lute.io.record import Record
+    from lute.record.store import Record
     with Record(sys.argv[1]) as record:
         record.refresh()
         [row] = record.find(tasks=["Task1"], where=["n=1"])
@@ -435,7 +435,7 @@ def make_first_schema(place: str) -> None:
     rows = [{**dict.fromkeys(FIRST), **run(number)} for number in (1, 2)]
     with contextlib.closing(psycopg.connect(place) if "://" in place else sqlite3.connect(place)) as database:
         cursor: Any = database.cursor()
-        for statement in _schema.MIGRATIONS[0]:
+        for statement in schema.MIGRATIONS[0]:
             cursor.execute(statement.format(**types))
         mark = "%s" if "://" in place else "?"
         for row in rows:
@@ -460,7 +460,7 @@ def test_a_record_of_the_first_schema(place: str, caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.INFO)
     with Record(place) as record:
         assert numbers(record.find()) == [2, 1]
-        newest = len(_schema.MIGRATIONS)
+        newest = len(schema.MIGRATIONS)
         assert f"was brought from schema 1 to schema {newest}" in caplog.text
         assert {record.get("last")[name] for name in ("fingerprint", "progress", "invalid_reason")} == {None}
         for number in (3, 4):
@@ -475,17 +475,17 @@ def test_a_record_of_the_first_schema(place: str, caplog: pytest.LogCaptureFixtu
     assert "was brought" not in caplog.text
 
 
-@pytest.mark.parametrize("version", range(2, len(_schema.MIGRATIONS)))
+@pytest.mark.parametrize("version", range(2, len(schema.MIGRATIONS)))
 def test_a_record_of_a_later_schema(place: str, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """B2: so is a record of every other earlier schema; runs and workflow runs can be written and read then."""
     with monkeypatch.context() as patch, Record(place) as record:
-        patch.setattr(_schema, "MIGRATIONS", _schema.MIGRATIONS[:version])
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
         assert record.save(run(1))
         assert record.save(run(2, fingerprint="f"))
     with Record(place) as record:
         assert numbers(record.find()) == [2, 1]
         assert numbers(record.find(fingerprint="f")) == [2]
-        assert workflow_record.find(record) == []
+        assert workflow_store.find(record) == []
         assert record.save(run(3))
         assert numbers(record.find()) == [3, 2, 1]
 
@@ -516,7 +516,7 @@ def test_a_record_that_another_is_making(tmp_path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         with Record(path, busy_timeout=0.1) as record:
             with pytest.raises(RecordError, match="locked"):
-                workflow_record.find(record)
+                workflow_store.find(record)
             other.execute("ROLLBACK")
             with Record(path) as maker:
                 assert maker.save(run(1))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from lute.io.db import Record
+from lute.record.db import Record
 from process.test_demo import FOLDER as DEMO
 from process.test_demo import demo_python
 

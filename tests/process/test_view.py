@@ -19,7 +19,7 @@ from textual.widgets import DataTable, Input, Static, TabbedContent
 
 from conftest import Project
 from lute.cli import common
-from lute.io.record import Record
+from lute.record.store import Record
 from lute.tui.app import RecordApp, read_filter
 from process.helpers import start, wait_until
 

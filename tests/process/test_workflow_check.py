@@ -9,7 +9,7 @@ import pytest
 from conftest import Project
 from lute import plugins
 from lute.io.config import AS_WRITTEN, read_config
-from lute.io.record import Record
+from lute.record.store import Record
 from lute.workflows import definition
 from lute.workflows.local import Local
 from lute.workflows.nodes import Options

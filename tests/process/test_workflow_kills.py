@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from conftest import Project
-from lute.io import workflow_record
-from lute.io.record import Record
+from lute.record import workflow_store
+from lute.record.store import Record
 from process.helpers import pids_with, start, wait_until
 from process.workflow_model import Fate, check_order, fates, instances, large, model
 
@@ -130,7 +130,7 @@ class Random:
         if not (self.project.folder / "lute.db").exists():
             return ""
         with Record(self.project.folder / "lute.db") as record:
-            return next((str(row["id"]) for row in workflow_record.find(record, 1)), "")
+            return next((str(row["id"]) for row in workflow_store.find(record, 1)), "")
 
     def gone(self) -> None:
         """Waits until no process of it is there."""

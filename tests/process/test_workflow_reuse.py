@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from lute.io.record import Record
+from lute.record.store import Record
 from process.flows import Flow, anew
 
 STEPS = """

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lute import Resources, Retries, Rule, Step, ThirdPartyParameters, Workflow
 from lute.graph.dag import State, ordered
 from lute.io.config import AS_WRITTEN, read_config
-from lute.io.record import Record
+from lute.record.store import Record
 from lute.workflows.local import Local
 from lute.workflows.nodes import Instance, Options, Outcome
 from process.workflow_model import (

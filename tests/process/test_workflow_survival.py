@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from faults.support import children_of
-from lute.io import workflow_record
-from lute.io.record import Record
+from lute.record import workflow_store
+from lute.record.store import Record
 from process.flows import Flow
 from process.helpers import alive, pids_with, wait_until
 
@@ -49,7 +49,7 @@ def latest(flow: Flow) -> dict[str, Any]:
     if not (flow.folder / "lute.db").exists():
         return {}
     with Record(flow.folder / "lute.db") as record:
-        return next(iter(workflow_record.find(record, 1)), {})
+        return next(iter(workflow_store.find(record, 1)), {})
 
 
 def recorded(flow: Flow) -> str:

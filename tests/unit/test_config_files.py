@@ -26,7 +26,7 @@ from lute import (
 from lute.errors import Problem, TaskNotFoundError, UsageError
 from lute.io._yaml import read_documents
 from lute.io.config import Overrides, parse_config, read_config
-from lute.io.db import read_latest_db_entry, record_analysis_db
+from lute.record.db import read_latest_db_entry, record_analysis_db
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
 
 

@@ -22,7 +22,7 @@ def modules_after(code: str) -> set[str]:
 @pytest.mark.parametrize("command", OF_THE_RECORD)
 def test_a_command_of_the_record_needs_no_yaml(command: str) -> None:
     """B: what only reads the record starts without what only a YAML file needs."""
-    found = modules_after(f"import lute.cli.{command}, lute.io._query, lute.io.workflow_record")
+    found = modules_after(f"import lute.cli.{command}, lute.record.queries, lute.record.workflow_store")
     assert f"lute.cli.{command}" in found
     assert not found & {*LARGE, "lute.io.report"}
 

@@ -33,8 +33,8 @@ from lute import (
 )
 from lute.errors import ModelError
 from lute.io.config import parse_config
-from lute.io.rows import plain
 from lute.models.base import fields_marked, result_field
+from lute.record.rows import plain
 
 ODD_TEXTS = [
     *(

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from conftest import LUTE, Project
-from lute.io.record import Record
+from lute.record.store import Record
 
 TASKS = """
     import time

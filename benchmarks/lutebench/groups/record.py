@@ -16,7 +16,7 @@ BARE = "sqlite3, one INSERT of that size a commit"
 
 def _row_file(bench: Bench) -> Path:
     """Writes the whole row of a real run to a file. Returns the file."""
-    from lute.io.record import Record
+    from lute.record.store import Record
 
     project = bench.project("noop", {"Noop": {"number": 2}})
     project.run("Noop", "-q")

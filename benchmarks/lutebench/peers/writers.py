@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lute.io.record import BUSY_TIMEOUT, Record
+from lute.record.store import BUSY_TIMEOUT, Record
 
 Save = Callable[[dict[str, Any]], None]
 

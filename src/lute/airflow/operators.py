@@ -16,7 +16,7 @@ from typing import Any
 from lute.airflow._compat import AirflowException, AirflowFailException, AirflowSkipException, BaseOperator
 from lute.airflow.child import Child
 from lute.airflow.hook import DEFAULT, LuteHook
-from lute.io.rows import id_at
+from lute.record.rows import id_at
 from lute.workflows.airflow import START
 
 LARGEST_RESULT = 48 << 10

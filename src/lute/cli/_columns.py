@@ -10,7 +10,7 @@ from typing import Any
 
 from lute.cli import common
 from lute.errors import UsageError, did_you_mean
-from lute.io._schema import BESIDES, COLUMNS, PUBLIC, flat_values
+from lute.record.schema import BESIDES, COLUMNS, PUBLIC, flat_values
 from lute.tasks.progress import metric_as_text
 
 Row = Mapping[str, Any]

@@ -15,10 +15,10 @@ from typing import Any
 from lute.cli import _workflow_end, common
 from lute.errors import RecordError
 from lute.execution import requests
-from lute.io import workflow_record
-from lute.io._schema import is_live
-from lute.io.record import Record
-from lute.io.rows import RunFiles, public
+from lute.record import workflow_store
+from lute.record.rows import RunFiles, public
+from lute.record.schema import is_live
+from lute.record.store import Record
 
 LOOK = 0.05
 """Time between two looks at the record, in s."""
@@ -66,7 +66,7 @@ RUN = Kind(
 )
 WORKFLOW = Kind(
     "workflow run",
-    workflow_record.get,
+    workflow_store.get,
     lambda row: str(row["folder"]),
     _mark_lost,
     _workflow_end.public,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lute.cli import common
-from lute.io.rows import public
+from lute.record.rows import public
 
 EPILOG = "exit status: 0 done, 2 one of the runs cannot be changed, and so none was"
 

@@ -17,7 +17,7 @@ from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.graph.dag import State
-    from lute.io.db import Record
+    from lute.record.db import Record
     from lute.workflows.nodes import Follower
     from lute.workflows.runner import WorkflowRun
 

@@ -6,7 +6,7 @@ import argparse
 
 from lute.cli import _requests
 from lute.execution import requests
-from lute.io._schema import LIVE
+from lute.record.schema import LIVE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

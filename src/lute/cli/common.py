@@ -17,7 +17,7 @@ from lute.base.formatting import seconds as seconds
 from lute.base.formatting import visible as visible
 from lute.base.formatting import when as when
 from lute.errors import OutputError, UsageError
-from lute.io.db import FILE_NAME, Record, record_at, record_of
+from lute.record.db import FILE_NAME, Record, record_at, record_of
 
 if TYPE_CHECKING:
     from lute.io.config import ConfigFile, Overrides

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from lute.cli import common
 from lute.cli.history import recover
 from lute.errors import RecordError
-from lute.io import upkeep
-from lute.io.db import Record
+from lute.record import maintenance
+from lute.record.db import Record
 
 PROBLEMS = 1
 
@@ -32,7 +32,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _where(record: Record, options: argparse.Namespace) -> int:
-    told = upkeep.where(record)
+    told = maintenance.where(record)
     if options.json:
         common.print_json(told)
         return 0
@@ -45,7 +45,7 @@ def _where(record: Record, options: argparse.Namespace) -> int:
 
 
 def _size(record: Record, options: argparse.Namespace) -> int:
-    told = upkeep.size(record)
+    told = maintenance.size(record)
     if options.json:
         common.print_json(told)
         return 0
@@ -56,7 +56,7 @@ def _size(record: Record, options: argparse.Namespace) -> int:
 
 
 def _migrate(record: Record, options: argparse.Namespace) -> int:
-    told = upkeep.migrate(record)
+    told = maintenance.migrate(record)
     if options.json:
         common.print_json(told)
     elif told["before"] == told["now"]:
@@ -69,7 +69,7 @@ def _migrate(record: Record, options: argparse.Namespace) -> int:
 
 
 def _check(record: Record, options: argparse.Namespace) -> int:
-    found = upkeep.check(record)
+    found = maintenance.check(record)
     with common.unread_output():
         if options.json:
             common.print_json(found)

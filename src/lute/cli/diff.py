@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from lute.cli import common
-from lute.io.compare import Differences, compare, differs
+from lute.record.compare import Differences, compare, differs
 
 LONGEST = 60
 """Most characters of a value in the table."""

@@ -12,7 +12,7 @@ from lute.errors import UsageError
 from lute.io import elog
 from lute.io._elog_http import NOT_CONFIGURED, Service, shown
 from lute.io.outbox import Outbox
-from lute.io.rows import utc
+from lute.record.rows import utc
 
 ACTIONS = ("status", "send")
 PATIENCE = 30.0

@@ -11,8 +11,9 @@ from typing import Any
 from lute.cli import common
 from lute.cli.rerun import load_plugins
 from lute.errors import PluginError, RecordError, UsageError
-from lute.io import exported, workflow_record
-from lute.io.db import Record
+from lute.io import exported
+from lute.record import workflow_store
+from lute.record.db import Record
 
 NO_LICENSE = "No license was given: ask whoever made this before you use it."
 MEGABYTE = 1_000_000
@@ -90,7 +91,7 @@ def _run_or_workflow(record: Record, identity: str) -> tuple[dict[str, Any], boo
         return record.get(identity), False
     except RecordError as error:
         try:
-            return workflow_record.get(record, identity), True
+            return workflow_store.get(record, identity), True
         except RecordError:
             raise error from None
 

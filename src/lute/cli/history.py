@@ -10,9 +10,9 @@ from typing import Any
 
 from lute.cli import _columns, common
 from lute.errors import RecordError, UsageError
-from lute.io._schema import is_live
-from lute.io.db import Record
-from lute.io.rows import public
+from lute.record.db import Record
+from lute.record.rows import public
+from lute.record.schema import is_live
 from lute.tasks.progress import as_text
 from lute.wire.results import TaskStatus
 
@@ -136,10 +136,10 @@ def _find(
 
 
 def _workflow(record: Record, identity: str) -> str:
-    from lute.io import workflow_record
+    from lute.record import workflow_store
 
     try:
-        return str(workflow_record.get(record, identity)["id"])
+        return str(workflow_store.get(record, identity)["id"])
     except RecordError:
         if not record.count(at_most=1, workflow=identity):  # it may be the name of one that is not `lute`'s
             raise

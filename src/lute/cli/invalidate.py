@@ -8,7 +8,7 @@ from typing import Any
 
 from lute.cli import _validity
 from lute.errors import UsageError
-from lute.io._schema import is_live
+from lute.record.schema import is_live
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from lute.cli import common
 from lute.errors import RecordError
-from lute.io._schema import is_live
-from lute.io.db import Record
+from lute.record.db import Record
+from lute.record.schema import is_live
 
 LOOK = 0.1
 """Time between two looks at a log that is followed, in s."""

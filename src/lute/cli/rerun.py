@@ -24,8 +24,8 @@ from lute.execution.plan import Plan
 from lute.execution.run import Place
 from lute.io import exported
 from lute.io.config import Overrides
-from lute.io.db import FILE_NAME
-from lute.io.rows import RERUN_OF, RunFiles, new_run_id, utc
+from lute.record.db import FILE_NAME
+from lute.record.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.wire.results import DescribedAnalysis
 
 CONFIG = "config.yaml"

@@ -21,8 +21,8 @@ from lute.execution import environment, mpi
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
 from lute.execution.run import SUBMITTED, Place
-from lute.io._row_sql import to_sql
-from lute.io.rows import plain_parameters, public
+from lute.record.row_codec import to_sql
+from lute.record.rows import plain_parameters, public
 from lute.tasks.progress import draws
 from lute.wire.channel import write_fully
 from lute.wire.results import DescribedAnalysis

@@ -11,9 +11,9 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from lute import plugins, registry
 from lute.cli import common
 from lute.cli.tasks import runnable
-from lute.io.rows import plain
 from lute.models.base import AnalysisHeader, fields_marked
 from lute.models.fields import FromResult
+from lute.record.rows import plain
 
 SUBSTITUTION = {"type": "string", "pattern": "\\{\\{.*\\}\\}"}
 """In the YAML any value may be a substitution instead."""

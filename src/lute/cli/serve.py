@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lute.cli import common
 from lute.errors import RecordError, UsageError
-from lute.io.db import Record, record_of
+from lute.record.db import Record, record_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from lute.cli import common
-from lute.io.rows import public
+from lute.record.rows import public
 from lute.tasks.progress import as_text, metric_as_text
 
 

@@ -19,9 +19,9 @@ from lute.errors import UsageError
 from lute.execution import batch
 from lute.execution.plan import Plan
 from lute.execution.run import SUBMITTED, Place
-from lute.io._schema import is_live
-from lute.io.db import Record, record_of
-from lute.io.rows import RunFiles, new_run_id, public
+from lute.record.db import Record, record_of
+from lute.record.rows import RunFiles, new_run_id, public
+from lute.record.schema import is_live
 
 LOOK = 0.5
 """Time between two looks at what became of a job, in s."""

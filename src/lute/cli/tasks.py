@@ -123,7 +123,7 @@ def describe(name: str, field: FieldInfo) -> dict[str, Any]:
 
 
 def _plain_default(value: Any) -> Any:
-    from lute.io.rows import plain
+    from lute.record.rows import plain
 
     return plain(value)
 

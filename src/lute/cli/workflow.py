@@ -93,7 +93,7 @@ def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
 
 
 def _local(options: argparse.Namespace, workflow: Any, config: Any) -> Local:
-    from lute.io.db import record_of
+    from lute.record.db import record_of
     from lute.workflows.local import Local
 
     record = record_of(config.analysis_header()[0])
@@ -202,11 +202,11 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from lute.io import workflow_record
+    from lute.record import workflow_store
 
     with common.open_record(options) as record:
         _workflow_remote.mark_lost(record)
-        rows = workflow_record.find(record, options.limit)
+        rows = workflow_store.find(record, options.limit)
     if options.json:
         common.print_json([public(row) for row in rows])
         return 0
@@ -239,11 +239,11 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from lute.io import workflow_record
+    from lute.record import workflow_store
 
     with common.open_record(options) as record:
         _workflow_remote.mark_lost(record)
-        row = workflow_record.get(record, options.id)
+        row = workflow_store.get(record, options.id)
     if options.json:
         common.print_json(public(row))
         return 0

@@ -8,8 +8,8 @@ from typing import Any
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
 from lute.execution.run import SUBMITTED, Place
-from lute.io.rows import RunFiles
 from lute.models.base import AnalysisHeader
+from lute.record.rows import RunFiles
 
 
 def waiting_row(executor: BaseExecutor, plan: Plan, place: Place, job: str) -> dict[str, Any]:

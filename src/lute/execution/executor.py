@@ -18,8 +18,8 @@ from lute.execution.mpi import Ranks, number_of_ranks
 from lute.execution.plan import Plan, Settings, Tasklet, make_plan
 from lute.execution.run import Place, Run
 from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, Reader, read_config
-from lute.io.db import read_for
 from lute.launcher.handle import Launcher
+from lute.record.db import read_for
 from lute.wire.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
 

@@ -19,9 +19,9 @@ from pydantic import BaseModel
 
 from lute import plugins
 from lute.base.logging import get_logger
-from lute.io.rows import utc
 from lute.models.base import TaskParameters, TemplateConfig, TemplateParameters, fields_marked, result_field
 from lute.models.fields import Output
+from lute.record.rows import utc
 
 logger = get_logger(__name__)
 

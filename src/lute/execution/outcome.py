@@ -14,9 +14,9 @@ from typing import Any
 from lute.base import procfs
 from lute.base.files import shared_mode
 from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending
-from lute.io.rows import RunFiles, plain
 from lute.models.base import AnalysisHeader, TaskParameters, fields_marked, result_field, says_no_result
 from lute.models.fields import Output
+from lute.record.rows import RunFiles, plain
 from lute.tasks.program import why_not_started
 from lute.wire.encoding import RawArray, Unloadable, qualified_name, short_description
 from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus

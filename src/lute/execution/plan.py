@@ -20,9 +20,9 @@ from lute.errors import UsageError
 from lute.execution import environment
 from lute.execution.mpi import Ranks, number_of_ranks
 from lute.io._substitution import Substituter, SubstitutionError
-from lute.io.rows import plain_parameters
 from lute.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.models.fields import MPILauncher, MPIRanks
+from lute.record.rows import plain_parameters
 from lute.tasks import import_task, program, templates
 from lute.wire import framing
 from lute.wire.encoding import Namespace

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
-    from lute.io.record import Record
+    from lute.record.store import Record
 
 CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
 

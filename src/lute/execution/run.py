@@ -32,10 +32,10 @@ from lute.execution.process import Supervision, TaskProcess
 from lute.execution.progress import Told
 from lute.execution.run_log import RunLog
 from lute.execution.sourcing import Sourcing, Stopped
-from lute.io.db import Record, record_of
-from lute.io.rows import RunFiles, new_run_id, row_of, utc
 from lute.launcher.handle import Launcher
 from lute.models.patterns import patterns_of
+from lute.record.db import Record, record_of
+from lute.record.rows import RunFiles, new_run_id, row_of, utc
 from lute.tasks import templates
 from lute.wire.encoding import Unloadable
 from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator

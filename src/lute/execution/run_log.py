@@ -10,7 +10,7 @@ from typing import Any
 
 from lute.base.files import make_folder, shared_mode
 from lute.base.logging import get_logger
-from lute.io.rows import RunFiles
+from lute.record.rows import RunFiles
 from lute.wire.channel import log_line, write_fully
 
 logger = get_logger(__name__)

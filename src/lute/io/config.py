@@ -23,7 +23,7 @@ from lute import plugins, registry
 from lute.base.debug import LUTE_DEBUG_EXIT
 from lute.base.secrets import hide_here
 from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean, nearest
-from lute.io import _yaml, db
+from lute.io import _yaml
 from lute.io._in_words import in_words, real_location, short
 from lute.io._later import NOTHING_LATER, Later
 from lute.io._substitution import Substituter, SubstitutionError, item_number, steps
@@ -37,6 +37,7 @@ from lute.models.base import (
     with_header_defaults,
 )
 from lute.models.fields import FromResult
+from lute.record import db
 from lute.tasks import templates
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config", "unknown_names"]

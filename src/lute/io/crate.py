@@ -19,10 +19,11 @@ from typing import Any
 from lute.base.logging import get_logger
 from lute.base.secrets import without_password
 from lute.errors import UsageError
-from lute.io import exported, workflow_record
-from lute.io._schema import flat_values, is_live
-from lute.io.record import Record
-from lute.io.rows import public, utc
+from lute.io import exported
+from lute.record import workflow_store
+from lute.record.rows import public, utc
+from lute.record.schema import flat_values, is_live
+from lute.record.store import Record
 
 try:
     from rocrate.model import ComputerLanguage, ContextEntity
@@ -93,7 +94,7 @@ def of_workflow(record: Record, row: Row, about: About) -> ROCrate:
     title = f"Workflow run {row['id']} of {row['name']}"
     builder = _Builder(about, title, _told(row), [PROCESS, WORKFLOW, WORKFLOW_CRATE])
     identities = dict.fromkeys(step["id"] for step in row["steps"] if step["id"])
-    identities |= dict.fromkeys(run["id"] for run in workflow_record.steps_of(record, row["id"]).values())
+    identities |= dict.fromkeys(run["id"] for run in workflow_store.steps_of(record, row["id"]).values())
     runs = sorted((record.get(identity) for identity in identities), key=lambda run: str(run["started"]))
     actions = [builder.run(run, f"runs/{run['id']}/") for run in runs]
     builder.workflow(row, actions)

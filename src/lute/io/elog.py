@@ -21,7 +21,7 @@ from lute.base.logging import get_logger
 from lute.errors import ElogError
 from lute.io._elog_http import NOT_CONFIGURED, Request, Service, ask, check_address
 from lute.io.outbox import Attachment, Outbox, Post
-from lute.io.rows import plain
+from lute.record.rows import plain
 
 if TYPE_CHECKING:
     from lute.models.base import AnalysisHeader

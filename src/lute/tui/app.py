@@ -17,9 +17,9 @@ from textual.widgets import DataTable, Footer, Header, Input, Label, Static, Tab
 
 from lute.errors import LuteError
 from lute.execution import requests
-from lute.io._schema import is_live
-from lute.io.record import Record
-from lute.io.rows import RunFiles
+from lute.record.rows import RunFiles
+from lute.record.schema import is_live
+from lute.record.store import Record
 from lute.tasks.progress import as_text
 
 REFRESH = 1.0

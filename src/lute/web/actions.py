@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from lute.errors import UsageError
 from lute.execution import requests
-from lute.io._schema import is_live
-from lute.io.rows import RERUN_OF, utc
+from lute.record.rows import RERUN_OF, utc
+from lute.record.schema import is_live
 from lute.web import files
 from lute.web.guard import is_bearer, may_act
 from lute.web.render import page

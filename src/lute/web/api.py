@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lute.errors import UsageError
-from lute.io import workflow_record
 from lute.io.report import version_of
-from lute.io.rows import public
+from lute.record import workflow_store
+from lute.record.rows import public
 from lute.web import asking, lists
 from lute.web.site import Site
 from lute.workflows import page as workflow_page
@@ -36,7 +36,7 @@ def workflows(request: Request) -> Response:
     """Returns the last workflow runs."""
     site: Site = request.app.state.site
     limit = asking.number(request.query_params, "limit", asking.PAGE, asking.LARGEST)
-    found = workflow_record.find(site.record, limit) if site.record.exists() else []
+    found = workflow_store.find(site.record, limit) if site.record.exists() else []
     return JSONResponse({"workflows": [workflow_page.public(row) for row in found]})
 
 

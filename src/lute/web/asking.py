@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from lute.errors import UsageError, did_you_mean
-from lute.io._query import Wanted
+from lute.record.queries import Wanted
 from lute.wire.results import TaskStatus
 
 STATUSES = [status.name for status in TaskStatus]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lute.io.rows import RunFiles
+from lute.record.rows import RunFiles
 from lute.web.site import NotThere
 
 PIECE = 1 << 16

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from lute.io._schema import is_live
+from lute.record.schema import is_live
 from lute.tasks.progress import as_text, metric_as_text, share
 from lute.web.asking import number
 from lute.web.files import Follower

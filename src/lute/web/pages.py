@@ -11,8 +11,9 @@ from starlette.responses import Response, StreamingResponse
 
 from lute.errors import LuteError, UsageError
 from lute.io import page as figures
-from lute.io import report, workflow_record
-from lute.io._schema import flat_values
+from lute.io import report
+from lute.record import workflow_store
+from lute.record.schema import flat_values
 from lute.web import asking, files, lists, plot, views
 from lute.web.guard import FORM_USE
 from lute.web.render import SYMBOLS, page, readable
@@ -205,7 +206,7 @@ def summary_page(request: Request) -> Response:
 def workflows(request: Request) -> Response:
     """Lists workflow runs."""
     site: Site = request.app.state.site
-    found = workflow_record.find(site.record, asking.PAGE * 4) if site.record.exists() else []
+    found = workflow_store.find(site.record, asking.PAGE * 4) if site.record.exists() else []
     return show(request, "workflows.html", rows=found, counts=_counts)
 
 

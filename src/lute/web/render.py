@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 
 import lute
 from lute.base import formatting
-from lute.io._schema import LIVE
+from lute.record.schema import LIVE
 from lute.tasks.progress import as_text, metric_as_text, share, written
 
 HERE = Path(__file__).parent

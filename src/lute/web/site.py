@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from lute.errors import RecordError
-from lute.io import workflow_record
-from lute.io.record import Record
 from lute.io.report import summary_folder
+from lute.record import workflow_store
+from lute.record.store import Record
 from lute.workflows import driverless
 
 _ID = re.compile(r"[0-9a-z]{1,40}")
@@ -71,7 +71,7 @@ class Site:
         """
         _check(identity)
         try:
-            return workflow_record.get(self.record, identity)
+            return workflow_store.get(self.record, identity)
         except RecordError as error:
             raise NotThere(str(error)) from error
 

@@ -10,9 +10,9 @@ from typing import Any
 from lute import registry
 from lute.base.formatting import seconds, when
 from lute.errors import TaskNotFoundError
-from lute.io import compare
-from lute.io._schema import flat_values, is_live
-from lute.io.rows import plain
+from lute.record import compare
+from lute.record.rows import plain
+from lute.record.schema import flat_values, is_live
 from lute.tasks.progress import as_text, metric_as_text
 from lute.web.render import as_value
 

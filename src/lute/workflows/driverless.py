@@ -22,11 +22,11 @@ from lute.batch import slurm
 from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
 from lute.graph.dag import Rule, State, Workflow, decide, verdict, why_not
-from lute.io import workflow_record
-from lute.io._schema import is_live
-from lute.io.record import Record
-from lute.io.rows import since_epoch, utc
-from lute.io.workflow_record import OF_A_RUN, by_step
+from lute.record import workflow_store
+from lute.record.rows import since_epoch, utc
+from lute.record.schema import is_live
+from lute.record.store import Record
+from lute.record.workflow_store import OF_A_RUN, by_step
 from lute.workflows import page
 from lute.workflows.nodes import Node, entries_of, state_in, step_in
 
@@ -168,9 +168,9 @@ def begin_again(record: Record, identity: str) -> dict[str, Any] | None:
     Returns:
         Its row; None if there is no such workflow run.
     """
-    if not workflow_record.is_there(record, identity):
+    if not workflow_store.is_there(record, identity):
         return None
-    with workflow_record.changing(record, identity) as row:
+    with workflow_store.changing(record, identity) as row:
         several = by_step(row["steps"])
         anew: set[str] = set()
         for name, entries in several.items():  # each comes after what it needs
@@ -190,7 +190,7 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
         RecordError: There is no such workflow run.
         SlurmError: Slurm does not answer.
     """
-    row = workflow_record.get(record, identity)
+    row = workflow_store.get(record, identity)
     if row["ended"] is not None:
         return row
     if whole := (row["owner"] or {}).get("job"):
@@ -199,14 +199,14 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
     jobs = {name: job for name, job in slurm.jobs(waiting).items() if job.ended}
     if not jobs:
         return row
-    runs = workflow_record.steps_of(record, identity)
+    runs = workflow_store.steps_of(record, identity)
     for entry in row["steps"]:
         run = runs.get(entry["name"])
         if run is not None and entry["job"] in jobs and is_live(run):
             job = jobs[entry["job"]]
             record.end_lost(run["id"], job.status, job.explained(entry["job"]))
             runs[entry["name"]] = record.get(run["id"])
-    with workflow_record.changing(record, identity) as row:
+    with workflow_store.changing(record, identity) as row:
         settle(row, jobs, runs)
     report_if_ended(record, row)
     return row
@@ -217,8 +217,8 @@ def _refresh_whole(record: Record, row: dict[str, Any], job: str) -> dict[str, A
     known = slurm.jobs([job])[job]
     if not known.ended:
         return row
-    workflow_record.end_lost(record, row["id"], known.explained(job))
-    with workflow_record.changing(record, row["id"]) as row:
+    workflow_store.end_lost(record, row["id"], known.explained(job))
+    with workflow_store.changing(record, row["id"]) as row:
         row["ended"] = row["ended"] or utc(time.time())
     report_if_ended(record, row)
     return row
@@ -226,8 +226,8 @@ def _refresh_whole(record: Record, row: dict[str, Any], job: str) -> dict[str, A
 
 def mark_lost(record: Record) -> None:
     """Makes the workflow runs in the record true: those whose process is gone, those whose jobs have ended."""
-    workflow_record.mark_lost(record)
-    for identity in workflow_record.on_others(record):
+    workflow_store.mark_lost(record)
+    for identity in workflow_store.on_others(record):
         try:
             refresh(record, identity)
         except (RecordError, SlurmError) as error:
@@ -249,7 +249,7 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
     Raises:
         SlurmError: Slurm does not answer.
     """
-    with workflow_record.changing(record, identity) as row:
+    with workflow_store.changing(record, identity) as row:
         if row["ended"] is not None or row["status"] != "RUNNING":
             return row
         row |= {"status": status, "reason": reason}
@@ -267,7 +267,7 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
 def _ask_to_end(record: Record, row: Mapping[str, Any]) -> None:
     """Asks the steps that run in no job, so that nobody else can stop them from here."""
     entries = {entry["name"]: entry for entry in row["steps"]}
-    for name, run in workflow_record.steps_of(record, row["id"]).items():
+    for name, run in workflow_store.steps_of(record, row["id"]).items():
         entry = entries.get(name)
         if is_live(run) and (entry is None or (not entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS)):
             with contextlib.suppress(UsageError):  # it was asked before

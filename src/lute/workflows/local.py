@@ -24,10 +24,10 @@ from lute.base.signals import heard
 from lute.errors import LuteError, WorkflowError
 from lute.execution.run import STOP_SIGNALS, Place, Run
 from lute.graph.dag import Resources, Rule, State, Workflow, decide, state_of_all, why_not
-from lute.io import workflow_record
 from lute.io.config import ConfigFile, Overrides
-from lute.io.record import Record
 from lute.launcher.handle import Launcher
+from lute.record import workflow_store
+from lute.record.store import Record
 from lute.workflows import checking
 from lute.workflows._ready import Ready
 from lute.workflows.nodes import Follower, Instance, Node, Options, Outcome, Watcher
@@ -192,7 +192,7 @@ class Local:
     def last(self) -> dict[str, dict[str, str]]:
         """The runs that each step had when it last completed, by the instance's name."""
         header = self._config.analysis_header()[0]
-        return workflow_record.last_completed(self._record, self.workflow.name, header.experiment, str(header.run))
+        return workflow_store.last_completed(self._record, self.workflow.name, header.experiment, str(header.run))
 
     def check(self) -> None:
         """Looks at what can be known before anything starts: parameters, and whether what is not run was run before.

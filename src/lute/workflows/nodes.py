@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lute.graph.dag import Rule, State, Step, state_of_all
-from lute.io.rows import since_epoch, utc
+from lute.record.rows import since_epoch, utc
 from lute.workflows.results import NO_ITEM
 
 

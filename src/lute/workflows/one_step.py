@@ -14,10 +14,10 @@ from typing import Any
 from lute.base import process_identity
 from lute.errors import WorkflowError
 from lute.graph.dag import Rule, State
-from lute.io import workflow_record
-from lute.io._schema import is_live
-from lute.io.record import Record
-from lute.io.workflow_record import by_step
+from lute.record import workflow_store
+from lute.record.schema import is_live
+from lute.record.store import Record
+from lute.record.workflow_store import by_step
 from lute.workflows.driverless import ENGINE, cancel, report_if_ended, settle, with_entries
 from lute.workflows.local import Local
 from lute.workflows.nodes import Follower, Instance, Node, Watcher, entries_of, restore, state_in
@@ -46,7 +46,7 @@ def run_step(
         RecordError: There is no such workflow run, or the record cannot be written.
         WorkflowError: There is no such step.
     """
-    row = workflow_record.get(record, identity)
+    row = workflow_store.get(record, identity)
     workflow, config, overrides = kept_in(row, ())
     step = workflow.find(name)
     if row["status"] != "RUNNING" and step.rule is not Rule.ALWAYS:
@@ -66,7 +66,7 @@ def run_step(
 
 def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Returns the runs that a step has already had; one that seems to live belongs to a job that was started again."""
-    known = workflow_record.steps_of(record, row["id"])
+    known = workflow_store.steps_of(record, row["id"])
     own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
     for instance, run in own.items():
         if is_live(run) and (run["owner"] or {}).get("job") == process_identity.own_job() != "":
@@ -136,7 +136,7 @@ class _Told:
     def write(self) -> None:
         assert self.node is not None
         self._at, self._changed = time.monotonic(), False
-        with workflow_record.changing(self._record, self._identity) as row:
+        with workflow_store.changing(self._record, self._identity) as row:
             row["steps"] = with_entries(row["steps"], entries_of(self.node))
             settle(row)
         report_if_ended(self._record, row)
@@ -144,7 +144,7 @@ class _Told:
 
 def told_of(record: Record, identity: str, name: str) -> dict[str, Any]:
     """Returns how a step stands and what it gave; of a step with `foreach`, a list with one item an instance."""
-    entries = by_step(workflow_record.get(record, identity)["steps"])[name]
+    entries = by_step(workflow_store.get(record, identity)["steps"])[name]
     state = state_in(entries).value
     runs = [record.get(entry["id"]) if entry["id"] else {} for entry in entries]
     parts = {"id": "id", "summary": "summary", "result": "payload", "log": "log"}
@@ -162,9 +162,9 @@ def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> dict
         RecordError: There is no such workflow run.
         WorkflowError: It does not wait for that.
     """
-    row = workflow_record.get(record, identity)
+    row = workflow_store.get(record, identity)
     run = WorkflowRun(*kept_in(row, ()), options_in(row), viewer, earlier=row)
-    with workflow_record.changing(record, identity) as row:
+    with workflow_store.changing(record, identity) as row:
         known = row["owner"] or {}
         waits = row["status"] == "RUNNING" and (known.get(ENGINE) or known.get("job") == process_identity.own_job())
         if not waits:

@@ -15,7 +15,7 @@ from lute.base.files import write_whole
 from lute.base.logging import get_logger
 from lute.graph.dag import Workflow
 from lute.io import page
-from lute.io.record import Record
+from lute.record.store import Record
 from lute.workflows.draw import COLOURS, as_svg
 
 logger = get_logger(__name__)

@@ -10,10 +10,10 @@ from lute import managed_tasks
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
-from lute.io._row_values import path_of_kept
 from lute.io.config import ConfigFile, Overrides, Reader
-from lute.io.db import Earlier, read_for
-from lute.io.record import Record
+from lute.record.db import Earlier, read_for
+from lute.record.row_values import path_of_kept
+from lute.record.store import Record
 from lute.workflows import reuse
 from lute.workflows.nodes import Instance, Node, Options
 from lute.workflows.results import NO_ITEM, Results, Scope, Unknown

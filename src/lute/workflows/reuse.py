@@ -18,10 +18,10 @@ from typing import Any
 import lute
 from lute import registry
 from lute.execution.plan import Plan
-from lute.io.record import Record
-from lute.io.rows import utc
 from lute.models.base import TaskParameters, fields_marked, result_field
 from lute.models.fields import Output
+from lute.record.rows import utc
+from lute.record.store import Record
 
 HEADER_PARTS = ("experiment", "run")
 """What of the header a result depends on."""

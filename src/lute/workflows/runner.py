@@ -17,10 +17,10 @@ from lute.base.secrets import HIDDEN, hide_here
 from lute.errors import RecordError, WorkflowError
 from lute.execution import requests
 from lute.graph.dag import Workflow, verdict
-from lute.io import workflow_record
 from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
-from lute.io.db import Record, record_of
-from lute.io.rows import RunFiles, new_run_id, utc
+from lute.record import workflow_store
+from lute.record.db import Record, record_of
+from lute.record.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
 from lute.workflows.local import LOOK, Local
 from lute.workflows.nodes import Instance, Node, Options, entries_of
@@ -107,7 +107,7 @@ class WorkflowRun:
             "definition": workflow.text,
             "steps": [],
         }
-        known = workflow_record.steps_of(self.record, identity) if earlier else {}
+        known = workflow_store.steps_of(self.record, identity) if earlier else {}
         self.local = Local(
             workflow, identity, config, overrides, options, self.record, self._on_change, self._on_look, known
         )
@@ -165,7 +165,7 @@ class WorkflowRun:
         begun, self._changed = time.monotonic(), False
         self.row["steps"] = [entry for node in self.local.nodes.values() for entry in entries_of(node)]
         try:
-            workflow_record.save(self.record, self.row, None if self.row["ended"] else 2.0)
+            workflow_store.save(self.record, self.row, None if self.row["ended"] else 2.0)
         except (RecordError, OSError) as error:
             logger.warning("workflow run %s was not recorded: %s", self.row["id"], error)
         ended = time.monotonic()
@@ -197,7 +197,7 @@ def resumed(
     made = WorkflowRun(workflow, config, overrides, _both(options_in(row), options), viewer, earlier=row)
     made.local.check()
     _wait_for_programs(record, row, config)
-    if not workflow_record.claim(record, row["id"], made.row["owner"]):
+    if not workflow_store.claim(record, row["id"], made.row["owner"]):
         raise WorkflowError(f"workflow run {row['id']} still runs: another --resume was first")
     return made
 
@@ -221,7 +221,7 @@ def again(
     Raises:
         RecordError: There is no such workflow run.
     """
-    row = workflow_record.get(record, identity)
+    row = workflow_store.get(record, identity)
     kept = options_in(row)
     return WorkflowRun(*kept_in(row, settings), replace(kept, fresh=fresh or kept.fresh), viewer)
 
@@ -233,8 +233,8 @@ def ended(record: Record, identity: str) -> dict[str, Any]:
         RecordError: There is no such workflow run.
         WorkflowError: It still runs.
     """
-    workflow_record.mark_lost(record)
-    row = workflow_record.get(record, identity)
+    workflow_store.mark_lost(record)
+    row = workflow_store.get(record, identity)
     still_ending = row["ended"] is None and (row["owner"] or {}).get("on")
     if row["status"] == "RUNNING" or still_ending:
         raise WorkflowError(f"workflow run {row['id']} still runs, on {row['host']}: it cannot be resumed")

@@ -20,10 +20,10 @@ from lute.batch import slurm
 from lute.errors import SlurmError, UsageError, WorkflowError
 from lute.execution import batch
 from lute.graph.dag import Rule, State, Step, Workflow, decide, why_not
-from lute.io import workflow_record
-from lute.io.record import Record
-from lute.io.workflow_record import by_step
 from lute.models.base import AnalysisHeader
+from lute.record import workflow_store
+from lute.record.store import Record
+from lute.record.workflow_store import by_step
 from lute.workflows import driverless
 from lute.workflows.nodes import Node, entries_of, restore, state_in
 from lute.workflows.preview import of_step
@@ -149,7 +149,7 @@ def step_as_job(
         SlurmError: Slurm refused the job, or does not answer.
         WorkflowError: There is no such step, or it may take longer than its job.
     """
-    row = workflow_record.get(record, identity)
+    row = workflow_store.get(record, identity)
     workflow, config, _ = kept_in(row, ())
     step, header = workflow.find(name), config.analysis_header()[0]
     asked = options_of(step, defaults_of(header, options))
@@ -161,7 +161,7 @@ def step_as_job(
     cancelled = threading.Event()
     with heard(slurm.STOP_SIGNALS, lambda by: cancelled.set()):
         job = slurm.submit(text, environment_of(header))
-        with workflow_record.changing(record, identity) as row:
+        with workflow_store.changing(record, identity) as row:
             row["steps"] = driverless.with_job(row["steps"], name, job, 0)
         printed = output.with_name(output.name.replace("%j", job))
         begun = False
@@ -235,7 +235,7 @@ class OnSlurm:
 
     def _give_up(self, error: Exception) -> None:
         slurm.cancel(self._jobs.values())
-        with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
+        with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             row |= {"status": "FAILED", "reason": f"it could not be submitted: {error}"}
             driverless.settle(row)
 
@@ -264,7 +264,7 @@ class OnSlurm:
 
     def _write(self, node: Node, job: str | None = None) -> None:
         """Writes into the record what became of a step: its job, whose instances may already have told more."""
-        with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
+        with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             if job is None:
                 row["steps"] = driverless.with_entries(row["steps"], entries_of(node))
             else:
@@ -308,7 +308,7 @@ class OnSlurm:
     def _submit_whole(self) -> None:
         job = slurm.submit(self._whole_script(), self._environment())
         self._jobs[self.workflow.name] = job
-        with workflow_record.changing(self.run.record, self.run.row["id"]) as row:
+        with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             if row["owner"].get(driverless.ENGINE) == "slurm":  # it has not begun
                 row["owner"] |= {"job": job}
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
 from lute.errors import UsageError, did_you_mean
-from lute.io._database import JSON_KINDS, Database
-from lute.io._schema import COLUMNS, JSON
+from lute.record.database import JSON_KINDS, Database
+from lute.record.schema import COLUMNS, JSON
 
 OPERATORS = ("=", "!=", "<=", ">=", "<", ">")
 _CONDITION = r"(?s)\s*(?P<name>[^=!<>]+?)\s*(?P<operator>!=|<=|>=|==?|<|>)(?!\s*[=!<>])\s*(?P<value>.*?)\s*"

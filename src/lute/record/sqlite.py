@@ -15,8 +15,8 @@ from urllib.parse import quote
 from lute.base.files import create_file, on_network
 from lute.base.logging import get_logger
 from lute.errors import RecordError
-from lute.io._database import JSON_KINDS, Values
-from lute.io._schema import identifier, literal
+from lute.record.database import JSON_KINDS, Values
+from lute.record.schema import identifier, literal
 
 logger = get_logger(__name__)
 

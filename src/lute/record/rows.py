@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lute.base.secrets import without_password
-from lute.io._schema import BESIDES, PUBLIC
+from lute.record.schema import BESIDES, PUBLIC
 from lute.tasks.program import in_order
 from lute.wire.results import DescribedAnalysis, TaskStatus
 

@@ -1,4 +1,4 @@
-"""The record's functions that people know, and where a record is. The record itself: `lute.io.record`."""
+"""The record's functions that people know, and where a record is. The record itself: `lute.record.store`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lute.errors import RecordError
-from lute.io.record import Record
-from lute.io.rows import row_of
+from lute.record.rows import row_of
+from lute.record.store import Record
 from lute.wire.results import DescribedAnalysis
 
 if TYPE_CHECKING:

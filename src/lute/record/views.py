@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from lute.base.logging import get_logger
 from lute.errors import RecordError
-from lute.io import _schema
-from lute.io._database import Database
+from lute.record import schema
+from lute.record.database import Database
 
 logger = get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Views:
         if self._last.get(task) == parameters:  # mostly the next write of the same run
             return
         self._last[task] = parameters
-        names = _schema.flat_names(parameters)
+        names = schema.flat_names(parameters)
         if task in self._seen and not _missing(self._seen[task], names):
             return
         try:
@@ -71,7 +71,7 @@ class Views:
                     (task, name, path, len(known), kind),
                 )
                 known[path] = known[path]._replace(kind=kind) if path in known else _Column(path, name, kind)
-            self._make(task, list(known.values())[: _schema.MOST_COLUMNS])
+            self._make(task, list(known.values())[: schema.MOST_COLUMNS])
         return _kinds(known)
 
     def _columns(self, task: str) -> dict[str, _Column]:
@@ -80,11 +80,11 @@ class Views:
 
     def _make(self, task: str, columns: list[_Column]) -> None:
         database = self._database
-        wanted = [*(column.name for column in columns), *_schema.RESULT_COLUMNS]
-        names = _schema.column_names(wanted, database.longest_name)
+        wanted = [*(column.name for column in columns), *schema.RESULT_COLUMNS]
+        names = schema.column_names(wanted, database.longest_name)
         parameters = [(name, column.path, column.kind) for name, column in zip(names, columns, strict=False)]
-        results = dict(zip(names[len(columns) :], _schema.RESULT_COLUMNS.values(), strict=True))
-        view = _schema.identifier(self._name(task))
+        results = dict(zip(names[len(columns) :], schema.RESULT_COLUMNS.values(), strict=True))
+        view = schema.identifier(self._name(task))
         database.execute(f"DROP VIEW IF EXISTS {view}")
         database.execute(f"CREATE VIEW {view} AS {database.view(task, parameters, results)}")
 
@@ -92,7 +92,7 @@ class Views:
         names = dict(self._database.execute("SELECT task, name FROM lute_views"))
         if task not in names:
             taken = {str(name).lower() for name in names.values()}
-            names[task] = _schema.view_name(task, taken, self._database.longest_name)
+            names[task] = schema.view_name(task, taken, self._database.longest_name)
             self._database.execute("INSERT INTO lute_views VALUES (?, ?)", (task, names[task]))
         return str(names[task])
 
@@ -107,6 +107,6 @@ def _missing(known: Kinds, names: Mapping[str, tuple[str, str | None]]) -> dict[
     for name, (path, kind) in names.items():
         if path not in known:
             found[path] = name, kind
-        elif kind is not None and known[path] not in (kind, _schema.OTHER):
-            found[path] = name, kind if known[path] is None else _schema.OTHER
+        elif kind is not None and known[path] not in (kind, schema.OTHER):
+            found[path] = name, kind if known[path] is None else schema.OTHER
     return found

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 from lute.base.logging import get_logger
 from lute.base.process_identity import is_gone
 from lute.errors import RecordError, SlurmError, UsageError, did_you_mean
-from lute.io import _schema
-from lute.io._aside import Aside
-from lute.io._database import Database
-from lute.io._row_sql import from_sql, to_sql, upsert_query
-from lute.io._schema import LIVE
-from lute.io._sqlite import Sqlite
-from lute.io._upgrade import upgraded
-from lute.io._views import Views
+from lute.record import schema
+from lute.record.database import Database
+from lute.record.migrate import upgraded
+from lute.record.row_codec import from_sql, to_sql, upsert_query
+from lute.record.schema import LIVE
+from lute.record.spool import Aside
+from lute.record.sqlite import Sqlite
+from lute.record.views import Views
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from lute.io._query import Clause, Condition, Wanted
+    from lute.record.queries import Clause, Condition, Wanted
 
 __all__ = ["Record"]
 
@@ -42,7 +42,7 @@ BUSY_TIMEOUT = 30.0
 """Longest time a write waits for other writers, in s."""
 BETWEEN_QUESTIONS = 1.0
 """Least time between two questions to a batch system, in s."""
-_LIVE = ", ".join(_schema.literal(status) for status in LIVE)  # not bound: the index on `status` is for these
+_LIVE = ", ".join(schema.literal(status) for status in LIVE)  # not bound: the index on `status` is for these
 
 
 class Record:
@@ -97,7 +97,7 @@ class Record:
         """
         try:
             with self.transaction(wait):
-                self._upsert(row, fixed=_schema.FIXED if again else ())
+                self._upsert(row, fixed=schema.FIXED if again else ())
                 self._views.extend(str(row["task"]), row.get("parameters") or {})
             # an older state of this run, from when nothing could be written
             self._aside.file(row["id"]).unlink(missing_ok=True)
@@ -114,7 +114,7 @@ class Record:
         return False
 
     def _upsert(self, row: Mapping[str, Any], only_newer: bool = False, fixed: tuple[str, ...] = ()) -> None:
-        names = tuple(name for name in _schema.COLUMNS if name in row)
+        names = tuple(name for name in schema.COLUMNS if name in row)
         self._database.execute(upsert_query(names, only_newer, fixed), [to_sql(name, row[name]) for name in names])
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -245,24 +245,24 @@ class Record:
             limit: At most so many.
             offset: So many are left out first. With a large record `before` is faster.
             before: `started` and `id` of the last run of the page before this one.
-            **wanted: Which runs; see `lute.io._query.Wanted`.
+            **wanted: Which runs; see `lute.record.queries.Wanted`.
 
         Raises:
             UsageError: There is no such column or parameter, or a comparison or time is none.
         """
-        from lute.io import _query  # not needed to run a Task
+        from lute.record import queries  # not needed to run a Task
 
-        page = _query.Page(columns, sort, descending, limit, offset, before)
-        _query.check(page)
-        found = _query.branches(wanted, before, self._database, self._locate)
-        names, (query, values) = _query.select(page, self._open(), found)
-        return [from_sql(names, row, columns or _schema.COLUMNS) for row in self.read(query, values)]
+        page = queries.Page(columns, sort, descending, limit, offset, before)
+        queries.check(page)
+        found = queries.branches(wanted, before, self._database, self._locate)
+        names, (query, values) = queries.select(page, self._open(), found)
+        return [from_sql(names, row, columns or schema.COLUMNS) for row in self.read(query, values)]
 
     def count(self, at_most: int | None = None, **wanted: Unpack[Wanted]) -> int:
         """Returns how many runs there are; stops counting at `at_most`. `wanted` is as for `find`."""
-        from lute.io import _query
+        from lute.record import queries
 
-        query, values = _query.count(_query.branches(wanted, None, self._database, self._locate), at_most)
+        query, values = queries.count(queries.branches(wanted, None, self._database, self._locate), at_most)
         return int(self.read(query, values)[0][0])
 
     def _locate(self, condition: Condition) -> Clause:
@@ -296,7 +296,7 @@ class Record:
         if identity == "last":
             found = self.find(limit=1)
         else:
-            there, names = self._open(), list(_schema.COLUMNS)
+            there, names = self._open(), list(schema.COLUMNS)
             columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
             query = f"SELECT {columns} FROM lute_runs WHERE id >= ? AND id < ? LIMIT 2"
             found = [from_sql(names, row, names) for row in self.read(query, (identity, identity + "\U0010ffff"))]
@@ -316,7 +316,7 @@ class Record:
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None
     ) -> tuple[str | None, Any]:
         """Returns the id of the latest run of a Task, and a parameter's or result's value in it; or None twice."""
-        from lute.io._row_values import value_of  # not needed to run most Tasks
+        from lute.record.row_values import value_of  # not needed to run most Tasks
 
         columns = ("id", "parameters", "status", "summary", "payload", "impl_schemas", "valid")
         valid = True if valid_only else None
@@ -326,7 +326,7 @@ class Record:
 
     def value_in(self, identity: str, param: str) -> Any:
         """Returns a parameter's or result's value in one run; None if it has none."""
-        from lute.io._row_values import value_of
+        from lute.record.row_values import value_of
 
         return value_of(self.get(identity), param)
 
@@ -358,7 +358,7 @@ class Record:
             try:
                 if self._database.open(create, wait):
                     self._views.forget()  # it may be another file than before
-                    self._there = _schema.columns_of(upgraded(self._database, wait))
+                    self._there = schema.columns_of(upgraded(self._database, wait))
             except BaseException:
                 self.close()  # or the next use would find it open, with nothing known of it
                 raise
@@ -392,6 +392,6 @@ class Record:
 def _database_at(place: str, busy_timeout: float, aside: Path) -> Database:
     if "://" not in place:
         return Sqlite(Path(place).absolute(), busy_timeout)
-    from lute.io._postgres import Postgres  # costs 0.15 s, and needs an extra
+    from lute.record.postgres import Postgres  # costs 0.15 s, and needs an extra
 
     return Postgres(place, busy_timeout, aside)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lute.base.logging import get_logger
 from lute.errors import RecordError
-from lute.io import _schema
-from lute.io._database import Database
+from lute.record import schema
+from lute.record.database import Database
 
 logger = get_logger(__name__)
 
@@ -20,7 +20,7 @@ def upgraded(database: Database, wait: float | None) -> int:
     Raises:
         RecordError: It is no record, or a newer `lute` wrote it.
     """
-    newest, version = len(_schema.MIGRATIONS), database.version()
+    newest, version = len(schema.MIGRATIONS), database.version()
     if version > newest:
         raise RecordError(
             f"{database.name} was written by a newer lute (schema {version}, known {newest}): update lute"
@@ -32,7 +32,7 @@ def upgraded(database: Database, wait: float | None) -> int:
     with database.transaction(wait, patient=True):
         database.lock()
         version = database.version()
-        for statements in _schema.MIGRATIONS[version:]:
+        for statements in schema.MIGRATIONS[version:]:
             for statement in statements:
                 database.execute(statement.format(**database.types))
         if version < newest:

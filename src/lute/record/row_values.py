@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lute.io import _schema
 from lute.io._substitution import item_number
+from lute.record import schema
 
 
 def value_of(row: dict[str, Any], param: str) -> Any:
@@ -13,7 +13,7 @@ def value_of(row: dict[str, Any], param: str) -> Any:
     if param in ("result", "payload", "result.payload"):
         return path_of_kept(row["payload"])
     if param.startswith("result.") or param == "valid_flag":
-        column = _schema.RESULT_COLUMNS.get(param)
+        column = schema.RESULT_COLUMNS.get(param)
         return row[column] if column else None
     return _walk(row["parameters"] or {}, param)
 

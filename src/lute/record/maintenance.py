@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lute.base.files import create_file
-from lute.io._schema import MIGRATIONS, is_live
-from lute.io.record import Record
+from lute.record.schema import MIGRATIONS, is_live
+from lute.record.store import Record
 
 RUNS = "lute.runs"
 """The folder, in a work folder, of all runs' folders."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from lute.base.process_identity import is_gone
 from lute.errors import RecordError, UsageError
-from lute.io._schema import JSON, WORKFLOW_COLUMNS
-from lute.io.record import Record
+from lute.record.schema import JSON, WORKFLOW_COLUMNS
+from lute.record.store import Record
 
 _NAMES = ", ".join(WORKFLOW_COLUMNS)
 OF_A_RUN = ("status", "reason", "id", "attempt", "started", "ended", "exit_code")

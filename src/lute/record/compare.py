@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lute.io import _schema, exported
+from lute.io import exported
+from lute.record import schema
 
 Row = Mapping[str, Any]
 Entries = dict[str, Any]
@@ -24,15 +25,15 @@ def sections(row: Row) -> dict[str, Entries]:
     header = exported.header_of(row) if parameters.pop("lute_config", None) else {}
     return {
         "run": {name: row[name] for name in ("task", "managed_task", "status")},
-        "header": _schema.flat_values(header),
-        "parameters": _schema.flat_values(parameters),
+        "header": schema.flat_values(header),
+        "parameters": schema.flat_values(parameters),
         "environment": dict(row["environment"] or {}),
         "versions": dict(row["versions"] or {}),
         "command": {"command": _command(row)},
         "code": {file["path"]: _file(file, "commit") for file in row["code"] or []},
         "inputs": _inputs(row),
         "metrics": {name: item["value"] for name, item in (row["metrics"] or {}).items()},
-        "result": {"summary": row["summary"], **_schema.flat_values({"payload": _without_places(row["payload"])})},
+        "result": {"summary": row["summary"], **schema.flat_values({"payload": _without_places(row["payload"])})},
     }
 
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lute.io import _schema
+from lute.record import schema
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
-_JSON_COLUMNS = {name for name, kind in _schema.COLUMNS.items() if kind == _schema.JSON}
+_JSON_COLUMNS = {name for name, kind in schema.COLUMNS.items() if kind == schema.JSON}
 
 
 @functools.lru_cache(maxsize=16)
@@ -52,4 +52,4 @@ def from_sql(names: Sequence[str], row: tuple[Any, ...], wanted: Iterable[str]) 
 def _value(name: str, value: Any) -> Any:
     if name == "valid":
         return bool(value)
-    return json.loads(value) if _schema.COLUMNS[name] == _schema.JSON and value is not None else value
+    return json.loads(value) if schema.COLUMNS[name] == schema.JSON and value is not None else value

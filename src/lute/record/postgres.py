@@ -13,8 +13,8 @@ from typing import Any
 
 from lute.base import secrets
 from lute.errors import RecordError, UsageError
-from lute.io._database import JSON_KINDS, Values
-from lute.io._schema import NUMBER, identifier, literal
+from lute.record.database import JSON_KINDS, Values
+from lute.record.schema import NUMBER, identifier, literal
 
 try:
     import psycopg

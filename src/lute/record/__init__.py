@@ -1,0 +1,1 @@
+"""Runs and workflow runs in SQLite or PostgreSQL."""
