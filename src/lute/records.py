@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lute.config.config_file import read_config
 from lute.errors import RecordError, UsageError, did_you_mean
-from lute.io.config import read_config
 from lute.record import schema
 from lute.record.db import FILE_NAME, record_at, record_of
 from lute.record.store import Record

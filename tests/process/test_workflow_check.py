@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Project
 from lute import plugins
-from lute.io.config import AS_WRITTEN, read_config
+from lute.config.config_file import AS_WRITTEN, read_config
 from lute.record.store import Record
 from lute.workflows import definition
 from lute.workflows.local import Local

@@ -19,7 +19,7 @@ KIB_A_STEP = 8
 NO_OPS = '''
     """Runs a workflow whose attempts start nothing (a fake): what is left is what lute itself does for a step."""
     import json, resource, sys, time
-    from lute.io.config import read_config
+    from lute.config.config_file import read_config
     from lute.workflows import definition, local, runner
     from lute.graph.dag import State
 

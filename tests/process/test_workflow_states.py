@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lute import Resources, Retries, Rule, Step, ThirdPartyParameters, Workflow
+from lute.config.config_file import AS_WRITTEN, read_config
 from lute.graph.dag import State, ordered
-from lute.io.config import AS_WRITTEN, read_config
 from lute.record.store import Record
 from lute.workflows.local import Local
 from lute.workflows.nodes import Instance, Options, Outcome

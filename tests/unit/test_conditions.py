@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lute.config.config_file import ConfigFile
+from lute.config.yaml_reader import Document
 from lute.errors import WorkflowError
-from lute.io._yaml import Document
-from lute.io.config import ConfigFile
 from lute.workflows import conditions
 from lute.workflows.results import Results, Scope
 

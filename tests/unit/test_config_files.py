@@ -23,9 +23,9 @@ from lute import (
     TemplateParameters,
     ThirdPartyParameters,
 )
+from lute.config.config_file import Overrides, parse_config, read_config
+from lute.config.yaml_reader import read_documents
 from lute.errors import Problem, TaskNotFoundError, UsageError
-from lute.io._yaml import read_documents
-from lute.io.config import Overrides, parse_config, read_config
 from lute.record.db import read_latest_db_entry, record_analysis_db
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
 

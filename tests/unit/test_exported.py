@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from lute.config import yaml_reader
+from lute.config.substitution import Substituter
 from lute.errors import UsageError
-from lute.io import _yaml, exported
-from lute.io._substitution import Substituter
+from lute.io import exported
 
 ODD: dict[str, Any] = {
     "int": 1,
@@ -82,8 +83,8 @@ def row(**parameters: Any) -> dict[str, Any]:
 
 def read_back(text: str) -> list[Any]:
     """The two documents of a file, with substitutions made as for a run."""
-    documents = [document.value for document in _yaml.read_documents(text, "exported.yaml")]
-    return [Substituter(documents[::-1], {"HOME": "wrong"}, _yaml.read_scalar).value(one) for one in documents]
+    documents = [document.value for document in yaml_reader.read_documents(text, "exported.yaml")]
+    return [Substituter(documents[::-1], {"HOME": "wrong"}, yaml_reader.read_scalar).value(one) for one in documents]
 
 
 def typed(value: Any) -> Any:

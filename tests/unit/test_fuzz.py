@@ -21,12 +21,12 @@ from hypothesis.extra import numpy as np_st
 from pydantic.fields import FieldInfo
 
 from lute import ConfigError, Flag, KeyValue, Positional, TaskParameters
+from lute.config.config_file import Overrides, parse_config, read_config
+from lute.config.raw_numbers import as_written, with_texts
+from lute.config.substitution import Substituter, SubstitutionError, dotted, literally, names_in, steps
+from lute.config.yaml_reader import read_documents, read_scalar
 from lute.errors import Problem, ProtocolError
 from lute.graph.dag import Step
-from lute.io._substitution import Substituter, SubstitutionError, dotted, literally, names_in, steps
-from lute.io._written import as_written, with_texts
-from lute.io._yaml import read_documents, read_scalar
-from lute.io.config import Overrides, parse_config, read_config
 from lute.models.fields import spelling_of
 from lute.tasks.program import arguments
 from lute.wire.encoding import Unloadable

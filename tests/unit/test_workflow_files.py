@@ -23,8 +23,8 @@ from lute import (
     plugins,
     registry,
 )
+from lute.config.config_file import read_config
 from lute.errors import Problem, WorkflowError
-from lute.io.config import read_config
 from lute.workflows import definition
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from lute import plugins, registry
 from lute.cli import common
 from lute.cli.run import find
+from lute.config.config_file import ConfigFile
+from lute.config.yaml_reader import differences_from_yaml_1_1
 from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, nearest
 from lute.execution.plan import Settings, make_plan
-from lute.io._yaml import differences_from_yaml_1_1
-from lute.io.config import ConfigFile
 from lute.models.base import AnalysisHeader
 
 PROBLEMS_FOUND = 1

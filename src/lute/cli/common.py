@@ -20,7 +20,7 @@ from lute.errors import OutputError, UsageError
 from lute.record.db import FILE_NAME, Record, record_at, record_of
 
 if TYPE_CHECKING:
-    from lute.io.config import ConfigFile, Overrides
+    from lute.config.config_file import ConfigFile, Overrides
 
 
 def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, tuple[str, Callable[..., Any], Any]]) -> None:
@@ -101,7 +101,9 @@ def config_path(options: argparse.Namespace) -> str | None:
 
 def overrides(options: argparse.Namespace) -> Overrides:
     """Returns what the command line changes of the YAML file."""
-    from lute.io.config import Overrides  # not above: with it come pydantic and YAML, and some commands need neither
+    from lute.config.config_file import (
+        Overrides,  # not above: with it come pydantic and YAML, and some commands need neither
+    )
 
     settings = [split_setting(text) for text in getattr(options, "set", None) or []]
     if options.db:
@@ -126,7 +128,7 @@ def open_config(options: argparse.Namespace) -> ConfigFile | None:
     path = config_path(options)
     if path is None:
         return None
-    from lute.io.config import read_config
+    from lute.config.config_file import read_config
 
     file = read_config(path, overrides(options))
     file.load_plugins()

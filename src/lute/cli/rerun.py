@@ -17,13 +17,13 @@ from lute import plugins
 from lute.base.files import make_folder, write_whole
 from lute.cli import common
 from lute.cli import run as cli_run
+from lute.config.config_file import Overrides
 from lute.errors import PluginError, UsageError
 from lute.execution.executor import BaseExecutor
 from lute.execution.lineage import code_of, version_of
 from lute.execution.plan import Plan
 from lute.execution.run import Place
 from lute.io import exported
-from lute.io.config import Overrides
 from lute.record.db import FILE_NAME
 from lute.record.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.wire.results import DescribedAnalysis

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lute.base.logging import get_logger
+from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, Reader, read_config
 from lute.errors import TaskFailed, UsageError
 from lute.execution import environment
 from lute.execution.mpi import Ranks, number_of_ranks
 from lute.execution.plan import Plan, Settings, Tasklet, make_plan
 from lute.execution.run import Place, Run
-from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, Reader, read_config
 from lute.launcher.handle import Launcher
 from lute.record.db import read_for
 from lute.wire.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from lute import plugins, registry
+from lute.config.substitution import Substituter, SubstitutionError
 from lute.errors import UsageError
 from lute.execution import environment
 from lute.execution.mpi import Ranks, number_of_ranks
-from lute.io._substitution import Substituter, SubstitutionError
 from lute.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.models.fields import MPILauncher, MPIRanks
 from lute.record.rows import plain_parameters

@@ -12,8 +12,8 @@ import yaml
 
 from lute import registry
 from lute.base.secrets import HIDDEN
+from lute.config.yaml_reader import read_scalar
 from lute.errors import UsageError
-from lute.io._yaml import read_scalar
 
 Row = Mapping[str, Any]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

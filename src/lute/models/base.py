@@ -333,7 +333,7 @@ class ThirdPartyParameters(TaskParameters, extra="allow"):
     """The parameters of a program. `executable` is searched on PATH.
 
     A name that the model does not have is kept as `TemplateParameters` when the model is built in Python; in a
-    YAML file it must be a variable of the model's template (`lute.io.config`).
+    YAML file it must be a variable of the model's template (`lute.config.config_file`).
     """
 
     class Config(TaskParameters.Config):

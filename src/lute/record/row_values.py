@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lute.io._substitution import item_number
+from lute.config.substitution import item_number
 from lute.record import schema
 
 

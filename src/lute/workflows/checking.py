@@ -14,11 +14,11 @@ from typing import Any
 
 from lute import registry
 from lute.base.secrets import hide_here
+from lute.config.config_file import ConfigFile, Overrides
+from lute.config.substitution import steps as path_steps
+from lute.config.unresolved import Later
 from lute.errors import ConfigError, LuteError, Problem, WorkflowError
 from lute.graph.dag import Step, Workflow
-from lute.io._later import Later
-from lute.io._substitution import steps as path_steps
-from lute.io.config import ConfigFile, Overrides
 from lute.models.base import fields_marked
 from lute.models.fields import FromResult
 from lute.workflows import conditions, definition

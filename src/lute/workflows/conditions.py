@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from lute.config.substitution import dotted, steps
 from lute.errors import WorkflowError
-from lute.io._substitution import dotted, steps
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from lute import plugins
+from lute.config import yaml_reader
 from lute.errors import ConfigError, Problem, WorkflowError, did_you_mean
 from lute.graph.dag import NAME, Chain, Step, Workflow, circle_of, in_a_circle, ordered, same
-from lute.io import _yaml
 from lute.workflows.results import steps_used
 from lute.workflows.step_fields import Source, StepFields, unknown_task
 
@@ -120,9 +120,9 @@ EXPECTED = "expected `steps:`, a mapping of step names to {task: ...}, or a tree
 class Reading(Source):
     """Reads the workflow in one document: the steps of the flat form, or of the tree."""
 
-    def __init__(self, path: str, document: _yaml.Document) -> None:
+    def __init__(self, path: str, document: yaml_reader.Document) -> None:
         super().__init__(path, document)
-        self._places: dict[str, _yaml.Path] = {}
+        self._places: dict[str, yaml_reader.Path] = {}
 
     @classmethod
     def of(cls, text: str, path: str) -> Reading:
@@ -131,13 +131,13 @@ class Reading(Source):
         Raises:
             ConfigError: It is no YAML, or has no single workflow.
         """
-        documents = _yaml.read_documents(text, path)
+        documents = yaml_reader.read_documents(text, path)
         marked = [document for document in documents if document.is_workflow]
         if len(marked or documents) != 1:
             raise ConfigError([Problem(path, 1, 1, "expected one workflow: one document, or one marked !LUTE_DAG")])
         return cls(path, (marked or documents)[0])
 
-    def at(self, name: str, *rest: str | int) -> _yaml.Path:
+    def at(self, name: str, *rest: str | int) -> yaml_reader.Path:
         """Returns where a step is, or something in it."""
         return (*self._places[name], *rest)
 
@@ -175,7 +175,7 @@ class Reading(Source):
     def _flat(self, raw: dict[Any, Any]) -> dict[str, Step]:
         steps: dict[str, Step] = {}
         for name, entry in raw.items():
-            at: _yaml.Path = ("steps", name)
+            at: yaml_reader.Path = ("steps", name)
             if str(name) in steps:
                 self.wrong(at, f"step {name} stands here a second time")
             self._places[str(name)] = at
@@ -210,7 +210,7 @@ class Reading(Source):
 
     # ----------------------------------------------------------------------------------------- the tree
 
-    def _tree(self, value: Any, at: _yaml.Path, above: list[str], steps: dict[str, Step]) -> None:
+    def _tree(self, value: Any, at: yaml_reader.Path, above: list[str], steps: dict[str, Step]) -> None:
         if isinstance(value, list):
             for number, item in enumerate(value):
                 self._tree(item, (*at, number), above, steps)
@@ -230,7 +230,7 @@ class Reading(Source):
         return set(above).union(*(_all_before(steps, name) for name in above))
 
     def _take_node(
-        self, name: str, value: dict[str, Any], at: _yaml.Path, above: list[str], steps: dict[str, Step]
+        self, name: str, value: dict[str, Any], at: yaml_reader.Path, above: list[str], steps: dict[str, Step]
     ) -> None:
         """A node that is reached twice is one step that needs both."""
         entry = {key: item for key, item in value.items() if key not in ("task_name", "next", "slurm_params")}

@@ -21,10 +21,10 @@ from lute import managed_tasks
 from lute.base.logging import get_logger
 from lute.base.secrets import hide_here
 from lute.base.signals import heard
+from lute.config.config_file import ConfigFile, Overrides
 from lute.errors import LuteError, WorkflowError
 from lute.execution.run import STOP_SIGNALS, Place, Run
 from lute.graph.dag import Resources, Rule, State, Workflow, decide, state_of_all, why_not
-from lute.io.config import ConfigFile, Overrides
 from lute.launcher.handle import Launcher
 from lute.record import workflow_store
 from lute.record.store import Record

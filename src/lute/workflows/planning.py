@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lute import managed_tasks
+from lute.config.config_file import ConfigFile, Overrides, Reader
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
-from lute.io.config import ConfigFile, Overrides, Reader
 from lute.record.db import Earlier, read_for
 from lute.record.row_values import path_of_kept
 from lute.record.store import Record

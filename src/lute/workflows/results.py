@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from lute.config.substitution import Substituter, SubstitutionError, literally, names_in, steps
+from lute.config.yaml_reader import in_one_line, read_scalar
 from lute.errors import WorkflowError
 from lute.graph.dag import Step
-from lute.io._substitution import Substituter, SubstitutionError, literally, names_in, steps
-from lute.io._yaml import in_one_line, read_scalar
 from lute.workflows import conditions
 
 PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "id")

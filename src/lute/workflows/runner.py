@@ -14,10 +14,10 @@ from lute.base import process_identity, procfs
 from lute.base.files import make_folder
 from lute.base.logging import get_logger
 from lute.base.secrets import HIDDEN, hide_here
+from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.errors import RecordError, WorkflowError
 from lute.execution import requests
 from lute.graph.dag import Workflow, verdict
-from lute.io.config import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.record import workflow_store
 from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, utc

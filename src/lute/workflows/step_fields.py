@@ -10,11 +10,11 @@ from types import NoneType
 from typing import Any
 
 from lute import managed_tasks, plugins, registry
+from lute.config import yaml_reader
+from lute.config.config_file import unknown_names
+from lute.config.substitution import steps as path_steps
 from lute.errors import Problem, TaskNotFoundError, WorkflowError, did_you_mean, nearest
 from lute.graph.dag import Resources, Retries, Rule, Step
-from lute.io import _yaml
-from lute.io._substitution import steps as path_steps
-from lute.io.config import unknown_names
 from lute.wire.results import TaskStatus
 from lute.workflows import conditions
 from lute.workflows.results import runs_of
@@ -35,19 +35,19 @@ class Source:
         problems: What is wrong, in the order in which it was found.
     """
 
-    def __init__(self, path: str, document: _yaml.Document) -> None:
+    def __init__(self, path: str, document: yaml_reader.Document) -> None:
         self.path, self.document = path, document
         self.problems: list[Problem] = []
 
-    def place(self, at: _yaml.Path) -> _yaml.Place:
+    def place(self, at: yaml_reader.Path) -> yaml_reader.Place:
         """Returns line and column of something, or of the innermost around it that is there."""
         return next(self.document.places[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.document.places)
 
-    def wrong(self, at: _yaml.Path, message: str) -> None:
+    def wrong(self, at: yaml_reader.Path, message: str) -> None:
         """Adds a problem."""
         self.problems.append(Problem(self.path, *self.place(at), message))
 
-    def expect(self, entry: Mapping[str, Any], key: str, at: _yaml.Path, kind: type, default: Any) -> Any:
+    def expect(self, entry: Mapping[str, Any], key: str, at: yaml_reader.Path, kind: type, default: Any) -> Any:
         """Returns a mapping's entry if it is of a kind; else the default, and if it was given, that is a problem."""
         value = entry.get(key)
         if value is None:
@@ -58,7 +58,7 @@ class Source:
             return default
         return value
 
-    def only(self, entry: Mapping[Any, Any], known: tuple[str, ...], at: _yaml.Path) -> None:
+    def only(self, entry: Mapping[Any, Any], known: tuple[str, ...], at: yaml_reader.Path) -> None:
         """Adds a problem for each key that a mapping may not have."""
         for key in entry:
             if key not in known:
@@ -76,7 +76,7 @@ class StepFields:
         at: Where they are in the document.
     """
 
-    def __init__(self, source: Source, name: str, entry: Mapping[str, Any], at: _yaml.Path) -> None:
+    def __init__(self, source: Source, name: str, entry: Mapping[str, Any], at: yaml_reader.Path) -> None:
         self._source, self._name, self._entry, self._at = source, name, entry, at
 
     def step(self) -> Step:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lute.io._substitution import Written
+from lute.config.substitution import Written
 from lute.models.fields import members
 
 Location = tuple[str | int, ...]

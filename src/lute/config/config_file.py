@@ -22,12 +22,12 @@ from pydantic import BaseModel, ValidationError
 from lute import plugins, registry
 from lute.base.debug import LUTE_DEBUG_EXIT
 from lute.base.secrets import hide_here
+from lute.config import yaml_reader
+from lute.config.messages import in_words, real_location, short
+from lute.config.raw_numbers import WithTexts, as_written, with_texts
+from lute.config.substitution import Substituter, SubstitutionError, item_number, steps
+from lute.config.unresolved import NOTHING_LATER, Later
 from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean, nearest
-from lute.io import _yaml
-from lute.io._in_words import in_words, real_location, short
-from lute.io._later import NOTHING_LATER, Later
-from lute.io._substitution import Substituter, SubstitutionError, item_number, steps
-from lute.io._written import WithTexts, as_written, with_texts
 from lute.models.base import (
     AnalysisHeader,
     TaskParameters,
@@ -95,10 +95,10 @@ def parse_config(
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: str, size: int, mtime: int) -> list[_yaml.Document]:
+def _read(path: str, size: int, mtime: int) -> list[yaml_reader.Document]:
     """Returns the documents of a file that has not changed since it was last read; they are not to be changed."""
     text = Path(path).read_text(encoding="utf-8-sig")
-    return [document for document in _yaml.read_documents(text, path) if not document.is_workflow]
+    return [document for document in yaml_reader.read_documents(text, path) if not document.is_workflow]
 
 
 def read_config(config_path: str | os.PathLike[str], overrides: Overrides = AS_WRITTEN) -> ConfigFile:
@@ -150,9 +150,9 @@ class ConfigFile:
     """
 
     path: str
-    header: _yaml.Document
-    tasks: _yaml.Document
-    _set_by: dict[_yaml.Path, str] = field(default_factory=dict)
+    header: yaml_reader.Document
+    tasks: yaml_reader.Document
+    _set_by: dict[yaml_reader.Path, str] = field(default_factory=dict)
     _entries: tuple[str, ...] = ()
     _as_read: ConfigFile | None = None
     _valid_header: tuple[AnalysisHeader, list[Problem]] | None = None
@@ -171,13 +171,13 @@ class ConfigFile:
     def _override(self, overrides: Overrides) -> None:
         self._entries = tuple(str(name) for name in self.tasks.value)
         if overrides.experiment is not None:
-            _put(self.header, self.header.value, (), "experiment", _yaml.Document(overrides.experiment))
+            _put(self.header, self.header.value, (), "experiment", yaml_reader.Document(overrides.experiment))
         if overrides.run is not None:
             _put(self.header, self.header.value, (), "run", _scalar(overrides.run))
         for name, text in overrides.settings:
             self._set(name, _read_setting(name, text))
 
-    def _set(self, name: str, setting: _yaml.Document) -> None:
+    def _set(self, name: str, setting: yaml_reader.Document) -> None:
         parts = steps(name)
         if len(parts) == 1 and (parts[0] in AnalysisHeader.model_fields or parts[0] in self.header.value):
             _put(self.header, self.header.value, (), parts[0], setting)
@@ -189,7 +189,7 @@ class ConfigFile:
                 f" {', '.join(AnalysisHeader.model_fields)}"
             )
         target: Any = self.tasks.value
-        at: _yaml.Path = ()
+        at: yaml_reader.Path = ()
         for part in parts[:-1]:
             step = item_number(part) if isinstance(target, list) else part
             target = _step_into(target, part, name)
@@ -234,7 +234,7 @@ class ConfigFile:
         header = {name: value for name, value in with_header_defaults(self.header.value).items() if value != ""}
         documents: list[Mapping[str, Any]] = [WithTexts(self.tasks.value, self.tasks.texts)]
         documents.append(WithTexts(header, self.header.texts))
-        return Substituter(documents, os.environ, _yaml.read_scalar)
+        return Substituter(documents, os.environ, yaml_reader.read_scalar)
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         """Returns the validated header, or one with what could be read, and its problems."""
@@ -308,7 +308,7 @@ class ConfigFile:
         return parameters
 
     def _substituted(
-        self, document: _yaml.Document, raw: Mapping[str, Any], at: _yaml.Path, model: type[BaseModel]
+        self, document: yaml_reader.Document, raw: Mapping[str, Any], at: yaml_reader.Path, model: type[BaseModel]
     ) -> tuple[dict[str, Any], list[Problem]]:
         substituter, problems = self.substituter(), []
         values: dict[str, Any] = {}
@@ -406,7 +406,7 @@ class ConfigFile:
             if name not in used
         ]
 
-    def _problem(self, document: _yaml.Document, path: _yaml.Path, message: str) -> Problem:
+    def _problem(self, document: yaml_reader.Document, path: yaml_reader.Path, message: str) -> Problem:
         """Returns a problem at the innermost place that is known: of the file, or of `--set`; secrets are hidden."""
         parts, message = path, hide_here(message)
         while parts and parts not in document.places and parts not in self._set_by:
@@ -418,14 +418,14 @@ class ConfigFile:
 
     def _all_invalid(
         self,
-        document: _yaml.Document,
-        at: _yaml.Path,
+        document: yaml_reader.Document,
+        at: yaml_reader.Path,
         model: type[BaseModel],
         errors: list[Any],
         later: Later = NOTHING_LATER,
     ) -> list[Problem]:
         """Returns the problems that stand for pydantic's errors: one a place, however many kinds were tried."""
-        by_place: dict[_yaml.Path, list[Any]] = {}
+        by_place: dict[yaml_reader.Path, list[Any]] = {}
         for error in errors:
             by_place.setdefault(real_location(error, model), []).append(error)
         found = []
@@ -481,22 +481,24 @@ def _step_into(target: Any, part: str, name: str) -> Any:
     return target[at]
 
 
-def _put(document: _yaml.Document, target: Any, at: _yaml.Path, name: str | int, setting: _yaml.Document) -> None:
+def _put(
+    document: yaml_reader.Document, target: Any, at: yaml_reader.Path, name: str | int, setting: yaml_reader.Document
+) -> None:
     """Replaces one value of a document, and how the numbers in it were written."""
     document.forget((*at, name))
     target[name] = setting.value
     document.texts |= {(*at, name, *path): text for path, text in setting.texts.items()}
 
 
-def _read_setting(name: str, text: str) -> _yaml.Document:
+def _read_setting(name: str, text: str) -> yaml_reader.Document:
     """Reads the value of `--set name=value` as YAML: a list or mapping in brackets, else a scalar as it stands."""
     if text[:1] not in ("[", "{", '"', "'") or text.startswith("{{"):
         return _scalar(text)
     try:
-        return _yaml.read_documents(text, f"--set {name}")[0]
+        return yaml_reader.read_documents(text, f"--set {name}")[0]
     except ConfigError as error:
         raise UsageError(str(error)) from error
 
 
-def _scalar(text: str) -> _yaml.Document:
-    return _yaml.Document(_yaml.read_scalar(text), texts={(): text})
+def _scalar(text: str) -> yaml_reader.Document:
+    return yaml_reader.Document(yaml_reader.read_scalar(text), texts={(): text})

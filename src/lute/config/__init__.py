@@ -1,0 +1,1 @@
+"""YAML text to validated parameters, every problem with its place."""
