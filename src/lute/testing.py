@@ -56,7 +56,7 @@ class Seen:
 
 
 class FakeElog:
-    """A fake eLog with the endpoints that `lute.io.elog` uses. It is a context manager.
+    """A fake eLog with the endpoints that `lute.publish.elog` uses. It is a context manager.
 
     Args:
         port: Where it listens on 127.0.0.1; 0 for any free port.

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from conftest import LUTE, Outcome, Project
-from lute.io.outbox import Outbox
+from lute.publish.outbox import Outbox
 from lute.testing import FakeElog
 from process.helpers import start, unread, wait_until
 
 TASKS = """
 from lute import Executor, Task, TaskParameters
-from lute.io.elog import post_elog_message
+from lute.publish.elog import post_elog_message
 
 
 class PeaksParameters(TaskParameters):
@@ -211,7 +211,7 @@ def test_kills_at_any_moment_lose_nothing(project: Project, outbox: Outbox) -> N
     """A5: killed again and again while it delivers many posts, each comes, in order, twice only with the same key."""
     with FakeElog() as elog:
         port, url = elog.port, elog.url
-    code = "import sys; from lute.io.elog import *; [post_elog_message('exp1', str(n), wait=0) for n in range(40)]"
+    code = "import sys; from lute.publish.elog import *; [post_elog_message('exp1', str(n), wait=0) for n in range(40)]"
     project.run([sys.executable, "-c", code], env={"LUTE_ELOG_URL": url, "LUTE_WORK_DIR": str(project.folder)})
     assert len(outbox.names()) == 40
     with FakeElog(port) as elog:
@@ -230,7 +230,7 @@ def test_two_processes_deliver_each_post_once(project: Project, outbox: Outbox) 
     """A5: two `lute elog send` and a run at the same time deliver nothing twice."""
     with FakeElog() as elog:
         port, url = elog.port, elog.url
-    code = "import sys; from lute.io.elog import *; [post_elog_message('exp1', str(n), wait=0) for n in range(60)]"
+    code = "import sys; from lute.publish.elog import *; [post_elog_message('exp1', str(n), wait=0) for n in range(60)]"
     project.run([sys.executable, "-c", code], env={"LUTE_ELOG_URL": url, "LUTE_WORK_DIR": str(project.folder)})
     with FakeElog(port) as elog:
         elog.hang()

@@ -24,8 +24,8 @@ import pytest
 from PIL import Image
 
 from conftest import Project
-from lute.io import report
-from lute.io.page import About
+from lute.publish import report
+from lute.publish.page import About
 from lute.tasks.figures import render
 from lute.tasks.pictures import picture
 from lute.wire.results import ElogSummaryPlots, RenderedPage
@@ -542,7 +542,7 @@ MANY = """
 import sys
 from pathlib import Path
 from lute.io import report
-from lute.io.page import About
+from lute.publish.page import About
 from lute.wire.results import RenderedPage
 folder, who = Path(sys.argv[1]), sys.argv[2]
 for number in range(8):

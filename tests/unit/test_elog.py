@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from lute import facility
-from lute.io import elog
-from lute.io.outbox import Outbox
+from lute.publish import elog
+from lute.publish.outbox import Outbox
 from lute.testing import FakeElog
 
 DOWN = "http://127.0.0.1:9/lgbk"

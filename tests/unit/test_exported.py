@@ -9,7 +9,7 @@ import pytest
 from lute.config import yaml_reader
 from lute.config.substitution import Substituter
 from lute.errors import UsageError
-from lute.io import exported
+from lute.publish import rerun_yaml
 
 ODD: dict[str, Any] = {
     "int": 1,
@@ -97,7 +97,7 @@ def typed(value: Any) -> Any:
 @pytest.mark.parametrize("value", [*ODD.values(), *LOOKS_OTHERWISE, *LOOKS_LIKE_YAML, *BRACES])
 def test_every_value_comes_back_with_its_type(value: Any) -> None:
     """Issue 5.2: the exported file has the parameters as recorded; `{{` in them is no substitution."""
-    header, tasks = read_back(exported.as_yaml(row(value=value, nested={"value": [value]})))
+    header, tasks = read_back(rerun_yaml.as_yaml(row(value=value, nested={"value": [value]})))
     assert typed(tasks) == typed({"Odd": {"value": value, "nested": {"value": [value]}}})
     assert header["title"] == "{{ not this }}"
     assert header["work_dir"] == "/data"
@@ -107,12 +107,12 @@ def test_every_value_comes_back_with_its_type(value: Any) -> None:
 def test_what_yaml_cannot_hold_is_an_error() -> None:
     """Issue 5.2: a byte that is no UTF-8 cannot be written, and that is said."""
     with pytest.raises(UsageError, match="no UTF-8"):
-        exported.as_yaml(row(name="\udc80"))
+        rerun_yaml.as_yaml(row(name="\udc80"))
 
 
 def test_a_run_without_parameters_cannot_be_exported() -> None:
     with pytest.raises(UsageError, match="without parameters"):
-        exported.as_yaml({**row(), "parameters": None})
+        rerun_yaml.as_yaml({**row(), "parameters": None})
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,15 @@ def test_plugins_are_told_so_that_they_are_found_from_anywhere(
     one = row()
     one["parameters"]["lute_config"]["plugins"] = named
     one |= {"code": [{"path": path} for path in files], "owner": {"config": "/p/config.yaml"}}
-    assert exported.plugins_of(one) == expected
+    assert rerun_yaml.plugins_of(one) == expected
 
 
 def test_the_password_of_the_record_is_nowhere() -> None:
     """B5: no secrets; the record keeps the URL without its password, and so does the file."""
     one = row()
     one["parameters"]["lute_config"]["database"] = "postgresql://me@host/db"
-    assert read_back(exported.as_yaml(one))[0]["database"] == "postgresql://me@host/db"
+    assert read_back(rerun_yaml.as_yaml(one))[0]["database"] == "postgresql://me@host/db"
 
 
 def test_parameters_that_held_a_secret_are_named() -> None:
-    assert exported.hidden(row(plain="a", nested={"b": ["*** c"]}, stars="**")) == ["nested"]
+    assert rerun_yaml.hidden(row(plain="a", nested={"b": ["*** c"]}, stars="**")) == ["nested"]

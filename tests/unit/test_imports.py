@@ -24,7 +24,7 @@ def test_a_command_of_the_record_needs_no_yaml(command: str) -> None:
     """B: what only reads the record starts without what only a YAML file needs."""
     found = modules_after(f"import lute.cli.{command}, lute.record.queries, lute.record.workflow_store")
     assert f"lute.cli.{command}" in found
-    assert not found & {*LARGE, "lute.io.report"}
+    assert not found & {*LARGE, "lute.publish.report"}
 
 
 def test_run_imports_what_a_run_needs() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lute.errors import ElogError
-from lute.io.outbox import Attachment, Outbox, Post, Trouble
+from lute.publish.outbox import Attachment, Outbox, Post, Trouble
 
 MINUTE = 60.0
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from lute.cli import common
 from lute.errors import UsageError
-from lute.io import elog
-from lute.io._elog_http import NOT_CONFIGURED, Service, shown
-from lute.io.outbox import Outbox
+from lute.publish import elog
+from lute.publish.elog_http import NOT_CONFIGURED, Service, shown
+from lute.publish.outbox import Outbox
 from lute.record.rows import utc
 
 ACTIONS = ("status", "send")

@@ -11,7 +11,7 @@ from typing import Any
 from lute.cli import common
 from lute.cli.rerun import load_plugins
 from lute.errors import PluginError, RecordError, UsageError
-from lute.io import exported
+from lute.publish import rerun_yaml
 from lute.record import workflow_store
 from lute.record.db import Record
 
@@ -56,10 +56,10 @@ def execute(options: argparse.Namespace) -> int:
 def _yaml(row: Mapping[str, Any], options: argparse.Namespace) -> Path | None:
     """Writes a run's YAML file, or prints it. Returns where it is."""
     _load(row)
-    if exported.hidden(row):
-        names = ", ".join(exported.hidden(row))
+    if rerun_yaml.hidden(row):
+        names = ", ".join(rerun_yaml.hidden(row))
         print(f"lute: secrets are not recorded: write them in place of *** in {names}", file=sys.stderr)
-    text = exported.as_yaml(row)
+    text = rerun_yaml.as_yaml(row)
     if options.output is None:
         if options.json:
             raise UsageError("--json tells where the file is: give -o FILE")
@@ -74,7 +74,7 @@ def _yaml(row: Mapping[str, Any], options: argparse.Namespace) -> Path | None:
 
 def _crate(record: Record, row: dict[str, Any], is_workflow: bool, options: argparse.Namespace) -> Path:
     """Writes the crate of a run or workflow run. Returns where it is."""
-    from lute.io import crate
+    from lute.publish import crate
 
     about = crate.About(options.license, options.author, int(options.largest * MEGABYTE))
     place = Path(options.output or f"{row['id']}.crate").absolute()

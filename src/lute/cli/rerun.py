@@ -23,7 +23,7 @@ from lute.execution.executor import BaseExecutor
 from lute.execution.lineage import code_of, version_of
 from lute.execution.plan import Plan
 from lute.execution.run import Place
-from lute.io import exported
+from lute.publish import rerun_yaml
 from lute.record.db import FILE_NAME
 from lute.record.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.wire.results import DescribedAnalysis
@@ -61,7 +61,7 @@ def _run(
     options: argparse.Namespace, executor: BaseExecutor, managed_task: str, row: Mapping[str, Any], changes: Overrides
 ) -> int:
     identity = new_run_id()
-    work_dir = dict(changes.settings).get("work_dir") or exported.header_of(row)["work_dir"]
+    work_dir = dict(changes.settings).get("work_dir") or rerun_yaml.header_of(row)["work_dir"]
     folder = RunFiles.of(work_dir, identity).folder
     try:
         plan = _plan(executor, row, folder, changes)
@@ -82,7 +82,7 @@ def _plan(executor: BaseExecutor, row: Mapping[str, Any], folder: Path, changes:
     """Writes the run's YAML file into a folder, and returns what it says is to be run."""
     make_folder(folder)
     config = folder / CONFIG
-    write_whole(config, exported.as_yaml(row).encode())
+    write_whole(config, rerun_yaml.as_yaml(row).encode())
     templates = Path((row["owner"] or {}).get("config") or CONFIG).parent / "templates"
     if templates.is_dir() and templates.is_absolute():
         (folder / "templates").symlink_to(templates)
@@ -97,13 +97,13 @@ def _changes(options: argparse.Namespace, row: Mapping[str, Any], place: str | N
     """
     given = common.overrides(options)
     changed = {name for name, _ in given.settings}
-    for name in exported.hidden(row):
+    for name in rerun_yaml.hidden(row):
         if f"{row['task']}.{name}" not in changed and name != "lute_config":
             raise UsageError(
                 f"{name} of run {row['id']} holds a secret, which is not recorded: give --set {row['task']}.{name}=..."
             )
     settings = [(name, text) for name, text in given.settings if name != "database"]
-    usual = os.path.join(exported.header_of(row)["work_dir"], FILE_NAME)
+    usual = os.path.join(rerun_yaml.header_of(row)["work_dir"], FILE_NAME)
     return given._replace(settings=(*settings, *([("database", place)] if place and place != usual else [])))
 
 
@@ -119,7 +119,7 @@ def load_plugins(row: Mapping[str, Any]) -> None:
     Raises:
         PluginError: One is gone, or cannot be loaded; it says which run had it.
     """
-    for spec in exported.plugins_of(row):
+    for spec in rerun_yaml.plugins_of(row):
         try:
             plugins.load(spec)
         except PluginError as error:

@@ -54,7 +54,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _places(options: argparse.Namespace) -> tuple[Record, Path]:
     """Returns the record, and the folder of the figures that belong to it."""
-    from lute.io.report import summary_folder
+    from lute.publish.report import summary_folder
 
     file = common.open_config(options)
     if file is not None:

@@ -40,7 +40,7 @@ def _pages(row: dict[str, Any]) -> list[str]:
     """Returns where the pages of a run's figures are, which may be among earlier ones by now."""
     if not row["plots"]:
         return []
-    from lute.io.report import version_of  # with all that pages are made of
+    from lute.publish.report import version_of  # with all that pages are made of
 
     return [version_of(path, row["id"]) for path in row["plots"]]
 

@@ -109,7 +109,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _source(options: argparse.Namespace, experiment: str) -> tuple[Look, list[str]]:
-    from lute.io import elog
+    from lute.publish import elog
     from lute.workflows import watch
 
     if options.elog:

@@ -250,7 +250,7 @@ class Keeper:
         return f"{short_description(value)}, kept in {kept['path']}" if isinstance(kept, dict) else str(kept)
 
     def _page(self, plots: ElogSummaryPlots) -> str:
-        from lute.io import report  # most runs have no page
+        from lute.publish import report  # most runs have no page
         from lute.tasks import figures
 
         header, name = self._header, plots.display_name
@@ -271,7 +271,7 @@ class Keeper:
         """Writes the index of pages anew, if there are new ones."""
         if not self.pages:
             return
-        from lute.io import report
+        from lute.publish import report
 
         try:
             report.write_index(report.folder_of(self._header))

@@ -410,7 +410,7 @@ class Run:
         """Posts to the eLog, when the outcome is safe: nothing that happens there decides about the run."""
         if not facility.has_elog():
             return
-        from lute.io import elog
+        from lute.publish import elog
 
         try:
             troubles = elog.finish_run(self._header, secrets.hide(parameters, self._secrets))

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lute.io import exported
+from lute.publish import rerun_yaml
 from lute.record import schema
 
 Row = Mapping[str, Any]
@@ -22,7 +22,7 @@ RUN_FOLDER = "RUN"
 def sections(row: Row) -> dict[str, Entries]:
     """Returns what of a run can be compared with another's, by section and name."""
     parameters = dict(row["parameters"] or {})
-    header = exported.header_of(row) if parameters.pop("lute_config", None) else {}
+    header = rerun_yaml.header_of(row) if parameters.pop("lute_config", None) else {}
     return {
         "run": {name: row[name] for name in ("task", "managed_task", "status")},
         "header": schema.flat_values(header),

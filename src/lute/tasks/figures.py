@@ -1,7 +1,7 @@
 """Figures -> the inside of one self-contained HTML page, made where the figures were drawn.
 
 Nothing in it is loaded from elsewhere. Libraries are imported only for figures that are theirs. What stands around
-the figures (`lute.io.page`) is added by whoever writes the page, and knows of which run it is.
+the figures (`lute.publish.page`) is added by whoever writes the page, and knows of which run it is.
 """
 
 from __future__ import annotations

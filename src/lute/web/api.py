@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lute.errors import UsageError
-from lute.io.report import version_of
+from lute.publish.report import version_of
 from lute.record import workflow_store
 from lute.record.rows import public
 from lute.web import asking, lists

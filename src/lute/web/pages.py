@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from lute.errors import LuteError, UsageError
-from lute.io import page as figures
-from lute.io import report
+from lute.publish import page as figures
+from lute.publish import report
 from lute.record import workflow_store
 from lute.record.schema import flat_values
 from lute.web import asking, files, lists, plot, views

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lute.errors import RecordError
-from lute.io.report import summary_folder
+from lute.publish.report import summary_folder
 from lute.record import workflow_store
 from lute.record.store import Record
 from lute.workflows import driverless

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from lute.base.files import write_whole
 from lute.base.logging import get_logger
 from lute.graph.dag import Workflow
-from lute.io import page
+from lute.publish import page
 from lute.record.store import Record
 from lute.workflows.draw import COLOURS, as_svg
 

@@ -2,7 +2,7 @@
 
 Nothing here is used unless an address is configured: the facility's `elog_url`, or `$LUTE_ELOG_URL`. Needs the
 extra `elog` (httpx). Every request has a time limit, and a failure is told to the caller, never raised: the
-eLog does not decide about a run. A post that is not taken is kept in the work folder's outbox (`lute.io.outbox`) and
+eLog does not decide about a run. A post that is not taken is kept in the work folder's outbox (`lute.publish.outbox`) and
 sent again by the next post or run. Endpoints: those of the LCLS logbook (`<url>/<experiment>/ws/...`).
 """
 
@@ -19,8 +19,8 @@ from urllib.parse import quote
 from lute.base import secrets
 from lute.base.logging import get_logger
 from lute.errors import ElogError
-from lute.io._elog_http import NOT_CONFIGURED, Request, Service, ask, check_address
-from lute.io.outbox import Attachment, Outbox, Post
+from lute.publish.elog_http import NOT_CONFIGURED, Request, Service, ask, check_address
+from lute.publish.outbox import Attachment, Outbox, Post
 from lute.record.rows import plain
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any
 from lute.base.logging import get_logger
 from lute.base.secrets import without_password
 from lute.errors import UsageError
-from lute.io import exported
+from lute.publish import rerun_yaml
 from lute.record import workflow_store
 from lute.record.rows import public, utc
 from lute.record.schema import flat_values, is_live
@@ -237,7 +237,7 @@ class _Builder:
         text = json.dumps(public(row), indent=2, default=str)
         yield self._written(f"{folder}run.json", text, name="The run's row in the record")
         try:
-            yield self._written(f"{folder}rerun.yaml", exported.as_yaml(row), name="Runs it again, with lute")
+            yield self._written(f"{folder}rerun.yaml", rerun_yaml.as_yaml(row), name="Runs it again, with lute")
         except UsageError as error:
             logger.warning("without the YAML file that would run it again: %s", error)
 
@@ -304,7 +304,7 @@ class _Builder:
                 self.crate, "#lute-workflow", properties={"name": "lute workflow", "alternateName": "lute"}
             )
         )
-        text = row["definition"] or exported.steps_as_yaml(row)
+        text = row["definition"] or rerun_yaml.steps_as_yaml(row)
         about = {"name": row["name"], "conformsTo": {"@id": BIOSCHEMAS}, "encodingFormat": "application/yaml"}
         about["version"] = hashlib.sha256(text.encode()).hexdigest()[:12]
         main = self.crate.add_workflow(

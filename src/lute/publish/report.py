@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from lute import facility
 from lute.base.files import create_file, make_folder, shared_mode
 from lute.base.logging import get_logger
-from lute.io.page import About, Entry, about_of, as_earlier, index, page
+from lute.publish.page import About, Entry, about_of, as_earlier, index, page
 from lute.record.rows import utc
 from lute.wire.results import RenderedPage
 
