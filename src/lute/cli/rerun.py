@@ -20,8 +20,8 @@ from lute.cli import run as cli_run
 from lute.config.config_file import Overrides
 from lute.errors import PluginError, UsageError
 from lute.execution.executor import BaseExecutor
-from lute.execution.lineage import code_of, version_of
 from lute.execution.plan import Plan
+from lute.execution.provenance import code_of, version_of
 from lute.execution.run import Place
 from lute.publish import rerun_yaml
 from lute.record.db import FILE_NAME

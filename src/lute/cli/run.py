@@ -75,9 +75,9 @@ def execute(options: argparse.Namespace) -> int:
 def _place(plan: Plan, managed_task: str) -> Place:
     if SUBMITTED not in os.environ:
         return Place(managed_task)
-    from lute.execution import batch  # only in a job of `lute submit`
+    from lute.execution import waiting_run  # only in a job of `lute submit`
 
-    return batch.place_in_job(plan, managed_task)
+    return waiting_run.place_in_job(plan, managed_task)
 
 
 def watched(

@@ -16,7 +16,7 @@ from lute.batch import slurm
 from lute.cli import common
 from lute.cli import run as cli_run
 from lute.errors import UsageError
-from lute.execution import batch
+from lute.execution import waiting_run
 from lute.execution.plan import Plan
 from lute.execution.run import SUBMITTED, Place
 from lute.record.db import Record, record_of
@@ -52,7 +52,7 @@ def execute(options: argparse.Namespace) -> int:
     executor, managed_task = cli_run.find(options.name)
     plan = executor.plan(path, common.overrides(options))
     identity = new_run_id()
-    files = batch.files_of(plan, identity)
+    files = waiting_run.files_of(plan, identity)
     asked = job_options(plan, files, options.others)
     text = slurm.script(asked, _command(options, str(path)), {SUBMITTED: identity})
     if options.dry_run:
@@ -65,7 +65,7 @@ def execute(options: argparse.Namespace) -> int:
         raise
     with record_of(plan.params.lute_config) as record:
         try:
-            row = batch.waiting_row(executor, plan, Place(managed_task, identity=identity), job)
+            row = waiting_run.waiting_row(executor, plan, Place(managed_task, identity=identity), job)
             record.add(row)
         except BaseException:  # Ctrl-C, or a record that cannot be written: nobody would know of the job
             slurm.cancel([job])
@@ -93,7 +93,7 @@ def job_options(plan: Plan, files: RunFiles, words: list[str]) -> slurm.Options:
         usual["ntasks"] = str(plan.settings.ranks.number)
     site = facility.current().job_options(header.experiment, header.run)
     asked = slurm.merged(usual, site, slurm.read_options(words))
-    limit, wanted = slurm.seconds_of(asked.get("time")), batch.time_limit(header, plan.task)
+    limit, wanted = slurm.seconds_of(asked.get("time")), waiting_run.time_limit(header, plan.task)
     if limit is not None and wanted is not None and wanted > limit:
         raise UsageError(
             f"{plan.task} may take {wanted:g} s (task_timeout), but its job only {limit:g} s (--time={asked['time']}):"

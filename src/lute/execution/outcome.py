@@ -13,7 +13,7 @@ from typing import Any
 
 from lute.base import procfs
 from lute.base.files import shared_mode
-from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending
+from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending
 from lute.models.base import AnalysisHeader, TaskParameters, fields_marked, result_field, says_no_result
 from lute.models.fields import Output
 from lute.record.rows import RunFiles, plain

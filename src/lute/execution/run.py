@@ -24,14 +24,14 @@ from lute.base.logging import get_logger
 from lute.base.signals import heard
 from lute.errors import LaunchError, LuteError, RecordError
 from lute.execution import environment, mpi, outcome, requests
-from lute.execution._ending import JOB_LIMIT, TIMEOUT, Ending, Limits
-from lute.execution.extras import Extras
-from lute.execution.lineage import Lineage
+from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending, Limits
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
-from lute.execution.process import Supervision, TaskProcess
 from lute.execution.progress import Told
+from lute.execution.provenance import Lineage
 from lute.execution.run_log import RunLog
-from lute.execution.sourcing import Sourcing, Stopped
+from lute.execution.shell_sourcing import Sourcing, Stopped
+from lute.execution.supervisor import Supervision, TaskProcess
+from lute.execution.user_hooks import Extras
 from lute.launcher.handle import Launcher
 from lute.models.patterns import patterns_of
 from lute.record.db import Record, record_of

@@ -18,7 +18,7 @@ from lute.base.files import make_folder
 from lute.base.signals import heard
 from lute.batch import slurm
 from lute.errors import SlurmError, UsageError, WorkflowError
-from lute.execution import batch
+from lute.execution import waiting_run
 from lute.graph.dag import Rule, State, Step, Workflow, decide, why_not
 from lute.models.base import AnalysisHeader
 from lute.record import workflow_store
@@ -93,7 +93,7 @@ def options_of(step: Step, defaults: slurm.Options) -> slurm.Options:
 def limit_of(step: Step, header: AnalysisHeader) -> float | None:
     """Returns a step's longest time in s, where it or the YAML file gives one."""
     executor = step.executor or managed_tasks.find(step.task)
-    return step.timeout or batch.time_limit(header, executor.task_name if executor else step.task)
+    return step.timeout or waiting_run.time_limit(header, executor.task_name if executor else step.task)
 
 
 def check_time(step: Step, limit: float | None, options: Mapping[str, str | None]) -> None:

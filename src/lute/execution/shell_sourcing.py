@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment
-from lute.execution._ending import Limits
-from lute.execution.process import Supervision
+from lute.execution.exit_info import Limits
+from lute.execution.supervisor import Supervision
 from lute.launcher.handle import Launcher
 
 _CODE = 'source "$1" >&2 && exec "$3" -0 >"$2"'

@@ -33,7 +33,7 @@ from lute.base import procfs
 from lute.base.logging import get_logger
 from lute.base.procfs import SEARCH
 from lute.errors import LaunchError
-from lute.execution._ending import TIMEOUT, Ending, Limits
+from lute.execution.exit_info import TIMEOUT, Ending, Limits
 from lute.launcher.handle import Events, Launcher
 from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 
