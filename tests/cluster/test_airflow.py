@@ -14,7 +14,7 @@ import pytest
 
 from cluster.airflow_server import AirflowServer, demo_environment
 from conftest import Project
-from lute.workflows.airflow_rest import Airflow, DagRun
+from lute.workflows.engines.airflow_rest import Airflow, DagRun
 from process.flows import Flow
 from process.helpers import pids_with, wait_until
 from process.test_demo import FOLDER, STEPS, demo_python

@@ -11,8 +11,8 @@ from lute import plugins
 from lute.config.config_file import AS_WRITTEN, read_config
 from lute.record.store import Record
 from lute.workflows import definition
-from lute.workflows.local import Local
-from lute.workflows.nodes import Options
+from lute.workflows.engines.local import Local
+from lute.workflows.state import Options
 from process.flows import Flow
 
 TASKS = '''

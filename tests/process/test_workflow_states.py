@@ -19,8 +19,8 @@ from lute import Resources, Retries, Rule, Step, ThirdPartyParameters, Workflow
 from lute.config.config_file import AS_WRITTEN, read_config
 from lute.graph.dag import State, ordered
 from lute.record.store import Record
-from lute.workflows.local import Local
-from lute.workflows.nodes import Instance, Options, Outcome
+from lute.workflows.engines.local import Local
+from lute.workflows.state import Instance, Options, Outcome
 from process.workflow_model import (
     Fate,
     attempted,

@@ -9,7 +9,7 @@ import pytest
 
 from lute.errors import WorkflowError
 from lute.graph.dag import Rule, Step, Workflow
-from lute.workflows.airflow import LONGEST, Export, as_dag, dag_id_of
+from lute.workflows.engines.airflow import LONGEST, Export, as_dag, dag_id_of
 
 KEPT = Path(__file__).resolve().parents[1] / "data" / "counts_dag.txt"
 ODD = ["a'b", 'a"b', 'a"""b', "a\nb", "a\\", "a{b}{{c}}", "a b", "é中", "#", "a'); import os; ('"]

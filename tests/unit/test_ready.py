@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lute.workflows._ready import Ready
+from lute.workflows.ready_queue import Ready
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=100)

@@ -17,7 +17,7 @@ from lute.airflow._compat import AirflowException, AirflowFailException, Airflow
 from lute.airflow.child import Child
 from lute.airflow.hook import DEFAULT, LuteHook
 from lute.record.rows import id_at
-from lute.workflows.airflow import START
+from lute.workflows.engines.airflow import START
 
 LARGEST_RESULT = 48 << 10
 """A result of more bytes as JSON is not handed on through Airflow's database."""

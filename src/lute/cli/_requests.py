@@ -47,18 +47,18 @@ class Kind:
 
 
 def _cancel_workflow(record: Record, row: Mapping[str, Any], request: requests.Request) -> bool:
-    from lute.workflows import driverless
+    from lute.workflows import detached
 
-    elsewhere = bool((row["owner"] or {}).get(driverless.ENGINE))
+    elsewhere = bool((row["owner"] or {}).get(detached.ENGINE))
     if elsewhere:
-        driverless.cancel(record, row["id"], f"cancelled by {request}")
+        detached.cancel(record, row["id"], f"cancelled by {request}")
     return elsewhere
 
 
 def _mark_lost(record: Record) -> None:
-    from lute.workflows import driverless
+    from lute.workflows import detached
 
-    driverless.mark_lost(record)
+    detached.mark_lost(record)
 
 
 RUN = Kind(

@@ -13,8 +13,8 @@ from lute.cli import common
 from lute.cli._workflow_end import exit_code, print_end
 from lute.errors import UsageError
 from lute.graph.dag import Workflow
-from lute.workflows.airflow import END, START, dag_id_of
-from lute.workflows.airflow_rest import Airflow, AirflowError, DagRun
+from lute.workflows.engines.airflow import END, START, dag_id_of
+from lute.workflows.engines.airflow_rest import Airflow, AirflowError, DagRun
 
 LOOK = 1.0
 """Time between two looks at the DAG run, in s."""

@@ -10,7 +10,7 @@ from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.graph.dag import Workflow
-    from lute.workflows.nodes import Options
+    from lute.workflows.state import Options
 
 
 def add_file(parser: argparse.ArgumentParser, **keywords: Any) -> None:
@@ -50,7 +50,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def options_of(options: argparse.Namespace) -> Options:
     """Returns how a workflow is run, by the command's options; what the command has not is as usual."""
-    from lute.workflows.nodes import Options
+    from lute.workflows.state import Options
 
     return Options(
         jobs=getattr(options, "jobs", None),

@@ -18,8 +18,8 @@ from lute.errors import UsageError
 if TYPE_CHECKING:
     from lute.graph.dag import State
     from lute.record.db import Record
-    from lute.workflows.nodes import Follower
     from lute.workflows.runner import WorkflowRun
+    from lute.workflows.state import Follower
 
 NOTHING_TO_RUN = 99
 """The exit code of `lute workflow step` where the step was not to run: to Slurm, what needs it must not run either."""
@@ -33,15 +33,15 @@ IDENTITY = re.compile(r"[A-Za-z0-9][\w.:+-]{0,199}")
 def mark_lost(record: Record) -> None:
     """Makes the workflow runs in the record true."""
     if record.exists():
-        from lute.workflows import driverless
+        from lute.workflows import detached
 
-        driverless.mark_lost(record)
+        detached.mark_lost(record)
 
 
 def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     """Submits a workflow run to Slurm, and waits for its end unless told not to. Returns the exit code."""
     from lute.batch import slurm
-    from lute.workflows.slurm import OnSlurm
+    from lute.workflows.engines.slurm import OnSlurm
 
     place = OnSlurm(run, slurm.read_options(options.slurm), options.pack)
     if options.dry_run:
@@ -103,7 +103,7 @@ def add_step(parser: argparse.ArgumentParser) -> None:
 def step(options: argparse.Namespace) -> int:
     """Runs one step of a workflow run, or all. Returns the exit code."""
     from lute.cli._workflow_view import Lines
-    from lute.workflows import one_step
+    from lute.workflows import step_job
 
     if options.on == "slurm" and (options.all or options.index is not None):
         raise UsageError("--on slurm runs one step with all of its instances: leave out --all and --index")
@@ -113,23 +113,23 @@ def step(options: argparse.Namespace) -> int:
     with common.open_record(options, up_to_date=False) as record:
         with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
             if options.all:
-                return exit_code(one_step.run_all(record, options.id, lines))
+                return exit_code(step_job.run_all(record, options.id, lines))
             if options.on == "slurm":
                 state = _step_as_job(options, record)
             else:
                 lines.begin()
                 follower = _follower if options.log else lambda name: None
-                state = one_step.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
+                state = step_job.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
         if options.json:
             with common.unread_output():
-                common.print_json(one_step.told_of(record, options.id, options.step) | {"status": state.value})
+                common.print_json(step_job.told_of(record, options.id, options.step) | {"status": state.value})
     return CODES.get(state.value, 1)
 
 
 def _step_as_job(options: argparse.Namespace, record: Record) -> State:
     from lute.batch import slurm
     from lute.cli.run import LogCopier
-    from lute.workflows.slurm import step_as_job
+    from lute.workflows.engines.slurm import step_as_job
 
     copier = LogCopier()
     begin = copier.start if options.log else lambda row: None
@@ -181,15 +181,15 @@ def add_start(parser: argparse.ArgumentParser) -> None:
 
 def start(options: argparse.Namespace) -> int:
     """Records a workflow run whose steps others will run, and prints its id. Returns the exit code."""
-    from lute.workflows import driverless, runner
+    from lute.workflows import detached, runner
 
     if options.id is not None and not IDENTITY.fullmatch(options.id):
         raise UsageError(f"--id {options.id}: use letters, digits, _ . : + and - only, at most 200")
     definition, config = open_workflow(options)
     overrides, chosen = common.overrides(options), options_of(options)
     run = runner.WorkflowRun(definition, config, overrides, chosen, identity=options.id)
-    row = driverless.begin_again(run.record, options.id) if options.id else None
-    row = row or driverless.begin(run, "airflow")
+    row = detached.begin_again(run.record, options.id) if options.id else None
+    row = row or detached.begin(run, "airflow")
     if options.json:
         common.print_json(public(row))
     else:

@@ -14,7 +14,7 @@ from rich.text import Text
 from lute.cli import common
 
 if TYPE_CHECKING:
-    from lute.workflows.nodes import Instance, Node
+    from lute.workflows.state import Instance, Node
 
 STYLES = {"COMPLETED": "green", "FAILED": "bold red", "TIMEDOUT": "red", "RUNNING": "cyan", "BLOCKED": "yellow"}
 MOST_LINES = 40

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lute.cli import common
 
 if TYPE_CHECKING:
-    from lute.workflows.nodes import Instance, Node
     from lute.workflows.runner import Viewer
+    from lute.workflows.state import Instance, Node
 
 
 def viewer_for(options: argparse.Namespace) -> Viewer | None:

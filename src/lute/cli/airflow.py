@@ -13,7 +13,7 @@ from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.graph.dag import Workflow
-    from lute.workflows.airflow import Export
+    from lute.workflows.engines.airflow import Export
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from lute.workflows.airflow import as_dag, dag_id_of
+    from lute.workflows.engines.airflow import as_dag, dag_id_of
 
     found, _ = open_workflow(options)
     text = as_dag(found, _export_of(options, found))
@@ -52,7 +52,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _export_of(options: argparse.Namespace, found: Workflow) -> Export:
-    from lute.workflows.airflow import Export
+    from lute.workflows.engines.airflow import Export
 
     return Export(
         workflow=os.path.abspath(found.path) if found.path else options.workflow,

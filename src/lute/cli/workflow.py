@@ -14,7 +14,7 @@ from lute.cli._workflow_options import add_choice, add_file, add_jobs, add_setti
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
-    from lute.workflows.local import Local
+    from lute.workflows.engines.local import Local
     from lute.workflows.runner import WorkflowRun
 
 ENGINES = ("local", "slurm", "airflow")
@@ -94,7 +94,7 @@ def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
 
 def _local(options: argparse.Namespace, workflow: Any, config: Any) -> Local:
     from lute.record.db import record_of
-    from lute.workflows.local import Local
+    from lute.workflows.engines.local import Local
 
     record = record_of(config.analysis_header()[0])
     return Local(workflow, "", config, common.overrides(options), options_of(options), record)
@@ -181,7 +181,7 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
 def _rerun(options: argparse.Namespace) -> int:
     from lute.cli._workflow_view import viewer_for
     from lute.workflows import runner
-    from lute.workflows.nodes import Options
+    from lute.workflows.state import Options
 
     settings = common.overrides(options).settings
     viewer = viewer_for(options)

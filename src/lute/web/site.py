@@ -16,7 +16,7 @@ from lute.errors import RecordError
 from lute.publish.report import summary_folder
 from lute.record import workflow_store
 from lute.record.store import Record
-from lute.workflows import driverless
+from lute.workflows import detached
 
 _ID = re.compile(r"[0-9a-z]{1,40}")
 
@@ -86,7 +86,7 @@ class Site:
         """Brings the record up to date: takes in what was put aside, marks lost runs."""
         if self.record.exists():
             self.record.refresh()
-            driverless.mark_lost(self.record)
+            detached.mark_lost(self.record)
 
 
 def figures_of(row: dict[str, Any]) -> Path:

@@ -15,8 +15,8 @@ from lute.record.db import Earlier, read_for
 from lute.record.row_values import path_of_kept
 from lute.record.store import Record
 from lute.workflows import reuse
-from lute.workflows.nodes import Instance, Node, Options
 from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
+from lute.workflows.state import Instance, Node, Options
 
 
 class Planner:

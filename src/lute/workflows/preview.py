@@ -9,9 +9,9 @@ from lute.errors import LuteError, WorkflowError
 from lute.execution.plan import Plan
 from lute.graph.dag import Rule, Step
 from lute.workflows import reuse
-from lute.workflows.local import Local
-from lute.workflows.nodes import Node
+from lute.workflows.engines.local import Local
 from lute.workflows.results import NO_ITEM, items_of, steps_used
+from lute.workflows.state import Node
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from lute.record import workflow_store
 from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
-from lute.workflows.local import LOOK, Local
-from lute.workflows.nodes import Instance, Node, Options, entries_of
+from lute.workflows.engines.local import LOOK, Local
+from lute.workflows.state import Instance, Node, Options, entries_of
 
 logger = get_logger(__name__)
 

@@ -28,7 +28,7 @@ from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.record.workflow_store import OF_A_RUN, by_step
 from lute.workflows import page
-from lute.workflows.nodes import Node, entries_of, state_in, step_in
+from lute.workflows.state import Node, entries_of, state_in, step_in
 
 if TYPE_CHECKING:
     from lute.workflows.runner import WorkflowRun

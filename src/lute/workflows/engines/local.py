@@ -29,10 +29,10 @@ from lute.launcher.handle import Launcher
 from lute.record import workflow_store
 from lute.record.store import Record
 from lute.workflows import checking
-from lute.workflows._ready import Ready
-from lute.workflows.nodes import Follower, Instance, Node, Options, Outcome, Watcher
 from lute.workflows.planning import Planner
+from lute.workflows.ready_queue import Ready
 from lute.workflows.results import items_of
+from lute.workflows.state import Follower, Instance, Node, Options, Outcome, Watcher
 
 logger = get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """A workflow on Slurm: one job a step, which need each other as the steps do; or all steps in one job.
 
 Once the jobs are submitted nothing of ours needs to live: each job runs its step and says in the record how it ended
-(`lute.workflows.one_step`). Who waits only looks.
+(`lute.workflows.step_job`). Who waits only looks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from lute.models.base import AnalysisHeader
 from lute.record import workflow_store
 from lute.record.store import Record
 from lute.record.workflow_store import by_step
-from lute.workflows import driverless
-from lute.workflows.nodes import Node, entries_of, restore, state_in
+from lute.workflows import detached
 from lute.workflows.preview import of_step
 from lute.workflows.results import items_of, steps_used
 from lute.workflows.runner import WorkflowRun, kept_in
+from lute.workflows.state import Node, entries_of, restore, state_in
 
 LOOK = 1.0
 """Time between two looks at how the jobs go on, in s."""
@@ -162,12 +162,12 @@ def step_as_job(
     with heard(slurm.STOP_SIGNALS, lambda by: cancelled.set()):
         job = slurm.submit(text, environment_of(header))
         with workflow_store.changing(record, identity) as row:
-            row["steps"] = driverless.with_job(row["steps"], name, job, 0)
+            row["steps"] = detached.with_job(row["steps"], name, job, 0)
         printed = output.with_name(output.name.replace("%j", job))
         begun = False
         while True:
             ended = slurm.jobs([job])[job].ended
-            row = driverless.refresh(record, identity)
+            row = detached.refresh(record, identity)
             if printed.is_file() and not begun:
                 begun = True
                 on_output({"log": str(printed)})
@@ -221,7 +221,7 @@ class OnSlurm:
         for name, step in self.workflow.steps.items():
             check_time(step, limit_of(step, self.run.header), self._options[name])
         make_folder(self.run.folder)
-        row = driverless.begin(self.run, "slurm")
+        row = detached.begin(self.run, "slurm")
         try:
             if self.pack:
                 self._submit_whole()
@@ -231,13 +231,13 @@ class OnSlurm:
         except (SlurmError, WorkflowError) as error:
             self._give_up(error)
             raise
-        return driverless.refresh(self.run.record, row["id"])
+        return detached.refresh(self.run.record, row["id"])
 
     def _give_up(self, error: Exception) -> None:
         slurm.cancel(self._jobs.values())
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             row |= {"status": "FAILED", "reason": f"it could not be submitted: {error}"}
-            driverless.settle(row)
+            detached.settle(row)
 
     def _submit_step(self, node: Node) -> None:
         """Submits a step's job, unless it is known by now that it need not run."""
@@ -266,10 +266,10 @@ class OnSlurm:
         """Writes into the record what became of a step: its job, whose instances may already have told more."""
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             if job is None:
-                row["steps"] = driverless.with_entries(row["steps"], entries_of(node))
+                row["steps"] = detached.with_entries(row["steps"], entries_of(node))
             else:
-                row["steps"] = driverless.with_job(row["steps"], node.step.name, job, self._count(node.step))
-            driverless.settle(row)
+                row["steps"] = detached.with_job(row["steps"], node.step.name, job, self._count(node.step))
+            detached.settle(row)
 
     def _script(self, node: Node, jobs: Mapping[str, str]) -> str:
         step, folder = node.step, self.run.folder
@@ -309,7 +309,7 @@ class OnSlurm:
         job = slurm.submit(self._whole_script(), self._environment())
         self._jobs[self.workflow.name] = job
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
-            if row["owner"].get(driverless.ENGINE) == "slurm":  # it has not begun
+            if row["owner"].get(detached.ENGINE) == "slurm":  # it has not begun
                 row["owner"] |= {"job": job}
 
     # ------------------------------------------------------------------------------------------ waiting
@@ -320,9 +320,9 @@ class OnSlurm:
         with heard(slurm.STOP_SIGNALS, self._stop):
             while True:
                 if self._stopped_by:
-                    driverless.cancel(record, identity, f"cancelled by {self._stopped_by}")
+                    detached.cancel(record, identity, f"cancelled by {self._stopped_by}")
                     self._stopped_by = ""
-                row = driverless.refresh(record, identity)
+                row = detached.refresh(record, identity)
                 self._show(row)
                 if row["ended"] is not None:
                     break

@@ -1,7 +1,7 @@
 """One step of a workflow run on its own: what a batch job or an Airflow task runs; or all steps, in one job.
 
 A step reads in the record how those ended that it needs, runs as it would beside them, and writes there how it goes
-on and ends. What all of them come to is worked out in `lute.workflows.driverless`.
+on and ends. What all of them come to is worked out in `lute.workflows.detached`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from lute.record import workflow_store
 from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.record.workflow_store import by_step
-from lute.workflows.driverless import ENGINE, cancel, report_if_ended, settle, with_entries
-from lute.workflows.local import Local
-from lute.workflows.nodes import Follower, Instance, Node, Watcher, entries_of, restore, state_in
+from lute.workflows.detached import ENGINE, cancel, report_if_ended, settle, with_entries
+from lute.workflows.engines.local import Local
 from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in, options_in
+from lute.workflows.state import Follower, Instance, Node, Watcher, entries_of, restore, state_in
 
 
 def run_step(
