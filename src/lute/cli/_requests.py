@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lute.cli import _workflow_end, common
+from lute.cli import common
+from lute.cli.workflow.command import end
 from lute.errors import RecordError
 from lute.execution import requests
 from lute.record import workflow_store
@@ -69,7 +70,7 @@ WORKFLOW = Kind(
     workflow_store.get,
     lambda row: str(row["folder"]),
     _mark_lost,
-    _workflow_end.public,
+    end.public,
     _cancel_workflow,
 )
 

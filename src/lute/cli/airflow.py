@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lute.cli import common
-from lute.cli._workflow_options import add_file, open_workflow
+from lute.cli.workflow.options import add_file, open_workflow
 from lute.errors import UsageError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
-from lute.cli._workflow_end import exit_code, public
-from lute.cli._workflow_options import add_file, add_jobs, add_settings, open_workflow, options_of
+from lute.cli.workflow.end import exit_code, public
+from lute.cli.workflow.options import add_file, add_jobs, add_settings, open_workflow, options_of
 from lute.errors import ElogError, LuteError, RecordError, UsageError
 from lute.execution.run import STOP_SIGNALS
 
@@ -136,7 +136,7 @@ class Watcher:
 
     def finish_left(self) -> bool:
         """Goes on with what was begun when the watcher before was killed. Returns whether to go on."""
-        from lute.cli._workflow_view import viewer_for
+        from lute.cli.workflow.view import viewer_for
         from lute.workflows import runner
 
         for name, identity in self._memory.left():
@@ -180,7 +180,7 @@ class Watcher:
         return self._execute(name, run)
 
     def _prepared(self, name: str) -> WorkflowRun:
-        from lute.cli._workflow_view import viewer_for
+        from lute.cli.workflow.view import viewer_for
         from lute.workflows import watch
         from lute.workflows.runner import WorkflowRun
 

@@ -11,8 +11,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
-from lute.cli._workflow_end import exit_code, print_end, public
-from lute.cli._workflow_options import add_choice, add_file, add_settings, open_workflow, options_of
+from lute.cli.workflow.end import exit_code, print_end, public
+from lute.cli.workflow.options import add_choice, add_file, add_settings, open_workflow, options_of
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def add_step(parser: argparse.ArgumentParser) -> None:
 
 def step(options: argparse.Namespace) -> int:
     """Runs one step of a workflow run, or all. Returns the exit code."""
-    from lute.cli._workflow_view import Lines
+    from lute.cli.workflow.view import Lines
     from lute.workflows import step_job
 
     if options.on == "slurm" and (options.all or options.index is not None):

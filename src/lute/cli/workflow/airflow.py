@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lute.cli import common
-from lute.cli._workflow_end import exit_code, print_end
+from lute.cli.workflow.end import exit_code, print_end
 from lute.errors import UsageError
 from lute.graph.dag import Workflow
 from lute.workflows.engines.airflow import END, START, dag_id_of

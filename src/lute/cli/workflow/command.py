@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lute.cli import _workflow_remote, common
-from lute.cli._workflow_end import exit_code, print_end, print_report, print_steps, public
-from lute.cli._workflow_options import add_choice, add_file, add_jobs, add_settings, from_one, open_workflow, options_of
+from lute.cli import common
+from lute.cli.workflow.command import remote
+from lute.cli.workflow.end import exit_code, print_end, print_report, print_steps, public
+from lute.cli.workflow.options import add_choice, add_file, add_jobs, add_settings, from_one, open_workflow, options_of
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,21 +56,21 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lute.cli._workflow_view import viewer_for
+    from lute.cli.workflow.view import viewer_for
     from lute.workflows import runner
 
     if options.on == "local" and (options.no_wait or options.pack or options.slurm):
         raise UsageError("--no-wait, --pack and --slurm are for --on slurm")
     if options.on == "airflow":
-        from lute.cli import _workflow_airflow
+        from lute.cli.workflow.command import airflow
 
-        return _workflow_airflow.run(options, open_workflow(options)[0])
+        return airflow.run(options, open_workflow(options)[0])
     if options.resume:
         if options.workflow:
             raise UsageError("give either a workflow or --resume ID, which knows its workflow")
         options.config_required = False
         with common.open_record(options) as record:
-            _workflow_remote.mark_lost(record)
+            remote.mark_lost(record)
             settings = common.overrides(options).settings
             workflow_run = runner.resumed(record, options.resume, options_of(options), viewer_for(options), settings)
     else:
@@ -80,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
             workflow, config, common.overrides(options), options_of(options), viewer_for(options)
         )
     if options.on == "slurm":
-        return _workflow_remote.run_on_slurm(options, workflow_run)
+        return remote.run_on_slurm(options, workflow_run)
     return _executed(options, workflow_run)
 
 
@@ -179,7 +180,7 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
 
 
 def _rerun(options: argparse.Namespace) -> int:
-    from lute.cli._workflow_view import viewer_for
+    from lute.cli.workflow.view import viewer_for
     from lute.workflows import runner
     from lute.workflows.state import Options
 
@@ -205,7 +206,7 @@ def _list(options: argparse.Namespace) -> int:
     from lute.record import workflow_store
 
     with common.open_record(options) as record:
-        _workflow_remote.mark_lost(record)
+        remote.mark_lost(record)
         rows = workflow_store.find(record, options.limit)
     if options.json:
         common.print_json([public(row) for row in rows])
@@ -242,7 +243,7 @@ def _status(options: argparse.Namespace) -> int:
     from lute.record import workflow_store
 
     with common.open_record(options) as record:
-        _workflow_remote.mark_lost(record)
+        remote.mark_lost(record)
         row = workflow_store.get(record, options.id)
     if options.json:
         common.print_json(public(row))
@@ -262,7 +263,7 @@ ACTIONS = {
     "why": ("tell whether a step would run, and what changed", _add_why, _why),
     "list": ("list workflow runs, newest first", _add_list, _list),
     "status": ("show a workflow run and its steps", _add_status, _status),
-    "start": ("record a workflow run whose steps others run", _workflow_remote.add_start, _workflow_remote.start),
-    "step": ("run one step of a workflow run", _workflow_remote.add_step, _workflow_remote.step),
+    "start": ("record a workflow run whose steps others run", remote.add_start, remote.start),
+    "step": ("run one step of a workflow run", remote.add_step, remote.step),
 }
 """What it does, how its arguments are added and how it is done, by the action's name."""

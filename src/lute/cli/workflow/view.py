@@ -21,7 +21,7 @@ def viewer_for(options: argparse.Namespace) -> Viewer | None:
         return None
     if sys.stderr.isatty():
         try:
-            from lute.cli._workflow_table import Table
+            from lute.cli.workflow.table import Table
         except ImportError:  # Rich comes with the extra `tui`
             return Lines()
         return Table()

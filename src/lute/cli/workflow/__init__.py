@@ -1,0 +1,1 @@
+"""`lute workflow`: run, look at and explain workflows."""
