@@ -74,7 +74,7 @@ def test_thirty_at_once(anywhere: Running) -> None:
 LOCKED = """
     import sys
     from lute import plugins
-    from lute.io import db
+    from lute.record import db
     db.Record.__init__.__defaults__ = (0.2,)
     plugins.load("tasks.py")
     from lute import managed_tasks

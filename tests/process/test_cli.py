@@ -149,7 +149,9 @@ def everything(folder: Path) -> set[str]:
 # -------------------------------------------------------------------------------------------- init
 
 EXAMPLES = sorted(
-    entry.name for entry in importlib.resources.files("lute").joinpath("projects").iterdir() if "__" not in entry.name
+    entry.name
+    for entry in importlib.resources.files("lute").joinpath("cli", "projects").iterdir()
+    if "__" not in entry.name
 )
 
 

@@ -541,7 +541,7 @@ def test_the_index_works_in_a_browser(tmp_path: Path, browser: Any) -> None:
 MANY = """
 import sys
 from pathlib import Path
-from lute.io import report
+from lute.publish import report
 from lute.publish.page import About
 from lute.wire.results import RenderedPage
 folder, who = Path(sys.argv[1]), sys.argv[2]

@@ -47,6 +47,8 @@ COMMANDS = {
     "elog": "show or send what waits to be posted to the eLog",
 }
 
+FOLDERS = ("workflow",)
+"""Commands that are a folder of modules."""
 NOTHING_STARTED = 2
 NOBODY_READS = 120
 """Python's own exit code where standard output cannot be flushed."""
@@ -82,7 +84,7 @@ def build_parser(only: str | None = None, names_alone: bool = False) -> argparse
 
 
 def _module(name: str) -> ModuleType:
-    full = f"lute.cli.{name}"
+    full = f"lute.cli.{name}.command" if name in FOLDERS else f"lute.cli.{name}"
     if full not in sys.modules:
         with for_good():
             importlib.import_module(full)

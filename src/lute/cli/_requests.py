@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lute.cli import common
-from lute.cli.workflow.command import end
+from lute.cli.workflow import end
 from lute.errors import RecordError
 from lute.execution import requests
 from lute.record import workflow_store

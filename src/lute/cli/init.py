@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lute.errors import UsageError, did_you_mean
 
-PROJECTS = Path(__file__).parents[1] / "projects"
+PROJECTS = Path(__file__).parent / "projects"
 EXAMPLES = {
     "scan": "a rotation scan: a program, a template, a Python Task with a figure, a workflow",
     "function": "the shortest: one Python function that is a Task",

@@ -2,8 +2,8 @@
 
 Nothing here is used unless an address is configured: the facility's `elog_url`, or `$LUTE_ELOG_URL`. Needs the
 extra `elog` (httpx). Every request has a time limit, and a failure is told to the caller, never raised: the
-eLog does not decide about a run. A post that is not taken is kept in the work folder's outbox (`lute.publish.outbox`) and
-sent again by the next post or run. Endpoints: those of the LCLS logbook (`<url>/<experiment>/ws/...`).
+eLog does not decide about a run. A post that is not taken is kept in the work folder's outbox (`lute.publish.outbox`)
+and sent again by the next post or run. Endpoints: those of the LCLS logbook (`<url>/<experiment>/ws/...`).
 """
 
 from __future__ import annotations

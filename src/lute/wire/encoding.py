@@ -20,8 +20,8 @@ from typing import Any, Union
 from lute.errors import ProtocolError
 from lute.wire.results import ElogSummaryPlots, RenderedPage, TaskResult, TaskStatus
 
-Memory = Union[bytearray, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 has no other
-Buffer = Union[bytes, bytearray, memoryview, mmap.mmap]  # noqa: UP007 - evaluated, and Python 3.9 has no other
+Memory = Union[bytearray, mmap.mmap]
+Buffer = Union[bytes, bytearray, memoryview, mmap.mmap]
 
 
 @dataclass(eq=False)

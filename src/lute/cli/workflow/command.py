@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
-from lute.cli.workflow.command import remote
+from lute.cli.workflow import remote
 from lute.cli.workflow.end import exit_code, print_end, print_report, print_steps, public
 from lute.cli.workflow.options import add_choice, add_file, add_jobs, add_settings, from_one, open_workflow, options_of
 from lute.errors import UsageError
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.on == "local" and (options.no_wait or options.pack or options.slurm):
         raise UsageError("--no-wait, --pack and --slurm are for --on slurm")
     if options.on == "airflow":
-        from lute.cli.workflow.command import airflow
+        from lute.cli.workflow import airflow
 
         return airflow.run(options, open_workflow(options)[0])
     if options.resume:
