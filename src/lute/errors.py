@@ -5,6 +5,7 @@
     │   ├── ConfigError           a YAML file or a value in it; carries every problem found
     │   ├── ModelError            a parameter model that cannot work
     │   ├── PluginError           a plug-in that cannot be loaded
+    │   ├── SubstitutionError     a `{{ name }}` or a dotted path that cannot be read
     │   ├── TaskNotFoundError     no Task, model or managed Task of that name
     │   ├── TemplateError         a template or one of its variables is missing
     │   └── WorkflowError         a workflow that cannot run: a step that is not there, a circle
@@ -22,7 +23,7 @@ Exit codes are chosen in `lute.cli` and `lute.tasks.__main__` alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Iterable, NamedTuple, Optional, Union
 
 if TYPE_CHECKING:
     from lute.wire.results import DescribedAnalysis
@@ -46,6 +47,16 @@ class ModelError(UsageError, ValueError):
 
 class PluginError(UsageError):
     """A plug-in that cannot be loaded."""
+
+
+class SubstitutionError(UsageError, ValueError):
+    """A `{{ name }}` that cannot be substituted, or a dotted path that cannot be read.
+
+    Attributes:
+        path: Where in the value it is.
+    """
+
+    path: tuple[Union[str, int], ...] = ()
 
 
 class TaskNotFoundError(UsageError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from types import ModuleType
 
-__all__ = ["LAPTOP", "Facility", "current", "has_elog", "use"]
+__all__ = ["LAPTOP", "Facility", "current", "has_elog", "use", "adopt"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ def use(facility: Facility) -> None:
     """Makes `facility` the one that defaults come from; done when a plug-in that has one is loaded."""
     global _current
     _current = facility
+
+
+def adopt(module: ModuleType) -> None:
+    """Makes the facility that a plug-in names, if it names one, the one that defaults come from."""
+    for value in list(vars(module).values()):
+        if isinstance(value, Facility):
+            use(value)
 
 
 def current() -> Facility:

@@ -7,6 +7,7 @@ Models and Tasks enter when their classes are made, managed Tasks when the modul
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Any, Optional
 
 from lute.errors import TaskNotFoundError, did_you_mean
@@ -49,3 +50,9 @@ def task_of(task_name: str) -> Optional[type]:
     if task_name not in tasks and module:
         importlib.import_module(module)
     return tasks.get(task_name)
+
+
+def adopt(module: ModuleType) -> None:
+    """Takes up the managed Tasks that a plug-in names."""
+    named = list(vars(module).items())
+    managed.update((name, it) for name, it in named if getattr(it, "_is_lute_executor", 0) and not isinstance(it, type))

@@ -12,16 +12,11 @@ import pytest
 import lute
 
 HOME = Path(lute.__file__).parent
-NAMES = ["__init__", "_loading", "errors", "registry", "plugins", "facility"]
+FOLDERS = ("tasks", "wire", "base")
+"""The child's side; import-linter and ruff have the same folders in pyproject.toml."""
+NAMES = ["__init__", "errors", "registry", "facility"]
 NAMES += [
-    f"execution/{name}" for name in ("__init__", "_channel", "_framing", "_values", "debug_utils", "ipc", "logging")
-]
-NAMES += [
-    f"tasks/{name}"
-    for name in (
-        *("__init__", "__main__", "command_line", "dataclasses", "figures", "pictures", "progress", "ready_html"),
-        *("task", "templates"),
-    )
+    str(path.relative_to(HOME).with_suffix("")) for folder in FOLDERS for path in sorted((HOME / folder).glob("*.py"))
 ]
 
 
@@ -29,6 +24,13 @@ NAMES += [
 def test_syntax_is_that_of_python_3_9(name: str) -> None:
     """A4: a Task's Python may be 3.9."""
     ast.parse((HOME / f"{name}.py").read_text(), feature_version=(3, 9))
+
+
+def test_the_folders_are_those_of_the_contracts() -> None:
+    """Import-linter and ruff are told of the same folders."""
+    text = (HOME.parents[1] / "pyproject.toml").read_text()
+    assert f"src/lute/{{{','.join(FOLDERS)}}}/*.py" in text
+    assert "source_modules = [" + ", ".join(f'"lute.{folder}"' for folder in FOLDERS) in text
 
 
 def test_a_python_with_nothing_installed_can_load_it() -> None:

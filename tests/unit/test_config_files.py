@@ -23,9 +23,10 @@ from lute import (
     TemplateParameters,
     ThirdPartyParameters,
 )
-from lute.config.config_file import Overrides, parse_config, read_config
+from lute.config.config_file import Overrides, read_config
 from lute.config.yaml_reader import read_documents
 from lute.errors import Problem, TaskNotFoundError, UsageError
+from lute.io.config import parse_config
 from lute.record.db import read_latest_db_entry, record_analysis_db
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
 
@@ -1103,7 +1104,7 @@ def test_debug_exit_stands_between_substitution_and_validation(
     assert caught.value.code == 0
     printed = capsys.readouterr().out
     assert "not exp1 a number" in printed
-    assert "config.py" in printed
+    assert "config_file.py" in printed
     assert "line" in printed
 
 

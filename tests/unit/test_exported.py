@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from lute.base.values import read_scalar
 from lute.config import yaml_reader
 from lute.config.substitution import Substituter
 from lute.errors import UsageError
 from lute.publish import rerun_yaml
+from lute.record import headers
 
 ODD: dict[str, Any] = {
     "int": 1,
@@ -84,7 +86,7 @@ def row(**parameters: Any) -> dict[str, Any]:
 def read_back(text: str) -> list[Any]:
     """The two documents of a file, with substitutions made as for a run."""
     documents = [document.value for document in yaml_reader.read_documents(text, "exported.yaml")]
-    return [Substituter(documents[::-1], {"HOME": "wrong"}, yaml_reader.read_scalar).value(one) for one in documents]
+    return [Substituter(documents[::-1], {"HOME": "wrong"}, read_scalar).value(one) for one in documents]
 
 
 def typed(value: Any) -> Any:
@@ -105,8 +107,8 @@ def test_every_value_comes_back_with_its_type(value: Any) -> None:
 
 
 def test_what_yaml_cannot_hold_is_an_error() -> None:
-    """Issue 5.2: a byte that is no UTF-8 cannot be written, and that is said."""
-    with pytest.raises(UsageError, match="no UTF-8"):
+    """Issue 5.2: a byte that is not UTF-8 cannot be written, and that is said."""
+    with pytest.raises(UsageError, match="not UTF-8"):
         rerun_yaml.as_yaml(row(name="\udc80"))
 
 
@@ -132,7 +134,7 @@ def test_plugins_are_told_so_that_they_are_found_from_anywhere(
     one = row()
     one["parameters"]["lute_config"]["plugins"] = named
     one |= {"code": [{"path": path} for path in files], "owner": {"config": "/p/config.yaml"}}
-    assert rerun_yaml.plugins_of(one) == expected
+    assert headers.plugins_of(one) == expected
 
 
 def test_the_password_of_the_record_is_nowhere() -> None:

@@ -21,12 +21,15 @@ from hypothesis.extra import numpy as np_st
 from pydantic.fields import FieldInfo
 
 from lute import ConfigError, Flag, KeyValue, Positional, TaskParameters
-from lute.config.config_file import Overrides, parse_config, read_config
+from lute.base.paths import join_path, split_path
+from lute.base.values import read_scalar
+from lute.config.config_file import Overrides, read_config
 from lute.config.raw_numbers import as_written, with_texts
-from lute.config.substitution import Substituter, SubstitutionError, dotted, literally, names_in, steps
-from lute.config.yaml_reader import read_documents, read_scalar
-from lute.errors import Problem, ProtocolError
+from lute.config.substitution import Substituter, literally, names_in
+from lute.config.yaml_reader import read_documents
+from lute.errors import Problem, ProtocolError, SubstitutionError
 from lute.graph.dag import Step
+from lute.io.config import parse_config
 from lute.models.fields import spelling_of
 from lute.tasks.program import arguments
 from lute.wire.encoding import Unloadable
@@ -135,8 +138,8 @@ def leaves(value: Any, at: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], 
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_a_path_is_read_as_it_was_written(parts: list[str]) -> None:
     """A5: keys of any text are written as a path and come back from it."""
-    assert steps(dotted(parts)) == parts
-    assert [steps(name) for name in names_in(f"a {{{{ {dotted(parts)} }}}} b")] == [parts]
+    assert split_path(join_path(parts)) == parts
+    assert [split_path(name) for name in names_in(f"a {{{{ {join_path(parts)} }}}} b")] == [parts]
 
 
 @quick
@@ -145,7 +148,7 @@ def test_every_part_of_what_is_given_is_reached_and_taken_as_it_is(values: dict[
     """A5: whatever the keys, each part is found by its path; what is in it is not substituted."""
     substituter = Substituter([], {}, given=values)
     for path, value in leaves(values)[1:]:
-        assert same(substituter.value(f"{{{{ {dotted(path)} }}}}"), value)
+        assert same(substituter.value(f"{{{{ {join_path(path)} }}}}"), value)
 
 
 @quick
@@ -173,7 +176,7 @@ def test_a_result_arrives_as_it_is(value: Any) -> None:
         scope = Scope(Results({"a": {"result": value}}.__getitem__, lambda: ["a"]), [])
         [(name, text)] = scope.settings(Step("Any", parameters={"value": "{{ steps.a.result }}"}))
         config = read_config(path, Overrides(settings=((f"Any.{name}", text),)))
-        parameters, problems = config.parameters("Any")
+        parameters, problems = config.parameters("Any", lambda *asked: None)
         assert not problems
         assert same(parameters.value, value)
 

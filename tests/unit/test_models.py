@@ -35,6 +35,7 @@ from lute import (
     root_validator,
     validator,
 )
+from lute.base import modules
 from lute.models.base import CONTROL_VARIABLES, result_field
 
 
@@ -536,7 +537,7 @@ def test_plugins_loaded_by_lute_give_no_warning(
 ) -> None:
     """A5: a plug-in that `lute` loads gives no deprecation noise, also if it imports from pydantic."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(modules, "_loaded", {})
     name = f"Older{source.replace('.', '')}"
     file = tmp_path / f"{name.lower()}.py"
     file.write_text(textwrap.dedent(OLDER.format(source=source, name=name)), encoding="utf-8")

@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Project
 from lute import AnalysisHeader, TemplateConfig, ThirdPartyParameters, ThirdPartyTask, plugins
+from lute.base import modules
 from lute.errors import TemplateError
 
 
@@ -74,7 +75,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
     """Three empty folders of templates: beside the YAML, a plug-in's, and `lute`'s own."""
     made = Folders(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(modules, "_loaded", {})
     plugin = tmp_path / "plugin" / "plugin_with_templates.py"
     plugin.write_text("", encoding="utf-8")
     plugins.load(str(plugin))

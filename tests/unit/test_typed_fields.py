@@ -31,8 +31,8 @@ from lute import (
     ThirdPartyParameters,
     ThirdPartyTask,
 )
-from lute.config.config_file import parse_config
 from lute.errors import ModelError
+from lute.io.config import parse_config
 from lute.models.base import fields_marked, result_field
 from lute.record.rows import plain
 

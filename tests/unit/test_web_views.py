@@ -13,7 +13,18 @@ from lute.web.views import compared, grid, key_numbers, states_of
 
 
 def run(**more: Any) -> dict[str, Any]:
-    names = ("managed_task", "experiment", "run", "reason", "summary", "metrics", "plots", "progress", "started")
+    names = (
+        "managed_task",
+        "experiment",
+        "run",
+        "reason",
+        "summary",
+        "metrics",
+        "plots",
+        "progress",
+        "started",
+        "ended",
+    )
     return {**dict.fromkeys(names), "task": "T", "status": "COMPLETED", "id": "1", **more}
 
 

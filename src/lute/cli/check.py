@@ -13,6 +13,7 @@ from lute.config.yaml_reader import differences_from_yaml_1_1
 from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, nearest
 from lute.execution.plan import Settings, make_plan
 from lute.models.base import AnalysisHeader
+from lute.record.db import read_for
 
 PROBLEMS_FOUND = 1
 
@@ -81,7 +82,7 @@ def problems_of(file: ConfigFile, tasks: list[str]) -> list[Problem]:
     """Returns every problem of the header and of the given Tasks, once each, in the order of the file."""
     found: dict[Problem, None] = dict.fromkeys(file.analysis_header()[1])
     for task in tasks:
-        parameters, problems = file.parameters(task)
+        parameters, problems = file.parameters(task, read_for)
         found |= dict.fromkeys(problems)
         if parameters is not None:
             try:

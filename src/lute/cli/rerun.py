@@ -24,6 +24,7 @@ from lute.execution.plan import Plan
 from lute.execution.provenance import code_of, version_of
 from lute.execution.run import Place
 from lute.publish import rerun_yaml
+from lute.record import headers
 from lute.record.db import FILE_NAME
 from lute.record.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.wire.results import DescribedAnalysis
@@ -61,7 +62,7 @@ def _run(
     options: argparse.Namespace, executor: BaseExecutor, managed_task: str, row: Mapping[str, Any], changes: Overrides
 ) -> int:
     identity = new_run_id()
-    work_dir = dict(changes.settings).get("work_dir") or rerun_yaml.header_of(row)["work_dir"]
+    work_dir = dict(changes.settings).get("work_dir") or headers.header_of(row)["work_dir"]
     folder = RunFiles.of(work_dir, identity).folder
     try:
         plan = _plan(executor, row, folder, changes)
@@ -103,7 +104,7 @@ def _changes(options: argparse.Namespace, row: Mapping[str, Any], place: str | N
                 f"{name} of run {row['id']} holds a secret, which is not recorded: give --set {row['task']}.{name}=..."
             )
     settings = [(name, text) for name, text in given.settings if name != "database"]
-    usual = os.path.join(rerun_yaml.header_of(row)["work_dir"], FILE_NAME)
+    usual = os.path.join(headers.header_of(row)["work_dir"], FILE_NAME)
     return given._replace(settings=(*settings, *([("database", place)] if place and place != usual else [])))
 
 
@@ -119,7 +120,7 @@ def load_plugins(row: Mapping[str, Any]) -> None:
     Raises:
         PluginError: One is gone, or cannot be loaded; it says which run had it.
     """
-    for spec in rerun_yaml.plugins_of(row):
+    for spec in headers.plugins_of(row):
         try:
             plugins.load(spec)
         except PluginError as error:

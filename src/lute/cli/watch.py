@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lute.cli import common
 from lute.cli.workflow.end import exit_code, public
 from lute.cli.workflow.options import add_file, add_jobs, add_settings, open_workflow, options_of
+from lute.config.substitution import literally
 from lute.errors import ElogError, LuteError, RecordError, UsageError
 from lute.execution.run import STOP_SIGNALS
 
@@ -188,7 +189,7 @@ class Watcher:
         if options.elog:
             options.run = name
         else:
-            path = json.dumps(name.replace("{{", '{{ "{{" }}'))  # what a file is called is no substitution
+            path = json.dumps(literally(name))  # what a file is called is no substitution
             options.set = [f"{ENTRY}={path}", *(options.set or [])]
             if options.run_pattern:
                 options.run = watch.run_in(options.run_pattern, name) or options.run

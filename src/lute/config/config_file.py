@@ -21,13 +21,15 @@ from pydantic import BaseModel, ValidationError
 
 from lute import plugins, registry
 from lute.base.debug import LUTE_DEBUG_EXIT
+from lute.base.paths import item_number, split_path
 from lute.base.secrets import hide_here
+from lute.base.values import read_scalar
 from lute.config import yaml_reader
 from lute.config.messages import in_words, real_location, short
 from lute.config.raw_numbers import WithTexts, as_written, with_texts
-from lute.config.substitution import Substituter, SubstitutionError, item_number, steps
+from lute.config.substitution import Substituter
 from lute.config.unresolved import NOTHING_LATER, Later
-from lute.errors import ConfigError, Problem, TemplateError, UsageError, did_you_mean, nearest
+from lute.errors import ConfigError, Problem, SubstitutionError, TemplateError, UsageError, did_you_mean, nearest
 from lute.models.base import (
     AnalysisHeader,
     TaskParameters,
@@ -37,7 +39,7 @@ from lute.models.base import (
     with_header_defaults,
 )
 from lute.models.fields import FromResult
-from lute.record import db
+from lute.record.rows import Earlier
 from lute.tasks import templates
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config", "unknown_names"]
@@ -74,7 +76,7 @@ def parse_config(
     task_name: str,
     config_path: str | os.PathLike[str],
     *,
-    reader: Reader = db.read_for,
+    reader: Reader,
     overrides: Overrides = AS_WRITTEN,
 ) -> TaskParameters:
     """Reads and validates the parameters of one Task.
@@ -178,7 +180,7 @@ class ConfigFile:
             self._set(name, _read_setting(name, text))
 
     def _set(self, name: str, setting: yaml_reader.Document) -> None:
-        parts = steps(name)
+        parts = split_path(name)
         if len(parts) == 1 and (parts[0] in AnalysisHeader.model_fields or parts[0] in self.header.value):
             _put(self.header, self.header.value, (), parts[0], setting)
             self._set_by[(parts[0],)] = name
@@ -234,7 +236,7 @@ class ConfigFile:
         header = {name: value for name, value in with_header_defaults(self.header.value).items() if value != ""}
         documents: list[Mapping[str, Any]] = [WithTexts(self.tasks.value, self.tasks.texts)]
         documents.append(WithTexts(header, self.header.texts))
-        return Substituter(documents, os.environ, yaml_reader.read_scalar)
+        return Substituter(documents, os.environ, read_scalar)
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         """Returns the validated header, or one with what could be read, and its problems."""
@@ -253,7 +255,7 @@ class ConfigFile:
             return AnalysisHeader.model_construct(**{**defaults, **values}), problems
 
     def parameters(
-        self, task_name: str, reader: Reader = db.read_for, later: Later = NOTHING_LATER
+        self, task_name: str, reader: Reader, later: Later = NOTHING_LATER
     ) -> tuple[TaskParameters | None, list[Problem]]:
         """Returns a Task's validated parameters, or None, and every problem of header and Task.
 
@@ -295,7 +297,7 @@ class ConfigFile:
         problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
         return (None if problems else parameters), problems
 
-    def valid_parameters(self, task_name: str, reader: Reader = db.read_for) -> TaskParameters:
+    def valid_parameters(self, task_name: str, reader: Reader) -> TaskParameters:
         """Returns a Task's validated parameters.
 
         Raises:
@@ -334,7 +336,7 @@ class ConfigFile:
             if name in values or name in from_environment:
                 continue
             earlier = reader(header, source.task, source.param)
-            value, run = earlier if isinstance(earlier, db.Earlier) else (earlier, None)
+            value, run = earlier if isinstance(earlier, Earlier) else (earlier, None)
             if run is not None:
                 sources[name] = run
             if value is not None:
@@ -501,4 +503,4 @@ def _read_setting(name: str, text: str) -> yaml_reader.Document:
 
 
 def _scalar(text: str) -> yaml_reader.Document:
-    return yaml_reader.Document(yaml_reader.read_scalar(text), texts={(): text})
+    return yaml_reader.Document(read_scalar(text), texts={(): text})

@@ -16,33 +16,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from lute.errors import UsageError, did_you_mean
-
-Path = tuple[str | int, ...]
+from lute.base.paths import NOTHING, QUOTED, split_path, value_at
+from lute.errors import SubstitutionError, did_you_mean
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_QUOTED = r"""(?:'(?:[^'\\]|\\[\\'"nrtxuU])*'|"(?:[^"\\]|\\[\\'"nrtxuU])*")"""
-_PART = rf"\[({_QUOTED})\]|([^.\[\]]+)"
-_PLAIN_PART = r"[^\s.\[\]:|{}$'\"]+"
-_EXPRESSION = rf"""(?xs)^\s*(?P<name>\$?(?:[^\s:|{{}}$\[]|\[{_QUOTED}\]|\[(?!['"]))+)\s*
+_EXPRESSION = rf"""(?xs)^\s*(?P<name>\$?(?:[^\s:|{{}}$\[]|\[{QUOTED}\]|\[(?!['"]))+)\s*
         (?:\|\s*default\(\s*(?P<default>"[^"]*"|'[^']*'|[^()"']*)\s*\)\s*)?
         (?::(?P<format>[^{{}}]*?))?\s*$"""
 _TWO_BRACES = ('"{{"', "'{{'")
-_LONGEST_ITEM = 19
-_NOTHING: Any = object()
-
-
-class SubstitutionError(UsageError, ValueError):
-    """A substitution that cannot be made; the message says why and what to do.
-
-    Attributes:
-        path: Where in the value it is.
-    """
-
-    path: Path = ()
 
 
 class Written:
@@ -93,37 +77,6 @@ def has_substitution(text: str) -> bool:
     return "{{" in text and _BRACES.search(text) is not None
 
 
-def steps(name: str) -> list[str]:
-    """Returns the parts of a dotted path.
-
-    >>> steps("Task.cells[0]['a.b']")
-    ['Task', 'cells', '0', 'a.b']
-    """
-    return [_unquoted(quoted) if quoted else part for quoted, part in re.findall(_PART, name)]
-
-
-def _unquoted(text: str) -> str:
-    try:
-        return str(ast.literal_eval(text))
-    except (ValueError, SyntaxError) as error:
-        raise SubstitutionError(f"[{text}] is no text in quotes as Python has them: {error}") from error
-
-
-def dotted(parts: Iterable[str]) -> str:
-    """Returns the dotted path of some parts, the opposite of `steps`.
-
-    >>> dotted(["Task", "cells", "0", "a.b"])
-    "Task.cells.0['a.b']"
-    """
-    return "".join(f".{part}" if re.fullmatch(_PLAIN_PART, part) else f"[{_quoted(part)}]" for part in parts).lstrip(
-        "."
-    )
-
-
-def _quoted(part: str) -> str:
-    return repr(part).replace("{", r"\x7b").replace("}", r"\x7d")
-
-
 def names_in(text: str) -> list[str]:
     """Returns the names that the substitutions of a text ask for."""
     found = (re.match(_EXPRESSION, inner) for inner in _BRACES.findall(text))
@@ -143,15 +96,6 @@ def literally(value: Any) -> Any:
     if isinstance(value, dict):
         return {literally(key): literally(item) for key, item in value.items()}
     return value
-
-
-def item_number(part: str) -> int:
-    """Returns the number of an item that a part of a path names; -1 if it names none.
-
-    >>> [item_number(part) for part in ("2", "a", "²", "9" * 5000)]
-    [2, -1, -1, -1]
-    """
-    return int(part) if part.isdecimal() and len(part) < _LONGEST_ITEM else -1
 
 
 class Substituter:
@@ -244,9 +188,9 @@ class Substituter:
         if expression.name in self._open:
             circle = [*self._open[self._open.index(expression.name) :], expression.name]
             raise SubstitutionError(f"substitutions go round in a circle: {' -> '.join(circle)}")
-        parts = steps(expression.name)
-        found, value = _inner(self._given, parts) if parts else (False, None)
-        if found:
+        parts = split_path(expression.name)
+        value = value_at(self._given, parts) if parts else NOTHING
+        if value is not NOTHING:
             return value
         if expression.name.startswith("$"):
             found, value = self._from_environment(expression.name[1:])
@@ -276,7 +220,7 @@ class Substituter:
                 return True, document[name]
             self._open.append(name)  # a path through a text may lead back here
             try:
-                found, value = self._walk(document, steps(name))
+                found, value = self._walk(document, split_path(name))
             finally:
                 self._open.pop()
             if found:
@@ -287,8 +231,8 @@ class Substituter:
         for part in parts:
             if isinstance(value, str) and has_substitution(value):
                 value = self._text(value)
-            found, value = _inner(value, [part])
-            if not found:
+            value = value_at(value, [part])
+            if value is NOTHING:
                 return False, None
         return True, value
 
@@ -302,21 +246,7 @@ class Substituter:
         documents = [self._given, *self._documents]
         known = {str(key) for document in documents for key in document}
         for document in documents:
-            inner = document.get(steps(name)[0]) if steps(name) else None
+            inner = document.get(split_path(name)[0]) if split_path(name) else None
             if isinstance(inner, Mapping):
-                known |= {f"{steps(name)[0]}.{key}" for key in inner}
+                known |= {f"{split_path(name)[0]}.{key}" for key in inner}
         return f"{{{{ {name} }}}}: there is no {name!r} in this file.{did_you_mean(name, known)}"
-
-
-def _inner(value: Any, parts: Iterable[str]) -> tuple[bool, Any]:
-    """Returns whether a path leads to something in a value, and what."""
-    for part in parts:
-        number = item_number(part)
-        if isinstance(value, Mapping):
-            found = value.get(part, _NOTHING)
-            value = value.get(number, _NOTHING) if found is _NOTHING and number >= 0 else found
-        else:
-            value = value[number] if isinstance(value, list) and 0 <= number < len(value) else _NOTHING
-        if value is _NOTHING:
-            return False, None
-    return True, value

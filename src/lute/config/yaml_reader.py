@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from lute.base.values import read_scalar
 from lute.errors import ConfigError, Problem
 
 cyaml: Any
@@ -28,17 +29,7 @@ except ImportError:  # PyYAML without libyaml
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
 
-_NULL = {"", "~", "null", "Null", "NULL"}
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
-_INT = re.compile(r"[-+]?[0-9]+\Z")
-_OCTAL = re.compile(r"0o[0-7]+\Z")
-_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z")
-_NAN = {".nan", ".NaN", ".NAN"}
 _VERSION = re.compile(r"^%YAML[ \t]+1\.[0-9]+", re.MULTILINE)
-_LONGEST_NUMBER = 4000
 DEEPEST = 100
 """How many lists and mappings may stand within each other."""
 
@@ -49,29 +40,6 @@ _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c
 WORKFLOW_TAG = "!LUTE_DAG"
 """Marks a document that is a workflow."""
 _STR, _MAP, _SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
-
-
-def read_scalar(text: str) -> Any:
-    """Returns what a plain scalar means by the core schema; a number with a leading zero is text.
-
-    >>> [read_scalar(text) for text in ("1e-3", "no", "12:30", "0012", "0x1f", "null", "")]
-    [0.001, 'no', '12:30', '0012', 31, None, None]
-    """
-    if text in _NULL:
-        return None
-    if text in _BOOL:
-        return _BOOL[text]
-    if text[0] not in "+-.0123456789" or _LEADING_ZERO.match(text) or len(text) > _LONGEST_NUMBER:
-        return text
-    if _INT.match(text):
-        return int(text)
-    if _OCTAL.match(text) or _HEX.match(text):
-        return int(text, 0)
-    if _FLOAT.match(text):
-        return float(text)
-    if _INFINITE.match(text):
-        return float(text.replace(".", ""))
-    return float("nan") if text in _NAN else text
 
 
 @dataclass

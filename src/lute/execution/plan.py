@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from lute import plugins, registry
-from lute.config.substitution import Substituter, SubstitutionError
-from lute.errors import UsageError
+from lute.config.substitution import Substituter
+from lute.errors import SubstitutionError, UsageError
 from lute.execution import environment
 from lute.execution.mpi import Ranks, number_of_ranks
 from lute.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked

@@ -1,1 +1,1 @@
-"""What is read and kept: the YAML, the record, the eLog, pages of figures."""
+"""Doors to `config`, `record`, `publish` and `models`, by the names that people import."""

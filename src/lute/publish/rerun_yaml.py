@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lute import registry
 from lute.base.secrets import HIDDEN
-from lute.config.yaml_reader import read_scalar
+from lute.base.values import read_scalar
+from lute.config.substitution import literally
 from lute.errors import UsageError
+from lute.record.headers import Row, header_of
 
-Row = Mapping[str, Any]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNBROKEN = 2**30
@@ -44,66 +43,9 @@ def steps_as_yaml(row: Row) -> str:
     return _dump({"name": row["name"], "steps": entries})
 
 
-def header_of(row: Row) -> dict[str, Any]:
-    """Returns a run's header, with absolute paths.
-
-    Raises:
-        UsageError: The run has no parameters.
-    """
-    header = dict((row["parameters"] or {}).get("lute_config") or {})
-    if not header:
-        raise UsageError(f"run {row['id']} was recorded without parameters: it cannot be run again")
-    header["work_dir"] = _work_dir(row) or header.get("work_dir")
-    if not header.get("database"):
-        header.pop("database", None)
-    elif "://" not in header["database"]:
-        header["database"] = os.path.join(_folder(row), header["database"])
-    header["plugins"] = plugins_of(row)
-    return header
-
-
-def plugins_of(row: Row) -> list[str]:
-    """Returns the plug-ins that a run had: files as absolute paths, and modules by their names."""
-    named = ((row["parameters"] or {}).get("lute_config") or {}).get("plugins") or []
-    named = [named] if isinstance(named, str) else list(named)
-    files = [file["path"] for file in row["code"] or []]
-    config = (row["owner"] or {}).get("config")
-    found = []
-    for name in named:
-        if not name.endswith(".py"):
-            found.append(name)
-            continue
-        beside = os.path.normpath(os.path.join(os.path.dirname(config or ""), name))
-        real = next((path for path in files if _ends_with(path, name)), None)
-        found.append(real or (beside if os.path.isabs(beside) else name))
-    modules = [name for name in found if not name.endswith(".py")]
-    given = [path for path in files if path not in found and not any(_is_of(path, name) for name in modules)]
-    return found + given  # those of `-p` and $LUTE_PLUGINS are in no header
-
-
 def hidden(row: Row) -> list[str]:
     """Returns the names of the parameters whose values were secrets, which are not recorded."""
     return [name for name, value in (row["parameters"] or {}).items() if any(HIDDEN in text for text in _texts(value))]
-
-
-def _folder(row: Row) -> str:
-    return (row["owner"] or {}).get("cwd") or os.getcwd()
-
-
-def _work_dir(row: Row) -> str | None:
-    """Returns the folder that the run's own is in, which is absolute also where the header has `.`."""
-    parents = Path(row["log"] or "").parents
-    return str(parents[3]) if len(parents) > 3 and parents[2].name == "lute.runs" else None
-
-
-def _ends_with(path: str, name: str) -> bool:
-    wanted = [part for part in Path(name).parts if part not in (".", "..")]
-    return list(Path(path).parts[-len(wanted) :]) == wanted
-
-
-def _is_of(path: str, module: str) -> bool:
-    place = module.replace(".", os.sep)
-    return path.endswith((f"{os.sep}{place}.py", f"{os.sep}{place}{os.sep}__init__.py"))
 
 
 def _as_given(task: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +68,7 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
             yield from _texts(item)
 
 
@@ -134,14 +76,15 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _escaped(value: Any) -> Any:
-    """Returns a value in which `{{` stands for itself and is no substitution."""
-    if isinstance(value, str):
-        if _SURROGATE.search(value):
-            raise UsageError(f"{value!r} holds bytes that are no UTF-8, which a YAML file cannot")
-        return value.replace("{{", '{{ "{{" }}')
-    if isinstance(value, dict):
-        return {_escaped(key): _escaped(item) for key, item in value.items()}
-    return [_escaped(item) for item in value] if isinstance(value, list) else value
+    """Returns a value in which `{{` stands for itself and is no substitution.
+
+    Raises:
+        UsageError: A text in it cannot be written into a YAML file.
+    """
+    for text in _texts(value):
+        if _SURROGATE.search(text):
+            raise UsageError(f"{text!r} holds bytes that are not UTF-8, which a YAML file cannot hold")
+    return literally(value)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lute.publish import rerun_yaml
-from lute.record import schema
+from lute.record import headers, schema
 
 Row = Mapping[str, Any]
 Entries = dict[str, Any]
@@ -22,7 +21,7 @@ RUN_FOLDER = "RUN"
 def sections(row: Row) -> dict[str, Entries]:
     """Returns what of a run can be compared with another's, by section and name."""
     parameters = dict(row["parameters"] or {})
-    header = rerun_yaml.header_of(row) if parameters.pop("lute_config", None) else {}
+    header = headers.header_of(row) if parameters.pop("lute_config", None) else {}
     return {
         "run": {name: row[name] for name in ("task", "managed_task", "status")},
         "header": schema.flat_values(header),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lute.errors import RecordError
-from lute.record.rows import row_of
+from lute.record.rows import Earlier, row_of
 from lute.record.store import Record
 from lute.wire.results import DescribedAnalysis
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE_NAME",
-    "Earlier",
     "Record",
     "read_for",
     "read_latest_db_entry",
@@ -50,13 +49,6 @@ def record_at(place: str | os.PathLike[str], work_dir: str | os.PathLike[str] = 
     if "://" in text:
         return Record(text, aside=Path(work_dir) / f"{FILE_NAME}.d")
     return Record(Path(text) / FILE_NAME if os.path.isdir(text) else text)
-
-
-class Earlier(NamedTuple):
-    """A value of an earlier run, and that run's id."""
-
-    value: Any
-    run: str | None
 
 
 def read_for(header: AnalysisHeader, task: str, param: str) -> Earlier | None:

@@ -101,12 +101,12 @@ def read_condition(text: str) -> Condition:
             f"{text!r} is no comparison: write Task.name=value, or with {' '.join(OPERATORS[1:])};"
             " a text that begins with one of these needs quotes"
         )
-    from lute.config import yaml_reader  # most questions have no condition
+    from lute.base.values import read_scalar  # most questions have no condition
 
     value = found["value"]
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
     operator = "=" if found["operator"] == "==" else found["operator"]
-    return Condition(found["name"], operator, value[1:-1] if quoted else yaml_reader.read_scalar(value))
+    return Condition(found["name"], operator, value[1:-1] if quoted else read_scalar(value))
 
 
 def conditions(where: Mapping[str, Any] | Iterable[str | Condition] | None) -> list[Condition]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lute.config.substitution import item_number
+from lute.base.paths import NOTHING, split_path, value_at
 from lute.record import schema
 
 
@@ -21,14 +21,8 @@ def value_of(row: dict[str, Any], param: str) -> Any:
 def _walk(value: Any, name: str) -> Any:
     if isinstance(value, dict) and name in value:
         return value[name]
-    for part in name.replace("[", ".").replace("]", "").split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and 0 <= item_number(part) < len(value):
-            value = value[item_number(part)]
-        else:
-            return None
-    return value
+    found = value_at(value, split_path(name))
+    return None if found is NOTHING else found
 
 
 def path_of_kept(value: Any) -> Any:

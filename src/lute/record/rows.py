@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lute.base.secrets import without_password
+from lute.base.values import in_order
 from lute.record.schema import BESIDES, PUBLIC
-from lute.tasks.program import in_order
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
 LARGEST_ARRAY = 1000
@@ -107,6 +107,13 @@ class RunFiles:
     def kept(self, name: str, suffix: str) -> Path:
         """Returns where a value that is no JSON is kept."""
         return self.folder / f"{name}{suffix}"
+
+
+class Earlier(NamedTuple):
+    """A value of an earlier run, and that run's id."""
+
+    value: Any
+    run: str | None
 
 
 def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:

@@ -30,6 +30,7 @@ import threading
 import traceback
 from typing import Any
 
+from lute import facility, registry
 from lute.base.debug import DebugExit
 from lute.base.loading import for_good
 from lute.errors import LuteError
@@ -201,11 +202,11 @@ def _load(job: dict[str, Any]) -> Any:
     sys.path += [folder for folder in job["path"] if folder not in sys.path]
     if job["task_module"]:
         return getattr(importlib.import_module(job["task_module"]), job["task"])
-    from lute import plugins
+    from lute.base import modules
     from lute.tasks import import_task
 
     for spec in job["plugins"]:
-        plugins.load(spec)
+        modules.load(spec, registry.adopt, facility.adopt)
     for name, path in job["modules"]:
         if name == "__main__":
             _load_main(path)

@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, Optional
 
+from lute.base.values import in_order
+
 Attributes = dict[str, Any]
 
 
@@ -113,16 +115,6 @@ def _items(value: Any, join: Any) -> list[str]:
         return [_typed_text(value)]
     items = [_typed_text(item) for item in in_order(value) if not left_out(item)]
     return [join.join(items)] if join is not None and items else items
-
-
-def in_order(items: Iterable[Any]) -> list[Any]:
-    """Returns the items; those of a set sorted, since its own order is another in each process."""
-    if not isinstance(items, (set, frozenset)):
-        return list(items)
-    try:
-        return sorted(items)
-    except TypeError:
-        return sorted(items, key=str)
 
 
 def _typed_text(value: Any) -> str:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from lute import registry
-from lute.base import secrets
+from lute.base import modules, secrets
 from lute.base.debug import LUTE_DEBUG_EXIT, DebugExit
 from lute.errors import LaunchError, TaskTimedOut, UsageError
 from lute.tasks import figures, program, progress, templates
@@ -327,9 +327,7 @@ class ThirdPartyTask(Task):
 
     @property
     def _template_folders(self) -> list[str]:
-        from lute import plugins
-
-        return templates.template_folders(os.environ.get("LUTE_CONFIGPATH"), plugins.folders())
+        return templates.template_folders(os.environ.get("LUTE_CONFIGPATH"), modules.folders())
 
     def _pre_run(self) -> None:
         """Makes the arguments and renders the template."""

@@ -13,14 +13,15 @@ from dataclasses import replace
 from typing import Any
 
 from lute import registry
+from lute.base.paths import split_path
 from lute.base.secrets import hide_here
 from lute.config.config_file import ConfigFile, Overrides
-from lute.config.substitution import steps as path_steps
 from lute.config.unresolved import Later
 from lute.errors import ConfigError, LuteError, Problem, WorkflowError
 from lute.graph.dag import Step, Workflow
 from lute.models.base import fields_marked
 from lute.models.fields import FromResult
+from lute.record.db import read_for
 from lute.workflows import conditions, definition
 from lute.workflows.planning import Planner
 from lute.workflows.results import NotKnownYet
@@ -88,15 +89,15 @@ class _Looking:
     def _settings(self, step: Step, task: str) -> tuple[tuple[tuple[str, str], ...], Later]:
         """Returns what is known of a step's parameters, as settings, and what is not."""
         scope, settings = self._planner.scope_ahead(step), []
-        given = {part for name in step.parameters for part in path_steps(name)[:1]}
+        given = {part for name in step.parameters for part in split_path(name)[:1]}
         later = self._from_steps(task) - given
         for name in step.parameters:
             try:
                 settings.append((f"{task}.{name}", scope.setting(step, name)))
             except NotKnownYet:
-                later |= set(path_steps(name)[:1])
+                later |= set(split_path(name)[:1])
             except WorkflowError as error:
-                later |= set(path_steps(name)[:1])
+                later |= set(split_path(name)[:1])
                 self._wrong(step, str(error), "parameters", name)
         later -= {name.removeprefix(f"{task}.") for name in self._set}
         return tuple(settings), Later(frozenset(later), bool(step.needs))
@@ -109,7 +110,7 @@ class _Looking:
 
     def _judge(self, step: Step, task: str, settings: tuple[tuple[str, str], ...], later: Later) -> list[Problem]:
         try:
-            return self._planner.file_for(step, task, settings).parameters(task, later=later)[1]
+            return self._planner.file_for(step, task, settings).parameters(task, read_for, later)[1]
         except ConfigError as error:
             return error.problems
         except LuteError as error:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lute.config.substitution import dotted, steps
+from lute.base.paths import join_path, split_path
 from lute.errors import WorkflowError
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
@@ -52,7 +52,7 @@ def parse(text: str) -> ast.expr:
 
 def _as_subscripts(braces: re.Match[str]) -> str:
     """Returns `steps["my-step"]["result"]` for `{{ steps.my-step.result }}`: a name may have a hyphen there."""
-    first, *others = steps(braces[1].strip()) or [""]
+    first, *others = split_path(braces[1].strip()) or [""]
     return first + "".join(f"[{part if part.isdigit() else repr(part)}]" for part in others)
 
 
@@ -81,7 +81,7 @@ def names_in(text: str) -> set[str]:
     def visit(node: ast.AST) -> None:
         path = _path(node)
         if path is not None:
-            found.add(dotted(path))
+            found.add(join_path(path))
             return
         for child in ast.iter_child_nodes(node):
             visit(child)
@@ -122,7 +122,7 @@ def _value(node: ast.AST, look_up: Callable[[str], Any]) -> Any:
     path = _path(node)
     if path is None:
         raise WorkflowError(f"`{ast.unparse(node)}` is no name with dots")
-    name = dotted(path)
+    name = join_path(path)
     return _WORDS[name] if name in _WORDS else look_up(name)
 
 

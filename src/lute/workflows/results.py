@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lute.config.substitution import Substituter, SubstitutionError, literally, names_in, steps
-from lute.config.yaml_reader import in_one_line, read_scalar
-from lute.errors import WorkflowError
+from lute.base.paths import split_path
+from lute.base.values import read_scalar
+from lute.config.substitution import Substituter, literally, names_in
+from lute.config.yaml_reader import in_one_line
+from lute.errors import SubstitutionError, WorkflowError
 from lute.graph.dag import Step
 from lute.workflows import conditions
 
@@ -43,7 +45,7 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _steps_among(names: Any) -> set[str]:
-    parts = [steps(name) for name in names]
+    parts = [split_path(name) for name in names]
     return {part[1] for part in parts if len(part) > 1 and part[0] == "steps"}
 
 

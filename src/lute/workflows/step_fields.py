@@ -10,9 +10,9 @@ from types import NoneType
 from typing import Any
 
 from lute import managed_tasks, plugins, registry
+from lute.base.paths import split_path
 from lute.config import yaml_reader
 from lute.config.config_file import unknown_names
-from lute.config.substitution import steps as path_steps
 from lute.errors import Problem, TaskNotFoundError, WorkflowError, did_you_mean, nearest
 from lute.graph.dag import Resources, Retries, Rule, Step
 from lute.wire.results import TaskStatus
@@ -263,7 +263,7 @@ def _unknown_parameters(task: str, names: Iterable[Any]) -> dict[Any, str]:
         return {}
     if "lute_template_cfg" in model.model_fields:
         return {}
-    first = {name: path_steps(str(name))[0] if path_steps(str(name)) else "" for name in names}
+    first = {name: split_path(str(name))[0] if split_path(str(name)) else "" for name in names}
     unknown = unknown_names(model, first.values())
     hint = functools.partial(did_you_mean, known=model.model_fields.keys() - {"lute_config"})
     return {name: f"{task} has no parameter {one!r}.{hint(one)}" for name, one in first.items() if one in unknown}

@@ -1,1 +1,1 @@
-"""Parameter models: what a Task may be told, with types."""
+"""The door to the parameter models."""

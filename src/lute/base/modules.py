@@ -1,0 +1,131 @@
+"""Python files and modules that were given by name: each is loaded once, under a name that is the same everywhere.
+
+A file is loaded under a name made from its path, so that what it defines can travel between processes. Its folder is
+searched last for what it imports, and its `templates/` for templates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import threading
+import traceback
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Callable
+
+from lute.errors import PluginError, did_you_mean
+
+_loaded: dict[str, ModuleType] = {}
+_loading = threading.RLock()  # a plug-in may load another; two threads must not load one twice
+
+
+def load(spec: str, *adopt: Callable[[ModuleType], None]) -> ModuleType:
+    """Loads one plug-in, once.
+
+    Args:
+        spec: A file that ends in `.py`, or the name of a module.
+        *adopt: Called with the module when it has been loaded.
+
+    Raises:
+        PluginError: It does not exist or cannot be imported.
+    """
+    with _loading:
+        if spec in _loaded:  # told as `loaded()` tells it
+            return _loaded[spec]
+        is_file = spec.endswith(".py") or os.sep in spec
+        key = str(Path(spec).expanduser().resolve()) if is_file else spec
+        if key not in _loaded:
+            with contextlib.redirect_stdout(sys.stderr):  # what it prints is no result
+                _loaded[key] = _import(key, is_file)
+            for take_up in adopt:
+                take_up(_loaded[key])
+        return _loaded[key]
+
+
+def loaded() -> list[str]:
+    """Returns the plug-ins loaded so far, as another process should load them."""
+    return list(_loaded)
+
+
+def modules() -> list[ModuleType]:
+    """Returns the modules of the plug-ins loaded so far."""
+    return list(_loaded.values())
+
+
+def folders() -> list[str]:
+    """Returns the folder of each plug-in loaded so far."""
+    files = [module.__file__ for module in _loaded.values() if module.__file__]
+    return list(dict.fromkeys(str(Path(file).parent) for file in files))
+
+
+def module_name(path: str) -> str:
+    """Returns the module name under which a plug-in's file is loaded."""
+    stem = "".join(char if char.isalnum() else "_" for char in Path(path).stem)
+    return f"lute_plugin_{stem}_{hashlib.sha1(path.encode(), usedforsecurity=False).hexdigest()[:8]}"
+
+
+def _import(key: str, is_file: bool) -> ModuleType:
+    with warnings.catch_warnings():
+        _quieten_older_models()
+        try:
+            return _import_file(key) if is_file else _import_module(key)
+        except PluginError:
+            raise
+        except ModuleNotFoundError as error:
+            if not is_file and error.name == key.split(".")[0]:
+                raise PluginError(
+                    f"plug-in {key!r} is no module that can be imported, and no file: a file's name ends in .py"
+                ) from error
+            raise PluginError(_explain(key, error)) from error
+        except (Exception, SystemExit) as error:
+            raise PluginError(_explain(key, error)) from error
+
+
+def _import_module(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # as `python -m` would
+    return importlib.import_module(name)
+
+
+def _quieten_older_models() -> None:
+    try:
+        from pydantic import PydanticDeprecatedSince20
+    except ImportError:  # a Python that has nothing installed: there are no models to be noisy
+        return
+    warnings.simplefilter("ignore", PydanticDeprecatedSince20)
+
+
+def _import_file(path: str) -> ModuleType:
+    if not os.path.isfile(path):
+        folder = os.path.dirname(path)
+        there = [name for name in os.listdir(folder) if name.endswith(".py")] if os.path.isdir(folder) else []
+        raise PluginError(f"plug-in {path} does not exist.{did_you_mean(os.path.basename(path), there)}")
+    name = module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = os.path.dirname(path)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _explain(key: str, error: BaseException) -> str:
+    lines = [entry for entry in traceback.extract_tb(error.__traceback__) if not entry.filename.startswith("<")]
+    inside = [entry for entry in lines if entry.filename == key] or lines[-1:]
+    place = f"{inside[-1].filename}, line {inside[-1].lineno}: " if inside else ""
+    return f"plug-in {key} cannot be loaded: {place}{type(error).__name__}: {error}"

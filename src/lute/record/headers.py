@@ -1,0 +1,69 @@
+"""The header of a recorded run, with absolute paths: what another `lute` in another folder would need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lute.errors import UsageError
+
+Row = Mapping[str, Any]
+
+
+def header_of(row: Row) -> dict[str, Any]:
+    """Returns a run's header, with absolute paths.
+
+    Raises:
+        UsageError: The run has no parameters.
+    """
+    header = dict((row["parameters"] or {}).get("lute_config") or {})
+    if not header:
+        raise UsageError(f"run {row['id']} was recorded without parameters: it cannot be run again")
+    header["work_dir"] = _work_dir(row) or header.get("work_dir")
+    if not header.get("database"):
+        header.pop("database", None)
+    elif "://" not in header["database"]:
+        header["database"] = os.path.join(_folder(row), header["database"])
+    header["plugins"] = plugins_of(row)
+    return header
+
+
+def plugins_of(row: Row) -> list[str]:
+    """Returns the plug-ins that a run had: files as absolute paths, and modules by their names."""
+    named = ((row["parameters"] or {}).get("lute_config") or {}).get("plugins") or []
+    named = [named] if isinstance(named, str) else list(named)
+    files = [file["path"] for file in row["code"] or []]
+    config = (row["owner"] or {}).get("config")
+    found = []
+    for name in named:
+        if not name.endswith(".py"):
+            found.append(name)
+            continue
+        beside = os.path.normpath(os.path.join(os.path.dirname(config or ""), name))
+        real = next((path for path in files if _ends_with(path, name)), None)
+        found.append(real or (beside if os.path.isabs(beside) else name))
+    modules = [name for name in found if not name.endswith(".py")]
+    given = [path for path in files if path not in found and not any(_is_of(path, name) for name in modules)]
+    return found + given  # those of `-p` and $LUTE_PLUGINS are in no header
+
+
+def _folder(row: Row) -> str:
+    return (row["owner"] or {}).get("cwd") or os.getcwd()
+
+
+def _work_dir(row: Row) -> str | None:
+    """Returns the folder that the run's own is in, which is absolute also where the header has `.`."""
+    parents = Path(row["log"] or "").parents
+    return str(parents[3]) if len(parents) > 3 and parents[2].name == "lute.runs" else None
+
+
+def _ends_with(path: str, name: str) -> bool:
+    wanted = [part for part in Path(name).parts if part not in (".", "..")]
+    return list(Path(path).parts[-len(wanted) :]) == wanted
+
+
+def _is_of(path: str, module: str) -> bool:
+    place = module.replace(".", os.sep)
+    return path.endswith((f"{os.sep}{place}.py", f"{os.sep}{place}{os.sep}__init__.py"))
