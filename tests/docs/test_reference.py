@@ -9,11 +9,11 @@ import pytest
 
 import lute
 from lute import Executor, Rule, registry
-from lute.graph.dag import State
 from lute.models.base import CONTROL_VARIABLES, AnalysisHeader, TaskParameters
 from lute.record.schema import PUBLIC, RESULT_COLUMNS
 from lute.wire.ipc import LUTE_SIGNALS
 from lute.wire.results import TaskStatus
+from lute.wire.status import StepState
 from lute.workflows import definition, reuse
 from lute.workflows.results import PARTS
 
@@ -66,7 +66,7 @@ def test_keys_rules_states_and_results_of_workflows_are_all_named() -> None:
     tree = names_in_tables("workflows.md", "## The tree")
     assert set(tree) | {"timeout", "retries"} == set(definition.TREE_KEYS)
     assert names_in_tables("workflows.md", "## Trigger rules") == [rule.value for rule in Rule]
-    assert names_in_tables("workflows.md", "## States of a step") == [state.value for state in State]
+    assert names_in_tables("workflows.md", "## States of a step") == [state.value for state in StepState]
     assert set(names_in_tables("workflows.md", "## Results")) == set(PARTS)
     assert set(names_in_tables("workflows.md", "## Reuse")) == set(reuse.IN_WORDS)
 

@@ -95,7 +95,7 @@ def test_the_table_and_one_run(recorded: Project) -> None:
 
     async def steps(app: RecordApp, pilot: Pilot[None]) -> None:
         rows = cells(app)
-        assert [row[5] for row in rows] == ["✘ FAILED", "✔ COMPLETED"]
+        assert [row[5] for row in rows] == ["✗ FAILED", "✓ COMPLETED"]
         assert rows[0][4] == "Sayer"
         assert "exited with status 1" in text_of(app, "run")
         await pilot.press("down")

@@ -21,11 +21,11 @@ NO_OPS = '''
     import json, resource, sys, time
     from lute.config.config_file import read_config
     from lute.workflows import definition, local, runner
-    from lute.graph.dag import State
+    from lute.wire.status import StepState
 
     class Fake(local.Local):
         def _attempt(self, instance, launcher):
-            return local.Outcome(State.COMPLETED, exit_code=0)
+            return local.Outcome(StepState.COMPLETED, exit_code=0)
 
     runner.Local = Fake
     config = read_config("config.yaml")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from lute import Resources, Retries, Rule, Step, ThirdPartyParameters, Workflow
 from lute.config.config_file import AS_WRITTEN, read_config
-from lute.graph.dag import State, ordered
+from lute.graph.dag import ordered
 from lute.record.store import Record
+from lute.wire.status import StepState
 from lute.workflows.engines.local import Local
 from lute.workflows.state import Instance, Options, Outcome
 from process.workflow_model import (
@@ -36,7 +37,7 @@ from process.workflow_model import (
 MOST = int(os.environ.get("LUTE_WORKFLOW_STEPS", "60"))
 """Steps of the largest random workflow; `LUTE_WORKFLOW_STEPS=1000` for a long test."""
 TRIES = int(os.environ.get("LUTE_FUZZ", "0"))
-BAD = (State.FAILED, State.TIMEDOUT, State.CANCELLED, State.BLOCKED)
+BAD = (StepState.FAILED, StepState.TIMEDOUT, StepState.CANCELLED, StepState.BLOCKED)
 
 
 class FlowProgramParameters(ThirdPartyParameters):
@@ -108,7 +109,7 @@ class Fake(Local):
         with self.log.lock:
             self.log.events.append(("end", instance.name))
             self.log.cores -= fate.cores
-        return Outcome(State[status_of(code)], f"exit {code}", exit_code=code)
+        return Outcome(StepState[status_of(code)], f"exit {code}", exit_code=code)
 
 
 def run_fake(folder: Path, steps: list[Fate], options: Options) -> tuple[Fake, Log]:
@@ -150,7 +151,7 @@ def test_fail_fast(tmp_path: Path, steps: list[Fate], jobs: int) -> None:
     one, log = run_fake(tmp_path, steps, Options(jobs=jobs, fail_fast=True))
     states = {number_of(name)[0]: node.state for name, node in one.nodes.items()}
     expected = model(steps)[0]
-    failures = [number for number, state in states.items() if state in (State.FAILED, State.TIMEDOUT)]
+    failures = [number for number, state in states.items() if state in (StepState.FAILED, StepState.TIMEDOUT)]
     assert all(state.final for state in states.values())
     assert bool(one.stopped_by) == bool(failures)
     assert all(log.attempts[name] <= steps[number_of(name)[0]].retries + 1 for name in log.attempts)

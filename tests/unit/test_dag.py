@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from lute import Executor, Resources, Retries, Rule, Step, Workflow
 from lute.errors import WorkflowError
-from lute.graph.dag import State, decide, ordered
+from lute.graph.dag import decide, ordered
+from lute.wire.status import StepState
 
-DONE, BAD, OUT, OPEN = State.COMPLETED, State.FAILED, State.SKIPPED, State.PENDING
+DONE, BAD, OUT, OPEN = StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.PENDING
 
 
 def needs_of(nodes: Any) -> dict[str, set[str]]:
@@ -221,7 +222,7 @@ TABLE = [
     ("all_done", [BAD, OPEN], None),
     ("any_failed", [], "SKIPPED"),
     ("any_failed", [BAD, OPEN], "RUNNING"),
-    ("any_failed", [State.BLOCKED, DONE], "RUNNING"),
+    ("any_failed", [StepState.BLOCKED, DONE], "RUNNING"),
     ("any_failed", [DONE, OUT], "SKIPPED"),
     ("any_failed", [DONE, OPEN], None),
     ("always", [BAD, OUT], "RUNNING"),
@@ -230,7 +231,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("rule", "needs", "becomes"), TABLE)
-def test_what_becomes_of_a_step(rule: str, needs: list[State], becomes: str | None) -> None:
+def test_what_becomes_of_a_step(rule: str, needs: list[StepState], becomes: str | None) -> None:
     """B3: the trigger rules, in any order of what is needed."""
     for order in set(permutations(needs)):
         names = [f"n{i}" for i in range(len(order))]
@@ -241,20 +242,20 @@ def test_what_becomes_of_a_step(rule: str, needs: list[State], becomes: str | No
 @pytest.mark.parametrize("rule", [rule for rule in Rule if rule is not Rule.ALWAYS])
 def test_nothing_new_starts_while_it_is_stopped(rule: Rule) -> None:
     """B3: cancel stops all but what is to run always."""
-    for states in product(State, repeat=2):
+    for states in product(StepState, repeat=2):
         step = Step("T", needs=("x", "y"), rule=rule)
-        assert decide(step, dict(zip("xy", states, strict=True)), stopping=True) is State.CANCELLED
+        assert decide(step, dict(zip("xy", states, strict=True)), stopping=True) is StepState.CANCELLED
     step = Step("T", needs=("x",), rule=Rule.ALWAYS)
-    assert decide(step, {"x": State.CANCELLED}, stopping=True) is State.RUNNING
-    assert decide(step, {"x": State.RUNNING}, stopping=True) is None
+    assert decide(step, {"x": StepState.CANCELLED}, stopping=True) is StepState.RUNNING
+    assert decide(step, {"x": StepState.RUNNING}, stopping=True) is None
 
 
 @pytest.mark.parametrize("rule", Rule)
 def test_a_verdict_stays(rule: Rule) -> None:
     """B3: what is decided while some steps still run is what would be decided at the end: no race decides."""
     step = Step("T", needs=("x", "y", "z"), rule=rule)
-    final = [state for state in State if state.final]
-    for early in product([*final, State.RUNNING], repeat=3):
+    final = [state for state in StepState if state.final]
+    for early in product([*final, StepState.RUNNING], repeat=3):
         verdict = decide(step, dict(zip("xyz", early, strict=True)))
         if verdict is not None:
             for late in product(*([state] if state.final else final for state in early)):

@@ -6,7 +6,7 @@ import argparse
 
 from lute.cli import _requests
 from lute.execution import requests
-from lute.record.schema import LIVE
+from lute.wire.status import LIVE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

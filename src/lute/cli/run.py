@@ -26,11 +26,11 @@ from lute.record.rows import plain_parameters, public
 from lute.tasks.progress import draws
 from lute.wire.channel import write_fully
 from lute.wire.results import DescribedAnalysis
+from lute.wire.status import exit_code_of
 
 if TYPE_CHECKING:
     from lute.cli._screen import Screen
 
-EXIT_CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143}
 CTRL_C = 130
 LOOK = 0.05
 """Time between two looks at the log, in s."""
@@ -155,7 +155,7 @@ def exit_code(row: Mapping[str, Any]) -> int:
     """Returns the exit code that stands for how a run ended."""
     if row["status"] == "CANCELLED" and row["reason"] == "cancelled by Ctrl-C":
         return CTRL_C
-    return EXIT_CODES.get(row["status"], 1)
+    return exit_code_of(row["status"])
 
 
 class LogCopier:

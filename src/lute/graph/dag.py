@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any
 
 from lute.errors import WorkflowError, did_you_mean
+from lute.wire.status import StepState, TaskStatus
 
 NAME = re.compile(r"\w[\w-]*")
 """What a step may be called; other characters mean something in `steps.NAME.result` and `NAME[3]`."""
@@ -37,31 +38,6 @@ class Rule(Enum):
     """All have ended, however, also if the workflow is being stopped."""
 
 
-class State(Enum):
-    """Where a step is. The first two are not final."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    TIMEDOUT = "TIMEDOUT"
-    CANCELLED = "CANCELLED"
-    SKIPPED = "SKIPPED"
-    """Its condition was false, or its rule cannot come true with nothing having failed."""
-    BLOCKED = "BLOCKED"
-    """What it needs failed."""
-
-    @property
-    def final(self) -> bool:
-        """Whether it stays."""
-        return self not in (State.PENDING, State.RUNNING)
-
-    @property
-    def bad(self) -> bool:
-        """Whether something went wrong, here or in what it needs."""
-        return self in (State.FAILED, State.TIMEDOUT, State.CANCELLED, State.BLOCKED)
-
-
 @dataclass(frozen=True)
 class Retries:
     """What is done when a step fails.
@@ -79,7 +55,7 @@ class Retries:
     def worth(self, status: str, exit_code: int | None) -> bool:
         """Returns whether an attempt that ended so is worth another."""
         if not self.on:
-            return status in ("FAILED", "TIMEDOUT")
+            return TaskStatus[status].failed
         return status in self.on or (exit_code is not None and exit_code in self.on)
 
 
@@ -326,7 +302,7 @@ def _in_order(steps: Mapping[str, Step]) -> Iterator[str]:
                 ready.append(later)
 
 
-def decide(step: Step, states: Mapping[str, State], stopping: bool = False) -> State | None:
+def decide(step: Step, states: Mapping[str, StepState], stopping: bool = False) -> StepState | None:
     """Returns what becomes of a step by the states of those it needs, its condition apart.
 
     Args:
@@ -340,52 +316,49 @@ def decide(step: Step, states: Mapping[str, State], stopping: bool = False) -> S
     needs = [states[name] for name in step.needs]
     done = all(state.final for state in needs)
     if step.rule is Rule.ALWAYS:
-        return State.RUNNING if done else None
+        return StepState.RUNNING if done else None
     if stopping:
-        return State.CANCELLED
+        return StepState.CANCELLED
     if step.rule is Rule.ALL_DONE:
-        return State.RUNNING if done else None
+        return StepState.RUNNING if done else None
     if step.rule is Rule.ANY_FAILED:
         if any(state.bad for state in needs):
-            return State.RUNNING
-        return State.SKIPPED if done else None
+            return StepState.RUNNING
+        return StepState.SKIPPED if done else None
     if step.rule is Rule.ANY_SUCCEEDED:
-        if State.COMPLETED in needs or not needs:
-            return State.RUNNING
+        if StepState.COMPLETED in needs or not needs:
+            return StepState.RUNNING
         return _never(needs) if done else None
     if any(state.bad for state in needs):
-        return State.BLOCKED
+        return StepState.BLOCKED
     if not done:  # one was skipped, perhaps, but another may still fail
         return None
-    return State.SKIPPED if State.SKIPPED in needs else State.RUNNING
+    return StepState.SKIPPED if StepState.SKIPPED in needs else StepState.RUNNING
 
 
-def why_not(step: Step, states: Mapping[str, State]) -> str:
+def why_not(step: Step, states: Mapping[str, StepState]) -> str:
     """Returns why a step never runs, by the states of those it needs."""
     bad = [name for name in step.needs if states[name].bad]
     if bad and step.rule in (Rule.ALL_SUCCEEDED, Rule.ANY_SUCCEEDED):
         return f"{', '.join(bad)} did not complete"
-    skipped = [name for name in step.needs if states[name] is State.SKIPPED]
+    skipped = [name for name in step.needs if states[name] is StepState.SKIPPED]
     return f"{', '.join(skipped)} was skipped" if skipped else f"its rule {step.rule.value} cannot come true"
 
 
-def state_of_all(states: Iterable[State]) -> State:
+def state_of_all(states: Iterable[StepState]) -> StepState:
     """Returns the state of a step by those of its instances: the worst, once all have ended."""
     known = set(states)
     if any(not state.final for state in known):
-        return State.RUNNING if known != {State.PENDING} else State.PENDING
-    order = (State.FAILED, State.TIMEDOUT, State.CANCELLED, State.BLOCKED)
-    if known == {State.SKIPPED}:
-        return State.SKIPPED
-    return next((one for one in order if one in known), State.COMPLETED)
+        return StepState.RUNNING if known != {StepState.PENDING} else StepState.PENDING
+    return max(known, key=lambda state: state.badness, default=StepState.COMPLETED)
 
 
-def verdict(states: Mapping[str, State]) -> tuple[str, str]:
+def verdict(states: Mapping[str, StepState]) -> tuple[str, str]:
     """Returns status and reason of a workflow run whose steps have ended so."""
     bad = [name for name, state in states.items() if state.bad]
-    failed = [name for name in bad if states[name] in (State.FAILED, State.TIMEDOUT)]
+    failed = [name for name in bad if states[name].failed]
     return ("FAILED", f"{', '.join(failed or bad)} did not complete") if bad else ("COMPLETED", "")
 
 
-def _never(needs: list[State]) -> State:
-    return State.BLOCKED if any(state.bad for state in needs) else State.SKIPPED
+def _never(needs: list[StepState]) -> StepState:
+    return StepState.BLOCKED if any(state.bad for state in needs) else StepState.SKIPPED

@@ -11,6 +11,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lute.wire.status import LIVE
+
 TEXT, INTEGER, REAL, JSON = "TEXT", "INTEGER", "REAL", "JSON"
 
 _FIRST: dict[str, str] = {
@@ -90,9 +92,6 @@ PUBLIC = [name for name in _FIRST if name not in ("log_tail", "owner")]
 
 BESIDES = ["progress", "invalid_reason", "sources", "inputs", "outputs", "code"]
 """What `lute show` tells besides those, where there is something to tell."""
-
-LIVE = ("PENDING", "RUNNING", "STOPPED")
-"""The statuses of a run that has not ended."""
 
 
 def is_live(row: Mapping[str, Any]) -> bool:

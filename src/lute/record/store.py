@@ -24,10 +24,10 @@ from lute.record import schema
 from lute.record.database import Database
 from lute.record.migrate import upgraded
 from lute.record.row_codec import from_sql, to_sql, upsert_query
-from lute.record.schema import LIVE
 from lute.record.spool import Aside
 from lute.record.sqlite import Sqlite
 from lute.record.views import Views
+from lute.wire.status import LIVE
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -21,6 +21,7 @@ from lute.record.rows import RunFiles
 from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.tasks.progress import as_text
+from lute.wire.status import LOOKS, SYMBOLS
 
 REFRESH = 1.0
 """Time between two looks at the record, in s."""
@@ -29,16 +30,8 @@ PAGE = 200
 TAIL = 64 * 1024
 """Bytes of a log's end that are shown."""
 COLUMNS = ("ID", "STARTED", "EXPERIMENT", "RUN", "TASK", "STATUS", "TIME", "SUMMARY")
-SYMBOLS = {
-    "PENDING": ("…", "dim"),
-    "RUNNING": ("▶", "bold cyan"),
-    "STOPPED": ("⏸", "yellow"),
-    "COMPLETED": ("✔", "green"),
-    "FAILED": ("✘", "bold red"),
-    "CANCELLED": ("■", "magenta"),
-    "TIMEDOUT": ("⏱", "red"),
-}
-"""A status as sign and colour: neither stands alone."""
+STYLES = {"good": "green", "bad": "bold red", "busy": "bold cyan", "odd": "magenta", "quiet": "dim"}
+"""The colour of a status by its look; it never stands without its symbol."""
 READ = ("id", "started", "experiment", "run", "task", "managed_task", "status", "valid", "wall_s", "summary")
 READ_ALSO = ("reason", "progress", "ended")
 
@@ -160,7 +153,7 @@ class RecordApp(App[None]):
         self._shown = rows
 
     def _cells(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        sign, style = SYMBOLS[row["status"]]
+        sign, style = SYMBOLS[row["status"]], STYLES[LOOKS[row["status"]]]
         invalid = " invalid" if row["status"] == "COMPLETED" and not row["valid"] else ""
         told = row["summary"] if row["status"] == "COMPLETED" else row["reason"]
         if is_live(row) and row["progress"]:

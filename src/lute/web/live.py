@@ -18,6 +18,7 @@ from lute.tasks.progress import as_text, metric_as_text, share
 from lute.web.asking import number
 from lute.web.files import Follower
 from lute.web.site import Site
+from lute.wire.status import LOOKS, SYMBOLS
 
 LOOK = 0.3
 """Time between two looks at a run, in s."""
@@ -64,6 +65,7 @@ async def _events(site: Site, identity: str, log: Follower) -> AsyncIterator[str
 def state_of(row: dict[str, Any]) -> dict[str, Any]:
     """Returns what may change of a run while it lives; `progress` also as text and share, metrics also as text."""
     state = {name: row[name] for name in ("status", "reason", "summary", "started", "ended", "wall_s", "progress")}
+    state |= {"symbol": SYMBOLS[row["status"]], "look": LOOKS[row["status"]]}
     progress = row["progress"]
     state["progress_text"] = as_text(progress) if progress else ""
     state["progress_share"] = share(progress) if progress else None

@@ -16,8 +16,9 @@ from lute.record import workflow_store
 from lute.record.schema import flat_values
 from lute.web import asking, files, lists, plot, views
 from lute.web.guard import FORM_USE
-from lute.web.render import SYMBOLS, page, readable
+from lute.web.render import page, readable
 from lute.web.site import NotThere, Site, figures_of
+from lute.wire.status import SYMBOLS
 from lute.workflows import definition, draw
 
 LARGEST_FIGURE = 1 << 28

@@ -15,22 +15,10 @@ from starlette.responses import HTMLResponse
 
 import lute
 from lute.base import formatting
-from lute.record.schema import LIVE
 from lute.tasks.progress import as_text, metric_as_text, share, written
+from lute.wire.status import LIVE, LOOKS, SYMBOLS
 
 HERE = Path(__file__).parent
-SYMBOLS = {
-    "COMPLETED": "✓",
-    "FAILED": "✗",
-    "TIMEDOUT": "⏲",
-    "CANCELLED": "⊘",
-    "RUNNING": "▶",
-    "PENDING": "…",
-    "STOPPED": "‖",
-    "SKIPPED": "-",
-    "BLOCKED": "⊣",
-}
-"""What stands before a status, so that its colour is not all that tells it from others."""
 LONGEST_VALUE = 20_000
 """Most characters of a value that a page shows."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
@@ -58,7 +46,7 @@ def environment() -> Environment:
         "path": quote,
         "short": short,
     }
-    made.globals |= {"symbols": SYMBOLS, "live": LIVE, "share": share, "version": lute.__version__}
+    made.globals |= {"symbols": SYMBOLS, "looks": LOOKS, "live": LIVE, "share": share, "version": lute.__version__}
     return made
 
 

@@ -15,6 +15,7 @@ from lute.record.rows import plain
 from lute.record.schema import flat_values, is_live
 from lute.tasks.progress import as_text, metric_as_text
 from lute.web.render import as_value
+from lute.wire.status import badness_of
 
 MOST_NUMBERS = 3
 """Key numbers of a run in the grid."""
@@ -149,10 +150,7 @@ _ABOUT: dict[str, Callable[[Row], str]] = {
 
 def states_of(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Returns the worst status of each step of a workflow run, whose instances may have several."""
-    order = ("FAILED", "TIMEDOUT", "CANCELLED", "BLOCKED", "RUNNING", "PENDING", "COMPLETED", "SKIPPED")
     found: dict[str, str] = {}
     for step in steps:
-        known = found.get(step["step"], "SKIPPED")
-        worse = min(known, step["status"], key=lambda one: order.index(one) if one in order else 0)
-        found[step["step"]] = worse
+        found[step["step"]] = max(found.get(step["step"], step["status"]), step["status"], key=badness_of)
     return found

@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Optional
+
+from lute.wire.status import TaskStatus
 
 if TYPE_CHECKING:
     from lute.models.base import TaskParameters
 
 __all__ = ["DescribedAnalysis", "ElogSummaryPlots", "RenderedPage", "TaskResult", "TaskStatus"]
-
-
-class TaskStatus(Enum):
-    """Where a Task is in its life."""
-
-    PENDING = 0
-    """Not yet run: queued, or waiting for earlier Tasks."""
-    RUNNING = 1
-    """Running now."""
-    COMPLETED = 2
-    """Ran to its end with no fatal error."""
-    FAILED = 3
-    """Ended with a fatal error."""
-    STOPPED = 4
-    """Suspended, perhaps for a while."""
-    CANCELLED = 5
-    """Ended from outside before it completed or failed."""
-    TIMEDOUT = 6
-    """Ended because its time was over."""
 
 
 @dataclass

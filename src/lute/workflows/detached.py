@@ -21,12 +21,13 @@ from lute.base.logging import get_logger
 from lute.batch import slurm
 from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
-from lute.graph.dag import Rule, State, Workflow, decide, verdict, why_not
+from lute.graph.dag import Rule, Workflow, decide, verdict, why_not
 from lute.record import workflow_store
 from lute.record.rows import since_epoch, utc
 from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.record.workflow_store import OF_A_RUN, by_step
+from lute.wire.status import StepState, state_of_run
 from lute.workflows import page
 from lute.workflows.state import Node, entries_of, state_in, step_in
 
@@ -95,13 +96,13 @@ def settle(
         runs: The last runs of steps, by the instance's name: what is known of them goes before what Slurm says.
     """
     several = by_step(row["steps"])
-    states: dict[str, State] = {}
+    states: dict[str, StepState] = {}
     for name, entries in several.items():  # each comes after what it needs
         states[name] = state_in(entries)
-        if states[name] is State.PENDING:
+        if states[name] is StepState.PENDING:
             _settle_waiting(entries, states, row)
         for entry in entries:
-            if not State[entry["status"]].final and (jobs or {}).get(entry["job"], slurm.Job("PENDING")).ended:
+            if not StepState[entry["status"]].final and (jobs or {}).get(entry["job"], slurm.Job("PENDING")).ended:
                 _take_end(entry, (jobs or {})[entry["job"]], (runs or {}).get(entry["name"]))
         states[name] = state_in(entries)
     row["steps"] = [entry for group in several.values() for entry in group]
@@ -112,18 +113,18 @@ def settle(
         row |= {"ended": utc(now), "wall_s": round(now - (since_epoch(row["started"]) or now), 6)}
 
 
-def _settle_waiting(entries: list[dict[str, Any]], states: Mapping[str, State], row: Mapping[str, Any]) -> None:
+def _settle_waiting(entries: list[dict[str, Any]], states: Mapping[str, StepState], row: Mapping[str, Any]) -> None:
     step = step_in(entries[0])
     found = decide(step, states, stopping=row["status"] != "RUNNING")
-    if found in (State.BLOCKED, State.SKIPPED, State.CANCELLED):
-        reason = row["reason"] if found is State.CANCELLED else why_not(step, states)
+    if found is not None and found.final:
+        reason = row["reason"] if found is StepState.CANCELLED else why_not(step, states)
         for entry in entries:
             entry |= {"status": found.value, "reason": reason}
 
 
 def _take_end(entry: dict[str, Any], job: slurm.Job, run: Mapping[str, Any] | None) -> None:
     if run is not None and not is_live(run):
-        entry |= {name: run[name] for name in OF_A_RUN}
+        entry |= {name: run[name] for name in OF_A_RUN} | {"status": state_of_run(run["status"]).value}
         return
     entry |= {"status": job.status, "reason": job.explained(entry["job"])}
     if run is not None:
@@ -195,7 +196,7 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
         return row
     if whole := (row["owner"] or {}).get("job"):
         return _refresh_whole(record, row, whole)
-    waiting = {entry["job"] for entry in row["steps"] if entry["job"] and not State[entry["status"]].final}
+    waiting = {entry["job"] for entry in row["steps"] if entry["job"] and not StepState[entry["status"]].final}
     jobs = {name: job for name, job in slurm.jobs(waiting).items() if job.ended}
     if not jobs:
         return row

@@ -6,18 +6,10 @@ from collections.abc import Mapping
 from html import escape
 
 from lute.graph.dag import Rule, Step, Workflow
+from lute.wire.status import LOOKS
 
-COLOURS = {
-    "PENDING": "#eceff1",
-    "RUNNING": "#bbdefb",
-    "COMPLETED": "#c8e6c9",
-    "FAILED": "#ffcdd2",
-    "TIMEDOUT": "#ffccbc",
-    "CANCELLED": "#e1bee7",
-    "SKIPPED": "#f5f5f5",
-    "BLOCKED": "#ffe0b2",
-}
-"""The fill of a step by its state."""
+COLOURS = {"good": "#c8e6c9", "bad": "#ffcdd2", "busy": "#bbdefb", "odd": "#ffe0b2", "quiet": "#eceff1"}
+"""The fill of a step by the look of its state."""
 WIDTH, HEIGHT, GAP_X, GAP_Y, PAD = 170, 44, 60, 20, 12
 """Sizes of the drawing, in pixels."""
 
@@ -96,14 +88,18 @@ def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     return f'<path d="M{x1},{y1} C{middle},{y1} {middle},{y2} {x2},{y2} {head}" fill="none" stroke="#607d8b"/>'
 
 
+def colour_of(state: str) -> str:
+    """Returns the fill of a step, or of a run, by its state; of one that is not known, that of one that waits."""
+    return COLOURS[LOOKS.get(state, "quiet")]
+
+
 def _box(step: Step, place: tuple[int, int], state: str) -> str:
     x, y = place
     centre = x + WIDTH // 2
-    fill = COLOURS.get(state, COLOURS["PENDING"])
     under = step.task if step.task != step.name else state.lower()
     return (
         f"<g><title>{escape(step.name)}: {escape(state)}</title>"
-        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{fill}" stroke="#607d8b"/>'
+        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{colour_of(state)}" stroke="#607d8b"/>'
         f'<text x="{centre}" y="{y + 18}" text-anchor="middle" fill="#212121">{escape(_short(step.name))}</text>'
         f'<text x="{centre}" y="{y + 35}" text-anchor="middle" font-size="11" fill="#546e7a">'
         f"{escape(_short(under))}</text></g>"

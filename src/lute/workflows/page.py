@@ -16,7 +16,8 @@ from lute.base.logging import get_logger
 from lute.graph.dag import Workflow
 from lute.publish import page
 from lute.record.store import Record
-from lute.workflows.draw import COLOURS, as_svg
+from lute.wire.status import badness_of
+from lute.workflows.draw import as_svg, colour_of
 
 logger = get_logger(__name__)
 
@@ -25,7 +26,6 @@ LARGEST = 300
 """With more steps, counted with the instances of `foreach`, graph, timeline and the steps' commands are left out."""
 COLUMNS = ("id", "step", "status", "started", "ended", "attempt", "command", "log", "plots")
 """What is read of each step's run."""
-WORST_FIRST = ("FAILED", "TIMEDOUT", "CANCELLED", "BLOCKED", "RUNNING", "PENDING", "COMPLETED", "SKIPPED")
 HEADS = ("Step", "Task", "Status", "Time", "Attempts", "Reason", "Command", "Log", "Figures")
 ROW, BAR, LABEL, WIDE = 22, 14, 180, 900
 """Sizes of the timeline, in pixels: a row, the bar in it, the names, the whole."""
@@ -127,7 +127,7 @@ def _states(row: Mapping[str, Any]) -> dict[str, str]:
     states: dict[str, str] = {}
     for entry in row["steps"]:
         known = states.get(entry["step"], entry["status"])
-        states[entry["step"]] = min(known, entry["status"], key=WORST_FIRST.index)
+        states[entry["step"]] = max(known, entry["status"], key=badness_of)
     return states
 
 
@@ -175,7 +175,7 @@ def _bar(name: str, line: int, start: float, end: float, state: str, took: float
     x, wide = LABEL + start * room, max(2.0, (end - start) * room)
     return (
         f'<rect x="{x:.1f}" y="{ROW * line + 5}" width="{wide:.1f}" height="{BAR}" rx="2"'
-        f' fill="{COLOURS.get(state, "#eceff1")}" stroke="#607d8b">'
+        f' fill="{colour_of(state)}" stroke="#607d8b">'
         f"<title>{escape(name)}: {escape(state)}, {_span(took)}</title></rect>"
     )
 
@@ -192,7 +192,7 @@ def _table(row: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) -> str
 def _line(entry: Mapping[str, Any], run: Mapping[str, Any], folder: str) -> str:
     took = _seconds(entry["ended"]) - _seconds(entry["started"]) if entry["started"] and entry["ended"] else None
     state = entry["status"] + (" (reused)" if entry["reused"] else "")
-    colour = COLOURS.get(entry["status"], "#eceff1")
+    colour = colour_of(entry["status"])
     pages = [_link(path, folder, Path(path).parent.name) for path in run.get("plots") or []]
     log = _link(run["log"], folder, "log") if run.get("log") else ""
     command = f"<code>{escape(shlex.join(run['command']))}</code>" if run.get("command") else ""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lute.graph.dag import Rule, State, Step, state_of_all
+from lute.graph.dag import Rule, Step, state_of_all
 from lute.record.rows import since_epoch, utc
+from lute.wire.status import StepState
 from lute.workflows.results import NO_ITEM
 
 
@@ -53,7 +54,7 @@ class Outcome:
         reused: Whether `run` is an earlier run, which was taken.
     """
 
-    state: State
+    state: StepState
     reason: str = ""
     run: str | None = None
     exit_code: int | None = None
@@ -73,7 +74,7 @@ class Instance:
     attempt: int = 0
     before: int = 0
     """Attempts of an earlier time, if the workflow run is being resumed."""
-    state: State = State.PENDING
+    state: StepState = StepState.PENDING
     outcome: Outcome | None = None
 
 
@@ -84,7 +85,7 @@ class Node:
     step: Step
     needed_by: list[Node] = field(default_factory=list)
     waiting_for: int = 0
-    state: State = State.PENDING
+    state: StepState = StepState.PENDING
     reason: str = ""
     instances: list[Instance] = field(default_factory=list)
     open: int = 0
@@ -120,9 +121,9 @@ def _entry(instance: Instance) -> dict[str, Any]:
     }
 
 
-def state_in(entries: Iterable[Mapping[str, Any]]) -> State:
+def state_in(entries: Iterable[Mapping[str, Any]]) -> StepState:
     """Returns the state of a step, by what the record keeps of it."""
-    return state_of_all([State[entry["status"]] for entry in entries])
+    return state_of_all([StepState[entry["status"]] for entry in entries])
 
 
 def step_in(entry: Mapping[str, Any]) -> Step:
@@ -138,7 +139,7 @@ def restore(node: Node, entries: Sequence[Mapping[str, Any]]) -> None:
     for entry in entries:
         if entry["id"] is None and entry["name"] == entry["step"]:
             continue  # it has not begun, or was never to run
-        state = State[entry["status"]]
+        state = StepState[entry["status"]]
         times = (since_epoch(entry["started"]), since_epoch(entry["ended"]))
         outcome = Outcome(state, entry["reason"], entry["id"], entry["exit_code"], *times, reused=entry["reused"])
         node.instances.append(Instance(entry["name"], node, attempt=entry["attempt"], state=state, outcome=outcome))

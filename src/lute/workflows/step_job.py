@@ -13,11 +13,12 @@ from typing import Any
 
 from lute.base import process_identity
 from lute.errors import WorkflowError
-from lute.graph.dag import Rule, State
+from lute.graph.dag import Rule
 from lute.record import workflow_store
 from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.record.workflow_store import by_step
+from lute.wire.status import StepState
 from lute.workflows.detached import ENGINE, cancel, report_if_ended, settle, with_entries
 from lute.workflows.engines.local import Local
 from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in, options_in
@@ -31,7 +32,7 @@ def run_step(
     index: int | None = None,
     watcher: Watcher = lambda node, instance: None,
     follower: Callable[[str], Follower | None] = lambda name: None,
-) -> State:
+) -> StepState:
     """Runs one step of a workflow run, or one instance of it, here. Returns how that ended.
 
     Args:
@@ -50,7 +51,7 @@ def run_step(
     workflow, config, overrides = kept_in(row, ())
     step = workflow.find(name)
     if row["status"] != "RUNNING" and step.rule is not Rule.ALWAYS:
-        return State.CANCELLED
+        return StepState.CANCELLED
     options = replace(options_in(row), jobs=None)  # those are the whole workflow's
     told = _Told(record, identity, watcher)
     known = _known(record, row, name)
@@ -105,7 +106,7 @@ class OneStep(Local):
         self._settle(self.node)
         if not (self.node.state.final or self.node.instances):
             waits = [name for name in self.node.step.needs if not self.nodes[name].state.final]
-            self._end_node(self.node, State.FAILED, f"it was started before {', '.join(waits)} had ended")
+            self._end_node(self.node, StepState.FAILED, f"it was started before {', '.join(waits)} had ended")
 
     def _instances(self, node: Node) -> list[Instance]:
         found = super()._instances(node)

@@ -10,6 +10,7 @@ from typing import Any
 
 from lute.cli import common
 from lute.errors import RecordError
+from lute.wire.status import StepState, exit_code_of
 
 CTRL_C = "cancelled by Ctrl-C"
 
@@ -17,7 +18,7 @@ CTRL_C = "cancelled by Ctrl-C"
 def exit_code(row: Mapping[str, Any]) -> int:
     """Returns the exit code that stands for how a workflow run ended."""
     if row["status"] == "CANCELLED":
-        return 130 if row["reason"] == CTRL_C else 143
+        return 130 if row["reason"] == CTRL_C else exit_code_of(row["status"])
     return 0 if row["status"] == "COMPLETED" else 1
 
 
@@ -39,7 +40,7 @@ def print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
         f"\n{row['name']} {row['status']} in {common.seconds(row['wall_s'])} (workflow run {row['id']}){told}"
     )
     print_report(row)
-    worst = next((step for step in row["steps"] if step["status"] in ("FAILED", "TIMEDOUT")), None)
+    worst = next((step for step in row["steps"] if StepState[step["status"]].failed), None)
     if worst is not None:
         _tell_worst(options, worst)
     if row["status"] != "COMPLETED":

@@ -14,16 +14,15 @@ from lute.cli import common
 from lute.cli.workflow.end import exit_code, print_end, public
 from lute.cli.workflow.options import add_choice, add_file, add_settings, open_workflow, options_of
 from lute.errors import UsageError
+from lute.wire.status import StepState
 
 if TYPE_CHECKING:
-    from lute.graph.dag import State
     from lute.record.db import Record
     from lute.workflows.runner import WorkflowRun
     from lute.workflows.state import Follower
 
-NOTHING_TO_RUN = 99
+NOTHING_TO_RUN = StepState.SKIPPED.exit_code
 """The exit code of `lute workflow step` where the step was not to run: to Slurm, what needs it must not run either."""
-CODES = {"COMPLETED": 0, "TIMEDOUT": 124, "CANCELLED": 143, "SKIPPED": NOTHING_TO_RUN, "BLOCKED": NOTHING_TO_RUN}
 _ONE_AT_A_TIME = threading.Lock()
 """Held by whoever of several instances writes lines."""
 IDENTITY = re.compile(r"[A-Za-z0-9][\w.:+-]{0,199}")
@@ -123,10 +122,10 @@ def step(options: argparse.Namespace) -> int:
         if options.json:
             with common.unread_output():
                 common.print_json(step_job.told_of(record, options.id, options.step) | {"status": state.value})
-    return CODES.get(state.value, 1)
+    return state.exit_code
 
 
-def _step_as_job(options: argparse.Namespace, record: Record) -> State:
+def _step_as_job(options: argparse.Namespace, record: Record) -> StepState:
     from lute.batch import slurm
     from lute.cli.run import LogCopier
     from lute.workflows.engines.slurm import step_as_job

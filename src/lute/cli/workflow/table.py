@@ -12,11 +12,13 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lute.cli import common
+from lute.wire.status import StepState
 
 if TYPE_CHECKING:
     from lute.workflows.state import Instance, Node
 
-STYLES = {"COMPLETED": "green", "FAILED": "bold red", "TIMEDOUT": "red", "RUNNING": "cyan", "BLOCKED": "yellow"}
+STYLES = {"good": "green", "bad": "bold red", "busy": "cyan", "odd": "yellow", "quiet": "dim"}
+"""The colour of a state by its look."""
 MOST_LINES = 40
 """More steps than this are counted, and only those that run or failed are listed."""
 
@@ -56,7 +58,7 @@ class Table:
     def _drawing(self) -> Group:
         entries = [entry for node in self._nodes.values() for entry in _entries(node)]
         if len(entries) > MOST_LINES:
-            shown = [one for one in entries if one.state.value in ("RUNNING", "FAILED", "TIMEDOUT")][:MOST_LINES]
+            shown = [one for one in entries if one.state.failed or one.state is StepState.RUNNING][:MOST_LINES]
         else:
             shown = entries
         done = sum(entry.state.final for entry in entries)
@@ -75,7 +77,7 @@ def _entries(node: Node) -> list[Any]:
 def _cells(entry: Any) -> tuple[Any, ...]:
     outcome = getattr(entry, "outcome", None)
     name = getattr(entry, "name", None) or entry.step.name
-    status = Text(entry.state.value, style=STYLES.get(entry.state.value, "dim"))
+    status = Text(entry.state.value, style=STYLES[entry.state.look])
     took = common.seconds(outcome.ended - outcome.started) if outcome and outcome.started and outcome.ended else ""
     reason = outcome.reason if outcome else getattr(entry, "reason", "")
     return Text(name), status, took, Text(common.visible(reason))

@@ -1,7 +1,6 @@
 // Keeps a page true while runs live. Without it every page still works; it is then as it was when it was loaded.
 "use strict";
 
-const SYMBOLS = { COMPLETED: "✓", FAILED: "✗", TIMEDOUT: "⏲", CANCELLED: "⊘", RUNNING: "▶", PENDING: "…", STOPPED: "‖" };
 const MOST_LINES = 2000;
 const EVERY = 4000; // ms between two looks at a list, or more where a look takes long
 
@@ -101,12 +100,14 @@ async function showEnd(run, status) {
 
 function showStatus(state) {
   const badge = document.querySelector("#status .status");
-  badge.className = `status s-${state.status}`;
+  badge.className = `status s-${state.status} k-${state.look}`;
   const symbol = document.createElement("span");
   symbol.setAttribute("aria-hidden", "true");
-  symbol.textContent = SYMBOLS[state.status] ?? "?";
+  symbol.textContent = state.symbol;
   badge.replaceChildren(symbol, ` ${state.status}`);
-  document.getElementById("reason").textContent = state.reason ?? "";
+  const reason = document.getElementById("reason");
+  reason.textContent = state.reason ?? "";
+  reason.className = `reason k-${state.look}`;
 }
 
 function showProgress(state) {

@@ -24,10 +24,11 @@ from lute.base.signals import heard
 from lute.config.config_file import ConfigFile, Overrides
 from lute.errors import LuteError, WorkflowError
 from lute.execution.run import STOP_SIGNALS, Place, Run
-from lute.graph.dag import Resources, Rule, State, Workflow, decide, state_of_all, why_not
+from lute.graph.dag import Resources, Rule, Workflow, decide, state_of_all, why_not
 from lute.launcher.handle import Launcher
 from lute.record import workflow_store
 from lute.record.store import Record
+from lute.wire.status import StepState, state_of_run
 from lute.workflows import checking
 from lute.workflows.planning import Planner
 from lute.workflows.ready_queue import Ready
@@ -157,11 +158,11 @@ class Local:
     def _cancel_waiting(self) -> None:
         while self._later:
             instance = heapq.heappop(self._later)[2]
-            self._end_instance(instance, instance.outcome or Outcome(State.CANCELLED, self.stopped_by))
+            self._end_instance(instance, instance.outcome or Outcome(StepState.CANCELLED, self.stopped_by))
         for instance in self._ready.remove(lambda one: one.node.step.rule is not Rule.ALWAYS):
-            self._end_instance(instance, Outcome(State.CANCELLED, f"cancelled by {self.stopped_by}"))
+            self._end_instance(instance, Outcome(StepState.CANCELLED, f"cancelled by {self.stopped_by}"))
         for node in self.nodes.values():
-            if node.state is State.PENDING:
+            if node.state is StepState.PENDING:
                 self._settle(node)
 
     # ------------------------------------------------------------------------------- what is decided
@@ -173,7 +174,7 @@ class Local:
             if name in adopted:
                 self.adopt(node, self.last_runs(name), "taken as it last was")
             elif name not in chosen:
-                self._end_node(node, State.SKIPPED, "it was not chosen")
+                self._end_node(node, StepState.SKIPPED, "it was not chosen")
 
     def last_runs(self, name: str) -> dict[str, dict[str, Any]]:
         """Returns the runs of a step, by the instance's name, when it last completed.
@@ -226,11 +227,12 @@ class Local:
 
     def adopt(self, node: Node, rows: Mapping[str, dict[str, Any]], reason: str) -> None:
         """Takes completed runs as those of a step."""
+        done = StepState.COMPLETED
         for name, row in sorted(rows.items()):
-            outcome = Outcome(State.COMPLETED, reason, row["id"], row["exit_code"], mark=row.get("fingerprint") or "")
-            outcome.reused = True
-            node.instances.append(Instance(name, node, attempt=row["attempt"], state=State.COMPLETED, outcome=outcome))
-        self._end_node(node, State.COMPLETED, reason)
+            mark = row.get("fingerprint") or ""
+            outcome = Outcome(done, reason, row["id"], row["exit_code"], mark=mark, reused=True)
+            node.instances.append(Instance(name, node, attempt=row["attempt"], state=done, outcome=outcome))
+        self._end_node(node, StepState.COMPLETED, reason)
 
     def adopt_known(self, node: Node) -> bool:
         """Takes a step as it was if all of it completed before the workflow run was resumed. Returns whether it did."""
@@ -248,30 +250,30 @@ class Local:
 
     def _settle(self, node: Node) -> None:
         """Decides what becomes of a step, if that is known."""
-        if node.state is not State.PENDING:
+        if node.state is not StepState.PENDING:
             return
         states = {name: self.nodes[name].state for name in node.step.needs}
         verdict = decide(node.step, states, bool(self.stopped_by))
-        if verdict is State.RUNNING:
+        if verdict is StepState.RUNNING:
             self._begin(node)
         elif verdict is not None:
             by = f"cancelled by {self.stopped_by}"
-            self._end_node(node, verdict, by if verdict is State.CANCELLED else why_not(node.step, states))
+            self._end_node(node, verdict, by if verdict is StepState.CANCELLED else why_not(node.step, states))
 
     def _begin(self, node: Node) -> None:
         try:
             if node.step.when and not self.planner.scope().holds(node.step.when):
-                self._end_node(node, State.SKIPPED, f"its condition is false: {node.step.when}")
+                self._end_node(node, StepState.SKIPPED, f"its condition is false: {node.step.when}")
                 return
             node.instances = self._instances(node)
         except LuteError as error:
-            self._end_node(node, State.FAILED, hide_here(str(error)))
+            self._end_node(node, StepState.FAILED, hide_here(str(error)))
             return
         node.open = len(node.instances)
         if not node.open:
-            self._end_node(node, State.SKIPPED, "its foreach has no items")
+            self._end_node(node, StepState.SKIPPED, "its foreach has no items")
             return
-        node.state = State.RUNNING
+        node.state = StepState.RUNNING
         for instance in list(node.instances):
             self._queue(instance)
 
@@ -289,11 +291,11 @@ class Local:
         if row is None or row["status"] != "COMPLETED" or not row["valid"]:
             self._ready.append(instance)
             return
-        outcome = Outcome(State.COMPLETED, BEFORE, row["id"], row["exit_code"])
+        outcome = Outcome(StepState.COMPLETED, BEFORE, row["id"], row["exit_code"])
         outcome.mark, outcome.reused = row["fingerprint"] or "", True
         self._end_instance(instance, outcome)
 
-    def _end_node(self, node: Node, state: State, reason: str) -> None:
+    def _end_node(self, node: Node, state: StepState, reason: str) -> None:
         node.state, node.reason = state, reason
         self._ended.append(node)
         self._watcher(node, None)
@@ -302,7 +304,8 @@ class Local:
         """Tells those that need a step of its end; a loop, since a chain may be long."""
         while self._ended:
             ended = self._ended.popleft()
-            if ended.state.bad and ended.state is not State.BLOCKED and self.options.fail_fast and not self.stopped_by:
+            broken = ended.state.bad and ended.state is not StepState.BLOCKED
+            if broken and self.options.fail_fast and not self.stopped_by:
                 self.stop(f"--fail-fast: {ended.step.name} {ended.state.value}")
             for node in ended.needed_by:
                 node.waiting_for -= 1
@@ -320,7 +323,7 @@ class Local:
                 return
             self._occupy(instance, 1)
             instance.attempt += 1
-            instance.state = State.RUNNING
+            instance.state = StepState.RUNNING
             self._watcher(instance.node, instance)
             self._jobs.put(instance)
 
@@ -348,7 +351,7 @@ class Local:
             outcome.state.value, outcome.exit_code
         )
         if outcome.state.bad and again and not self.stopped_by:
-            instance.state, instance.outcome = State.PENDING, outcome
+            instance.state, instance.outcome = StepState.PENDING, outcome
             heapq.heappush(self._later, (time.monotonic() + retries.delay, id(instance), instance))
             self._watcher(instance.node, instance)
             return
@@ -373,10 +376,10 @@ class Local:
             try:
                 outcome = self._attempt(instance, launcher)
             except LuteError as error:
-                outcome = Outcome(State.FAILED, hide_here(str(error)))
+                outcome = Outcome(StepState.FAILED, hide_here(str(error)))
             except Exception as error:  # a fault of ours must not leave the workflow waiting for ever
                 logger.exception("lute failed while it ran step %s", instance.name)
-                outcome = Outcome(State.FAILED, hide_here(f"lute itself failed: {type(error).__name__}: {error}"))
+                outcome = Outcome(StepState.FAILED, hide_here(f"lute itself failed: {type(error).__name__}: {error}"))
             outcome.started, outcome.ended = started, time.time()
             self._done.put((instance, outcome))
 
@@ -386,7 +389,7 @@ class Local:
         earlier = self.planner.earlier(step, plan, mark) if instance.attempt == instance.before + 1 else None
         if earlier is not None:
             told = "nothing that it depends on has changed"
-            return Outcome(State.COMPLETED, told, earlier["id"], earlier["exit_code"], mark=mark, reused=True)
+            return Outcome(StepState.COMPLETED, told, earlier["id"], earlier["exit_code"], mark=mark, reused=True)
         place = Place(
             managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, mark, self._record
         )
@@ -402,7 +405,7 @@ class Local:
             if follower:
                 follower.finish()
         row = run.analysis.record
-        state = State[run.analysis.task_result.task_status.name]
+        state = state_of_run(run.analysis.task_result.task_status)
         return Outcome(state, row["reason"], run.id, row["exit_code"], mark=mark)
 
 
@@ -410,9 +413,9 @@ def _room_of(instance: Instance) -> tuple[str, Resources]:
     return instance.node.step.task, instance.node.step.resources
 
 
-def _may_be_known(rule: Rule, ended: State) -> bool:
+def _may_be_known(rule: Rule, ended: StepState) -> bool:
     """Returns whether the end of one step may be enough to decide about one that needs others too."""
-    return ended is State.COMPLETED if rule is Rule.ANY_SUCCEEDED else ended.bad and rule in _BAD_IS_ENOUGH
+    return ended is StepState.COMPLETED if rule is Rule.ANY_SUCCEEDED else ended.bad and rule in _BAD_IS_ENOUGH
 
 
 def _memory() -> int:

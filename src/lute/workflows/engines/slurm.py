@@ -19,11 +19,12 @@ from lute.base.signals import heard
 from lute.batch import slurm
 from lute.errors import SlurmError, UsageError, WorkflowError
 from lute.execution import waiting_run
-from lute.graph.dag import Rule, State, Step, Workflow, decide, why_not
+from lute.graph.dag import Rule, Step, Workflow, decide, why_not
 from lute.models.base import AnalysisHeader
 from lute.record import workflow_store
 from lute.record.store import Record
 from lute.record.workflow_store import by_step
+from lute.wire.status import StepState
 from lute.workflows import detached
 from lute.workflows.preview import of_step
 from lute.workflows.results import items_of, steps_used
@@ -134,7 +135,7 @@ def environment_of(header: AnalysisHeader) -> dict[str, str]:
 
 def step_as_job(
     record: Record, identity: str, name: str, options: slurm.Options, on_output: Callable[[dict[str, str]], None]
-) -> State:
+) -> StepState:
     """Runs one step of a workflow run in a job of its own, and waits for its end; SIGTERM and Ctrl-C cancel it.
 
     Args:
@@ -252,14 +253,14 @@ class OnSlurm:
         step, local = node.step, self.run.local
         states = {name: self.nodes[name].state for name in step.needs}
         found = decide(step, states)
-        if found in (State.BLOCKED, State.SKIPPED):
+        if found in (StepState.BLOCKED, StepState.SKIPPED):
             node.state, node.reason = found, why_not(step, states)
-        elif found is State.RUNNING and not local.adopt_known(node):
+        elif found is StepState.RUNNING and not local.adopt_known(node):
             one = of_step(local, node, set(self._jobs))
             if one.runs is None and not set(step.needs) & set(self._jobs) and step.rule is Rule.ALL_SUCCEEDED:
                 raise WorkflowError(f"step {step.name}: {one.why}")
             if one.runs is False and not node.state.final:
-                node.state, node.reason = State.SKIPPED, one.why
+                node.state, node.reason = StepState.SKIPPED, one.why
         return node.state.final
 
     def _write(self, node: Node, job: str | None = None) -> None:
@@ -339,7 +340,7 @@ class OnSlurm:
             state = node.state
             restore(node, entries)
             for one in node.instances:
-                if before.get(one.name, (State.PENDING, 0)) != (one.state, one.attempt) and self.run.viewer:
+                if before.get(one.name, (StepState.PENDING, 0)) != (one.state, one.attempt) and self.run.viewer:
                     self.run.viewer.changed(node, one)
             if node.state is not state and not node.instances and self.run.viewer:
                 self.run.viewer.changed(node, None)
