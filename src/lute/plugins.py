@@ -5,19 +5,19 @@ Loading itself is in `lute.base.modules`, which a Task's own process has, too; h
 
 from __future__ import annotations
 
+import logging
 import os
 from types import ModuleType
 from typing import Any
 
 from lute import facility, registry
 from lute.base import modules as loading
-from lute.base.logging import get_logger
 from lute.base.modules import folders as folders
 from lute.base.modules import loaded as loaded
 from lute.base.modules import modules as modules
 from lute.errors import PluginError
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 _entry_points_done = False
 
 

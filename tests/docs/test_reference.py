@@ -9,7 +9,8 @@ import pytest
 
 import lute
 from lute import Executor, Rule, registry
-from lute.models.base import CONTROL_VARIABLES, AnalysisHeader, TaskParameters
+from lute.base.variables import CONTROL_VARIABLES
+from lute.models.base import AnalysisHeader, TaskParameters
 from lute.record.schema import PUBLIC, RESULT_COLUMNS
 from lute.wire.ipc import LUTE_SIGNALS
 from lute.wire.results import TaskStatus

@@ -21,6 +21,7 @@ import pytest
 
 from conftest import LUTE, Project
 from lute.tasks.progress import Teller
+from lute.wire.control import Progress
 from process.helpers import make_bare_python, python, start, wait_until
 
 PLUGIN = r"""
@@ -106,9 +107,9 @@ def test_at_most_ten_a_second_are_sent() -> None:
         count += 1
         teller.progress(count, None, "")
     assert 8 <= len(sent) <= 10
-    assert sent[4]["progress"]["done"] == 5  # the first few at once
+    assert sent[4].done == 5  # the first few at once
     teller.end()
-    assert sent[-1] == {"progress": {"done": count, "total": None, "text": ""}}
+    assert sent[-1] == Progress(count)
 
 
 def test_the_record_is_written_at_most_once_a_second(tells: Project) -> None:
@@ -230,19 +231,22 @@ def test_rank_zero_alone_tells(project: Project) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        {"progress": 5},
-        {"progress": {"done": "x"}},
-        {"progress": {"done": 1, "nonsense": 2}},
-        {"metric": "m", "value": []},
-        {"metric": "m"},
+        5,
+        {"progress": {"done": 1}},
+        ["Progress", "x"],
+        ["Progress", 1, 2, "three", 4],
+        ["Metric", "m", []],
+        ["Metric", "m"],
+        ["Unknown", 1],
+        [["Progress"], 1],
     ],
 )
-def test_nonsense_from_a_task_changes_nothing(tells: Project, sent: dict[str, Any]) -> None:
+def test_nonsense_from_a_task_changes_nothing(tells: Project, sent: Any) -> None:
     """B1: what comes is looked at before it is believed; the run's outcome stands."""
     code = f"from lute.wire.channel import task_channel; task_channel().control({sent!r})"
     found = run_code(tells, code)
     assert (found["status"], found["metrics"]) == ("COMPLETED", {})
-    assert "progress or a metric came that is none" in Path(found["log"]).read_text()
+    assert "sent what cannot be understood" in Path(found["log"]).read_text()
 
 
 def test_metrics_are_bounded(tells: Project) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lute.base.values import read_scalar
+from lute.base.formatting import read_scalar
 from lute.config import yaml_reader
 from lute.config.substitution import Substituter
 from lute.errors import UsageError

@@ -21,8 +21,8 @@ from hypothesis.extra import numpy as np_st
 from pydantic.fields import FieldInfo
 
 from lute import ConfigError, Flag, KeyValue, Positional, TaskParameters
+from lute.base.formatting import read_scalar
 from lute.base.paths import join_path, split_path
-from lute.base.values import read_scalar
 from lute.config.config_file import Overrides, read_config
 from lute.config.raw_numbers import as_written, with_texts
 from lute.config.substitution import Substituter, literally, names_in

@@ -43,6 +43,6 @@ def test_help_imports_no_command() -> None:
 @pytest.mark.parametrize("before", ["enable", "disable"])
 def test_the_collector_never_looks_at_what_is_loaded(before: str) -> None:
     """B: what is loaded stays, and collecting goes on as it was."""
-    code = f"import gc; gc.{before}(); was = gc.isenabled()\nfrom lute.base.loading import for_good\n"
+    code = f"import gc; gc.{before}(); was = gc.isenabled()\nfrom lute.base.modules import for_good\n"
     code += "with for_good(): import lute.cli.run\nassert gc.isenabled() is was\nassert gc.get_freeze_count() > 50_000"
     assert "lute.cli.run" in modules_after(code)

@@ -36,7 +36,8 @@ from lute import (
     validator,
 )
 from lute.base import modules
-from lute.models.base import CONTROL_VARIABLES, result_field
+from lute.base.variables import CONTROL_VARIABLES
+from lute.models.base import result_field
 
 
 @pytest.fixture(autouse=True)

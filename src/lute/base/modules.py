@@ -1,4 +1,4 @@
-"""Python files and modules that were given by name: each is loaded once, under a name that is the same everywhere.
+"""Loading of code: files and modules that were given by name, each once and under a name that is the same everywhere.
 
 A file is loaded under a name made from its path, so that what it defines can travel between processes. Its folder is
 searched last for what it imports, and its `templates/` for templates.
@@ -7,6 +7,7 @@ searched last for what it imports, and its `templates/` for templates.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import importlib
 import importlib.util
@@ -17,7 +18,7 @@ import traceback
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import Callable
+from typing import Callable, Iterator
 
 from lute.errors import PluginError, did_you_mean
 
@@ -129,3 +130,16 @@ def _explain(key: str, error: BaseException) -> str:
     inside = [entry for entry in lines if entry.filename == key] or lines[-1:]
     place = f"{inside[-1].filename}, line {inside[-1].lineno}: " if inside else ""
     return f"plug-in {key} cannot be loaded: {place}{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def for_good() -> Iterator[None]:
+    """Has the garbage collector never look at what is loaded meanwhile: nothing of that is garbage."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import lute
-from lute.base.loading import for_good
+from lute.base.modules import for_good
 from lute.errors import LuteError, OutputError, UsageError, did_you_mean
 
 __all__ = ["command", "main"]

@@ -11,10 +11,13 @@ import threading
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lute.tasks.progress import ERASE, Progress, as_text, share
+from lute.tasks.progress import ERASE, as_text, share
 from lute.wire.channel import write_fully
+
+if TYPE_CHECKING:
+    from lute.record.types import Progress
 
 WIDEST_BAR = 30
 """Most columns of the bar itself."""

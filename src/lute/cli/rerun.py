@@ -22,7 +22,7 @@ from lute.errors import PluginError, UsageError
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
 from lute.execution.provenance import code_of, version_of
-from lute.execution.run import Place
+from lute.execution.recorder import Place
 from lute.publish import rerun_yaml
 from lute.record import headers
 from lute.record.db import FILE_NAME

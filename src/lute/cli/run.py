@@ -20,7 +20,8 @@ from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import environment, mpi
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
-from lute.execution.run import SUBMITTED, Place
+from lute.execution.recorder import Place
+from lute.execution.run import SUBMITTED
 from lute.record.row_codec import to_sql
 from lute.record.rows import plain_parameters, public
 from lute.tasks.progress import draws
@@ -30,12 +31,13 @@ from lute.wire.status import exit_code_of
 
 if TYPE_CHECKING:
     from lute.cli._screen import Screen
+    from lute.record.types import RunRow
 
 CTRL_C = 130
 LOOK = 0.05
 """Time between two looks at the log, in s."""
 PIECE = 1 << 20
-OnStart = Callable[[dict[str, Any]], None] | None
+OnStart = Callable[["RunRow"], None] | None
 """Called with a run's row when it has been recorded."""
 
 

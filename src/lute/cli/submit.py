@@ -18,7 +18,8 @@ from lute.cli import run as cli_run
 from lute.errors import UsageError
 from lute.execution import waiting_run
 from lute.execution.plan import Plan
-from lute.execution.run import SUBMITTED, Place
+from lute.execution.recorder import Place
+from lute.execution.run import SUBMITTED
 from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, public
 from lute.record.schema import is_live

@@ -21,9 +21,9 @@ from pydantic import BaseModel, ValidationError
 
 from lute import plugins, registry
 from lute.base.debug import LUTE_DEBUG_EXIT
+from lute.base.formatting import read_scalar
 from lute.base.paths import item_number, split_path
 from lute.base.secrets import hide_here
-from lute.base.values import read_scalar
 from lute.config import yaml_reader
 from lute.config.messages import in_words, real_location, short
 from lute.config.raw_numbers import WithTexts, as_written, with_texts
@@ -40,7 +40,6 @@ from lute.models.base import (
 )
 from lute.models.fields import FromResult
 from lute.record.rows import Earlier
-from lute.tasks import templates
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config", "unknown_names"]
 
@@ -391,6 +390,8 @@ class ConfigFile:
         template = _template_name(model, values, parameters)
         used: set[str] = set()
         if template:
+            from lute.tasks import templates  # most models take no name of a template's
+
             folders = templates.template_folders(self.path, plugins.folders())
             try:
                 used = templates.variables(template, folders)

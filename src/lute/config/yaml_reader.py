@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from lute.base.values import read_scalar
+from lute.base.formatting import read_scalar
 from lute.errors import ConfigError, Problem
 
 cyaml: Any

@@ -1,31 +1,29 @@
 """Executors: each runs one Task in a process of its own, talks to it and keeps what it did.
 
 An Executor knows its Task by name only, and constructing one opens nothing. What belongs to one run (its
-processes, clock, status and record) lives in a `_Run`, made anew by each `execute_task()`.
+processes, clock, status and record) lives in a `Run`, made anew by each `execute_task()`.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from lute.base.logging import get_logger
 from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, Reader, read_config
 from lute.errors import TaskFailed, UsageError
 from lute.execution import environment
-from lute.execution.mpi import Ranks, number_of_ranks
-from lute.execution.plan import Plan, Settings, Tasklet, make_plan
-from lute.execution.run import Place, Run
+from lute.execution.plan import Plan, Ranks, Settings, Tasklet, make_plan
+from lute.execution.recorder import Place
+from lute.execution.run import OnStart, Run
 from lute.launcher.handle import Launcher
 from lute.record.db import read_for
 from lute.wire.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
 
 __all__ = ["BaseExecutor", "Executor", "Hook", "MPIExecutor"]
-
-logger = get_logger(__name__)
 
 Hook = Callable[["BaseExecutor", Message, Any], Any]
 """Called as `hook(executor, msg, proc)` when a message with its signal comes."""
@@ -199,7 +197,7 @@ class BaseExecutor(ABC):
         overrides: Overrides = AS_WRITTEN,
         managed_task: str = "",
         launcher: Launcher | None = None,
-        on_start: Callable[[dict[str, Any]], None] | None = None,
+        on_start: OnStart | None = None,
     ) -> DescribedAnalysis:
         """Runs the Task and waits for its end.
 
@@ -224,7 +222,7 @@ class BaseExecutor(ABC):
         plan: Plan,
         place: Place,
         launcher: Launcher | None = None,
-        on_start: Callable[[dict[str, Any]], None] | None = None,
+        on_start: OnStart | None = None,
     ) -> DescribedAnalysis:
         """Runs what was planned, as `execute_task` does."""
         run = self.prepare(plan, place, on_start)
@@ -233,7 +231,7 @@ class BaseExecutor(ABC):
             raise TaskFailed(run.explanation(), run.analysis)
         return run.analysis
 
-    def prepare(self, plan: Plan, place: Place, on_start: Callable[[dict[str, Any]], None] | None = None) -> Run:
+    def prepare(self, plan: Plan, place: Place, on_start: OnStart | None = None) -> Run:
         """Returns a run of what was planned, still to be executed.
 
         Args:
@@ -243,7 +241,7 @@ class BaseExecutor(ABC):
         """
         result = TaskResult(self.task_name, TaskStatus.PENDING, "", "")
         analysis = DescribedAnalysis(result, plan.params, {}, self.poll_interval, [])
-        run = Run(self, plan, analysis, place, on_start)
+        run = Run(plan, analysis, place, on_start)
         self._analysis_desc, self._run = analysis, run  # the last one; several may run at once
         return run
 
@@ -258,6 +256,11 @@ class BaseExecutor(ABC):
             changes=tuple(self._changes),
             interpreter=self._interpreter,
             tasklets={when: tuple(tasklets) for when, tasklets in self.tasklets.items()},
+            hooks={event: functools.partial(hook, self) for event, hook in self.hooks.items()},
+            communicators=self.fresh_communicators,
+            poll_interval=self.poll_interval,
+            clean_up_grace=self.clean_up_grace,
+            terminate_grace=self.terminate_grace,
         )
 
     def fresh_communicators(self, inherits: bool = True) -> list[Communicator]:
@@ -324,4 +327,6 @@ class MPIExecutor(Executor):
 
     def number_of_ranks(self) -> int:
         """Returns how many ranks are started."""
+        from lute.execution.mpi import number_of_ranks  # most Executors have no ranks
+
         return number_of_ranks(os.environ, self.reserve_core) if self.ranks is None else self.ranks

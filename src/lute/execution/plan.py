@@ -19,17 +19,34 @@ from lute import plugins, registry
 from lute.config.substitution import Substituter
 from lute.errors import SubstitutionError, UsageError
 from lute.execution import environment
-from lute.execution.mpi import Ranks, number_of_ranks
-from lute.models.base import TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
+from lute.execution.exit_info import Limits
+from lute.models.base import AnalysisHeader, TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.models.fields import MPILauncher, MPIRanks
 from lute.record.rows import plain_parameters
-from lute.tasks import import_task, program, templates
+from lute.tasks import import_task, program
 from lute.wire import framing
 from lute.wire.encoding import Namespace
 from lute.wire.framing import VALUE
+from lute.wire.ipc import Communicator, Message, PipeCommunicator
 
 CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
 """The file that is the child's side, for any Python."""
+
+
+class Ranks(NamedTuple):
+    """The ranks of an MPI program.
+
+    Attributes:
+        number: How many.
+        launcher: What starts them, with its own arguments; empty to look for one.
+        label: Whether each line that they print begins with the rank's number.
+        told: Whether somebody said how many; otherwise there are as many as the place has that they are started in.
+    """
+
+    number: int
+    launcher: tuple[str, ...] = ()
+    label: bool = True
+    told: bool = False
 
 
 class Tasklet(NamedTuple):
@@ -60,13 +77,33 @@ class Settings(NamedTuple):
         changes: Steps to the Task's environment.
         interpreter: Another Python for the Task.
         tasklets: What runs `before` and `after`.
+        hooks: What is called when a message comes, by its signal.
+        communicators: Makes those of one run; told whether the Task's process inherits from us, as MPI ranks do not.
+        poll_interval: Longest time between two looks where there is nothing to wait on, in s.
+        clean_up_grace: Time for the Task's own clean-up when it is stopped, in s; None as the header says.
+        terminate_grace: Time between SIGTERM and SIGKILL, in s; None as the header says.
         ranks: How the ranks of an MPI Task are started; None for a Task that is one process.
     """
 
     changes: tuple[environment.Change, ...] = ()
     interpreter: str | None = None
     tasklets: Mapping[str, tuple[Tasklet, ...]] = MappingProxyType({})
+    hooks: Mapping[str, Callable[[Message, Any], Any]] = MappingProxyType({})
+    communicators: Callable[[bool], list[Communicator]] = lambda inherits: [PipeCommunicator()]
+    poll_interval: float = 0.05
+    clean_up_grace: float | None = None
+    terminate_grace: float | None = None
     ranks: Ranks | None = None
+
+    def timeouts(self, header: AnalysisHeader, task: str) -> Limits:
+        """Returns the times of a run of a Task."""
+        clean_up, terminate = self.clean_up_grace, self.terminate_grace
+        return Limits(
+            timeout=float(header.task_timeouts.get(task, header.task_timeout)),
+            clean_up_grace=header.clean_up_grace if clean_up is None else clean_up,
+            terminate_grace=header.terminate_grace if terminate is None else terminate,
+            poll_interval=self.poll_interval,
+        )
 
 
 @dataclass(frozen=True)
@@ -128,11 +165,7 @@ class Plan:
         Raises:
             TemplateError: The template or a variable is missing.
         """
-        wanted = getattr(self.params, "lute_template_cfg", None)
-        if wanted is None or not self.template_values:
-            return None
-        folders = templates.template_folders(self.config_path, plugins.folders())
-        return templates.render(wanted.template_name, folders, self.template_values), wanted.output_path
+        return program.rendered_template(self.params, self.template_values, self.config_path)
 
 
 def make_plan(
@@ -158,7 +191,7 @@ def make_plan(
     if direct:
         if not getattr(params, "executable", None):
             raise UsageError(f"{type(params).__name__} names no program: give `executable` a value")
-        argv = [str(params.executable), *_arguments(params)]  # type: ignore[attr-defined]
+        argv = [str(params.executable), *program.command_line(params)]  # type: ignore[attr-defined]
         if any("\0" in argument for argument in argv):
             raise UsageError(f"{task}: a parameter holds a NUL byte, which no command line can: {argv!r}")
     elif settings.interpreter and not params.Config.task_module:
@@ -209,6 +242,8 @@ def _ranks(params: TaskParameters, task: str, settings: Settings, asked: int | N
     number, launcher = (getattr(params, names[0]) if names else None for names in said.values())
     ranks = settings.ranks
     if ranks is None and any(said.values()):
+        from lute.execution.mpi import number_of_ranks  # most runs have no ranks
+
         ranks = Ranks(number_of_ranks(os.environ, reserve_core=False))
     if ranks is None and asked is not None:
         raise UsageError(f"{task} is one process: ranks are for an MPIExecutor, or a model with a parameter MPIRanks()")
@@ -220,11 +255,6 @@ def _ranks(params: TaskParameters, task: str, settings: Settings, asked: int | N
         raise UsageError(f"{task}: {number} ranks cannot be started: give 1 or more")
     words = [launcher] if launcher and isinstance(launcher, str) else launcher or ranks.launcher
     return ranks._replace(number=number, launcher=tuple(words), told=told)
-
-
-def _arguments(params: TaskParameters) -> list[str]:
-    config = params.Config
-    return program.arguments(program.written_fields(params), config.short_flags_use_eq, config.long_flags_use_eq)
 
 
 def _folder(params: TaskParameters, task: str, odd: list[str]) -> str:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.base.time_limits import InPlace, TookTooLong
 from lute.models.patterns import Patterns
-from lute.tasks.progress import Metric, Progress, metric_of, one_line, progress_of
+from lute.tasks.progress import metric_of, one_line, progress_of
+from lute.wire import control
+
+if TYPE_CHECKING:
+    from lute.record.types import Metric, Progress
 
 PIECE = 1 << 20
 """Most bytes of the log that are read at once."""
@@ -89,15 +93,15 @@ class Told:
         self.troubles: list[str] = []
         self._told: set[str] = set()
 
-    def take(self, contents: dict[str, Any]) -> None:
+    def take(self, message: control.Progress | control.Metric) -> None:
         """Takes what the Task sent."""
         try:
-            if "progress" in contents:
-                self._set_progress(progress_of(**contents["progress"]))
-            elif "metric" in contents:
-                self._set_metric(contents["metric"], metric_of(contents["value"], contents["unit"]))
-        except (TypeError, ValueError, KeyError) as error:  # the Task's side is another's Python
-            self._trouble(f"progress or a metric came that is none: {error}")
+            if isinstance(message, control.Progress):
+                self._set_progress(progress_of(*message))
+            else:
+                self._set_metric(message.name, metric_of(message.value, message.unit))
+        except (TypeError, ValueError) as error:  # the Task's side is another's Python
+            self.trouble(f"the Task's side sent what cannot be understood: {error}")
 
     def follow(self, descriptor: int) -> None:
         """Begins to look for the patterns in what is added to the log from now on."""
@@ -118,7 +122,7 @@ class Told:
             InPlace(LIMIT).call(self._match_each, lines)
         except TookTooLong:
             self._lines = None
-            self._trouble(
+            self.trouble(
                 f"the patterns of the model took longer than {LIMIT:g} s, and are given up for this run:"
                 " do they hold nested repetitions, such as (a+)+ ?"
             )
@@ -144,7 +148,7 @@ class Told:
                 known = _number(total) if total else 100 if "percent" in groups else None
                 self._set_progress(progress_of(_number(done), known, groups.get("text", "")))
         except ValueError as error:
-            self._trouble(f"the progress_pattern found {found[0]!r}, which tells of no progress: {error}")
+            self.trouble(f"the progress_pattern found {found[0]!r}, which tells of no progress: {error}")
 
     def _metric_in(self, name: str, found: re.Match[str], unit: str) -> None:
         text = found["value"] if "value" in found.re.groupindex else found[1]
@@ -152,7 +156,7 @@ class Told:
             if text is not None:
                 self._set_metric(name, metric_of(_number(text), unit))
         except ValueError:
-            self._trouble(f"the pattern of the metric {name} found {text!r}, which is no number")
+            self.trouble(f"the pattern of the metric {name} found {text!r}, which is no number")
 
     def _set_progress(self, progress: Progress) -> None:
         self.changed = self.changed or progress != self.progress
@@ -161,12 +165,12 @@ class Told:
     def _set_metric(self, name: Any, metric: Metric) -> None:
         name = one_line(name)
         if name not in self.metrics and len(self.metrics) >= MOST_METRICS:
-            self._trouble(f"there are more than {MOST_METRICS} metrics: those with further names are not kept")
+            self.trouble(f"there are more than {MOST_METRICS} metrics: those with further names are not kept")
             return
         self.changed = self.changed or self.metrics.get(name) != metric
         self.metrics[name] = metric
 
-    def _trouble(self, text: str) -> None:
+    def trouble(self, text: str) -> None:
         """Has a trouble told, each kind once."""
         kind = text.partition(":")[0].partition(" found ")[0]
         if kind not in self._told:

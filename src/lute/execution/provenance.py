@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import shutil
 import signal
@@ -18,12 +19,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from lute import plugins
-from lute.base.logging import get_logger
 from lute.models.base import TaskParameters, TemplateConfig, TemplateParameters, fields_marked, result_field
 from lute.models.fields import Output
 from lute.record.rows import utc
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 GIT_LIMIT = 1.0
 VERSION_LIMIT = 2.0

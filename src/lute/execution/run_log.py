@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from lute.base.files import make_folder, shared_mode
-from lute.base.logging import get_logger
 from lute.record.rows import RunFiles
 from lute.wire.channel import log_line, write_fully
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 TAIL_LINES, TAIL_BYTES = 20, 8192
 """How much of a log's end goes into the record."""

@@ -5,24 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lute.errors import LaunchError, LuteError
+from lute.errors import LaunchError
 from lute.execution import environment
-from lute.execution.exit_info import Limits
-from lute.execution.supervisor import Supervision
+from lute.execution.exit_info import Limits, Stopped
+from lute.execution.supervisor import RunEvents, Supervision
 from lute.launcher.handle import Launcher
 
+if TYPE_CHECKING:
+    from lute.launcher.events import StartRequest
+
 _CODE = 'source "$1" >&2 && exec "$3" -0 >"$2"'
-
-
-class Stopped(LuteError):
-    """A script was stopped: `by` is `timeout`, or who cancelled the run."""
-
-    def __init__(self, by: str) -> None:
-        super().__init__(f"stopped by {by}")
-        self.by = by
 
 
 class Sourcing:
@@ -34,16 +30,14 @@ class Sourcing:
         script: The script's path.
         left: File for the environment that it leaves; only this user can read it, and it is removed.
         limits: Times, as for the Task.
-        look: Called at least once every `poll_interval`.
+        events: Told when it is time to look around.
     """
 
     def __init__(
-        self, launcher: Launcher, run: str, script: str, left: Path, limits: Limits, look: Callable[[], None]
+        self, launcher: Launcher, run: str, script: str, left: Path, limits: Limits, events: RunEvents
     ) -> None:
         self._run, self._script, self._left = run, script, left
-        self.supervision = Supervision(
-            launcher, run, [], limits, lambda *_: None, look, lambda: None, can_clean_up=False
-        )
+        self.supervision = Supervision(launcher, run, [], limits, events, can_clean_up=False)
 
     def environment(self, env: dict[str, str], cwd: str, log: int) -> dict[str, str]:
         """Returns what the script leaves of `env`.
@@ -63,7 +57,7 @@ class Sourcing:
         env_program = shutil.which("env", path=os.defpath) or "env"  # the script may leave another PATH
         argv = ["bash", "--noprofile", "--norc", "-c", _CODE, "lute", script, str(self._left), env_program]
         with open(os.devnull, "rb") as nothing, _umask(0o077):
-            request = {"argv": argv, "env": {**env, "LUTE_RUN_ID": self._run}, "cwd": cwd}
+            request: StartRequest = {"argv": argv, "env": {**env, "LUTE_RUN_ID": self._run}, "cwd": cwd}
             self.supervision.begin(request, [nothing.fileno(), log, log])
             ending = self.supervision.watch()
         if ending.stopped_by is not None:

@@ -21,33 +21,54 @@ same arrows, and tests/process/test_transitions.py a test for each.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.base import procfs
-from lute.base.logging import get_logger
 from lute.base.procfs import SEARCH
 from lute.errors import LaunchError
 from lute.execution.exit_info import TIMEOUT, Ending, Limits
-from lute.launcher.handle import Events, Launcher
+from lute.launcher.events import Empty, Events, Exited, Failed, Started
+from lute.launcher.handle import Launcher
+from lute.wire.control import Exec, Go, Metric, Progress, RankFailed, Stop, Unprepared, from_json, to_json
 from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 
-logger = get_logger(__name__)
+if TYPE_CHECKING:
+    from lute.launcher.events import StartRequest
+
+logger = logging.getLogger(__name__)
 
 LOST_LOOKS = 0.02
 """Time between two looks whether a run without its launcher has gone, in s."""
 BETWEEN_LOOKS = 0.005
 """Least time between two looks around, in s, however much comes in."""
-MessageHandler = Callable[[Iterable[tuple[Message, bool]]], None]
 
 
-def unheard(contents: dict[str, Any]) -> None:
-    """Is the listener where nobody listens."""
+class RunEvents:
+    """What is told of a run while it is supervised; whoever wants to know overrides what it needs."""
+
+    def on_started(self) -> None:
+        """The first process lives."""
+
+    def on_messages(self, messages: Iterable[tuple[Message, bool]]) -> None:
+        """Messages have come together, each with whether its text already is in the log."""
+        for _ in messages:
+            pass
+
+    def on_told(self, message: Progress | Metric) -> None:
+        """The Task has told how far it is, or a number."""
+
+    def on_nonsense(self, text: str) -> None:
+        """Something came from the Task's side that cannot be understood."""
+
+    def on_look(self) -> None:
+        """Some time has passed: at most `poll_interval` since the last time."""
 
 
 class State(Enum):
@@ -94,12 +115,9 @@ class Supervision:
         run: The run's id.
         communicators: Where its messages come from.
         limits: Its times.
-        on_messages: Called with the messages that came together, each with whether its text already is in the log.
-        on_started: Called when the first process lives.
-        on_look: Called at least once every `poll_interval` while the run lives.
+        events: Told what happens.
         can_clean_up: Whether there is a Task that has a clean-up of its own.
         ranks: The command line by which the ranks of an MPI Task are known; None if the first process is the Task.
-        on_told: Called with progress and metrics that the Task tells.
         proc: What hooks know as its first process; its pid is filled in when that lives.
     """
 
@@ -109,12 +127,10 @@ class Supervision:
         run: str,
         communicators: list[Communicator],
         limits: Limits,
-        on_messages: MessageHandler,
-        on_look: Callable[[], None],
-        on_started: Callable[[], None],
+        events: RunEvents,
+        *,
         can_clean_up: bool,
         ranks: list[str] | None = None,
-        on_told: Callable[[dict[str, Any]], None] = unheard,
         proc: TaskProcess | None = None,
     ) -> None:
         self.launcher, self.run, self.limits = launcher, run, limits
@@ -122,8 +138,8 @@ class Supervision:
         self.ending = Ending()
         self.proc = proc or TaskProcess()
         self._communicators = communicators
-        self._on_messages, self._on_look, self._on_started = on_messages, on_look, on_started
-        self._can_clean_up, self._ranks, self._on_told = can_clean_up, ranks, on_told
+        self._told = events
+        self._can_clean_up, self._ranks = can_clean_up, ranks
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
         self._looked = self._look_at = 0.0
@@ -134,7 +150,7 @@ class Supervision:
         self._cancelled_by: str | None = None
         self._at_once = False
 
-    def begin(self, request: dict[str, Any], descriptors: list[int]) -> None:
+    def begin(self, request: StartRequest, descriptors: list[int]) -> None:
         """Asks the launcher to start the run's first process.
 
         Raises:
@@ -156,8 +172,9 @@ class Supervision:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_write, b"c")
 
-    def tell(self, word: str) -> None:
-        """Sends the Task a word: `go`, or `stop`, by which it knows whose SIGALRM has come."""
+    def tell(self, message: Go | Stop) -> None:
+        """Sends the Task what it waits for, or that it is we who send the next SIGALRM."""
+        word = to_json(message)
         for communicator in self._communicators:
             with contextlib.suppress(OSError):  # the Task is gone; its end is on its way
                 if isinstance(communicator, PipeCommunicator) and communicator.channel:
@@ -235,7 +252,7 @@ class Supervision:
             if _descriptor_of(communicator) is None:
                 self._hear(communicator)
         if time.monotonic() >= self._look_at:
-            self._on_look()
+            self._told.on_look()
             self._looked = time.monotonic()
             self._look_at = self._looked + self.limits.poll_interval
 
@@ -243,7 +260,7 @@ class Supervision:
 
     def _hear(self, communicator: Communicator) -> None:
         if isinstance(communicator, (PipeCommunicator, SocketCommunicator)):
-            self._on_messages(_heard(communicator))
+            self._told.on_messages(_heard(communicator))
             while communicator.controls:
                 self._control(communicator.controls.popleft())
             channel = getattr(communicator, "channel", None)
@@ -252,17 +269,22 @@ class Supervision:
                 channel.close()
         else:
             while communicator.has_messages:
-                self._on_messages([(communicator.read(self.proc), False)])
+                self._told.on_messages([(communicator.read(self.proc), False)])
 
     def _control(self, contents: Any) -> None:
-        if isinstance(contents, dict) and "exec" in contents:
+        try:
+            message = from_json(contents)
+        except ValueError as error:
+            self._told.on_nonsense(str(error))
+            return
+        if isinstance(message, Exec):
             self._can_clean_up = False
-        elif isinstance(contents, dict) and "unprepared" in contents:
-            self.ending.unprepared = str(contents["unprepared"])
-        elif isinstance(contents, dict) and "rank" in contents and self.ending.rank is None:
-            self.ending.rank = f"rank {contents['rank']}: {contents['failed']}"
-        elif isinstance(contents, dict) and ("progress" in contents or "metric" in contents):
-            self._on_told(contents)
+        elif isinstance(message, Unprepared):
+            self.ending.unprepared = str(message.reason)
+        elif isinstance(message, RankFailed) and self.ending.rank is None:
+            self.ending.rank = f"rank {message.rank}: {message.reason}"
+        elif isinstance(message, (Progress, Metric)):
+            self._told.on_told(message)
 
     def _drain(self) -> None:
         """Takes in what is still in the channels now that no one can write to them any more."""
@@ -277,29 +299,29 @@ class Supervision:
         except EOFError:
             self._launcher_is_gone()
             return
-        if "started" in event:
-            self.proc.pid = event["started"]
+        if isinstance(event, Started):
+            self.proc.pid = event.pid
             if self.state is State.STARTING:  # and not already being stopped
                 self._to(State.RUNNING)
-                self._on_started()
-        elif "failed" in event:
-            self.ending.failed, self.ending.errno = event["why"], event["failed"]
+                self._told.on_started()
+        elif isinstance(event, Failed):
+            self.ending.failed, self.ending.errno = event.reason, event.errno
             self._to(State.ENDED)
-        elif "exited" in event:
+        elif isinstance(event, Exited):
             self._first_process_ended(event)
-        if "empty" in event:
+        if isinstance(event, Empty) or (isinstance(event, Exited) and event.empty):
             self._to(State.ENDED)
 
-    def _first_process_ended(self, event: dict[str, Any]) -> None:
-        status = event["status"]
+    def _first_process_ended(self, event: Exited) -> None:
+        status = event.status
         self.proc.returncode = os.waitstatus_to_exitcode(status)
         if os.WIFSIGNALED(status):
             self.ending.signal = procfs.signal_name(os.WTERMSIG(status))
         else:
             self.ending.exit_code = os.WEXITSTATUS(status)
-        self.ending.core = event["core"]
-        self.ending.user_s, self.ending.system_s = event["user_s"], event["system_s"]
-        self.ending.max_rss_kib = event["max_rss_kib"]
+        self.ending.core = os.WCOREDUMP(status)
+        self.ending.user_s, self.ending.system_s = event.user_s, event.system_s
+        self.ending.max_rss_kib = event.max_rss_kib
         self._deadline = None
         if self.state is State.CLEANING:
             self._stop_processes()
@@ -357,7 +379,7 @@ class Supervision:
 
     def _ask_to_clean_up(self) -> None:
         """Sends SIGALRM, on which the Task's own handler calls `clean_up_timeout()`."""
-        self.tell("stop")
+        self.tell(Stop())
         if self._ranks is None:
             self.proc.send_signal(signal.SIGALRM)
         else:

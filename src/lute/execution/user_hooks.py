@@ -7,21 +7,18 @@ import functools
 import os
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from lute.base.time_limits import InPlace, TookTooLong, call_beside
-from lute.execution.plan import Tasklet
+from lute.execution.plan import Settings, Tasklet
 from lute.models.base import AnalysisHeader
 from lute.wire.ipc import Message
 from lute.wire.results import TaskResult
 
-if TYPE_CHECKING:
-    from lute.execution.executor import BaseExecutor
-
 
 class Host(Protocol):
-    """What extras need of the run they belong to."""
+    """What hooks and tasklets need of the run they belong to."""
 
     def trouble(self, text: str) -> None:
         """Tells of what went wrong beside the run."""
@@ -41,8 +38,7 @@ class Extras:
     """The hooks and tasklets of one run.
 
     Args:
-        executor: Whose hooks they are.
-        tasklets: What runs `before` and `after`, with its arguments filled in.
+        settings: The Executor's: hooks, and tasklets with their arguments filled in.
         header: Has the limits of time.
         host: The run.
 
@@ -52,34 +48,33 @@ class Extras:
 
     def __init__(
         self,
-        executor: BaseExecutor,
-        tasklets: Mapping[str, tuple[Tasklet, ...]],
+        settings: Settings,
         header: AnalysisHeader,
         host: Host,
     ) -> None:
-        self._executor, self._tasklets, self._header, self._host = executor, tasklets, header, host
+        self._settings, self._header, self._host = settings, header, host
         self.limited = InPlace(header.hook_timeout)
 
     def hook(self, event: str, message: Message, proc: Any) -> None:
         """Calls the hook for an event, if there is one."""
-        hook = self._executor.hooks.get(event)
+        hook = self._settings.hooks.get(event)
         if hook is None:
             return
         try:
-            self.limited.call(hook, self._executor, message, proc)
+            self.limited.call(hook, message, proc)
         except (Exception, SystemExit, TookTooLong) as error:
             self._tell(f"the hook for {event}", error)
 
     def tasklets(self, when: str, result: TaskResult) -> None:
         """Runs the tasklets of one kind in order, and puts what they return where they want it."""
-        for tasklet in self._tasklets.get(when, ()):
+        for tasklet in self._settings.tasklets.get(when, ()):
             try:
                 with self._output_to_log():
                     found = call_beside(
                         functools.partial(tasklet.function, *tasklet.args),
                         self._header.tasklet_timeout,
                         give_up=self._host.should_end,
-                        look=self._executor.poll_interval,
+                        look=self._settings.poll_interval,
                     )
             except (Exception, SystemExit, TookTooLong) as error:
                 self._tell(f"tasklet {tasklet.name}", error)

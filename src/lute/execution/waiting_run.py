@@ -7,7 +7,8 @@ from typing import Any
 
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
-from lute.execution.run import SUBMITTED, Place
+from lute.execution.recorder import Place
+from lute.execution.run import SUBMITTED
 from lute.models.base import AnalysisHeader
 from lute.record.rows import RunFiles
 

@@ -3,16 +3,7 @@
 It is forked from a `lute` process that has its imports done, before that has threads; from a process with
 threads it is started anew. It is a subreaper: a process that leaves its group, session or parent becomes its
 child and is ended with its run. When its owner dies, it ends all runs and goes. Here is the owner's handle of it;
-what it does is in `_launching`.
-
-    owner -> launcher   {"do": "start", "run", "argv" or "job", "env", "cwd", "grace"}   with descriptors
-                        {"do": "end", "run", "grace"}
-
-What happens to a run comes back through a socket of its own, whose other end is the first of the descriptors:
-
-    launcher -> run     {"started": pid} or {"failed": errno, "why": text}
-                        {"exited": pid, "status", "user_s", "system_s", "max_rss_kib", "core"}
-                        {"empty": True}, or this with `exited` where nothing was left
+what it does is in `main`, what both say to each other in `events`.
 """
 
 from __future__ import annotations
@@ -23,36 +14,16 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from lute.base import procfs
 from lute.errors import LaunchError
+from lute.launcher.events import Events
 from lute.launcher.main import live
-from lute.wire.fd_passing import receive, send
+from lute.wire.fd_passing import send
 
-
-class Events:
-    """What happens to one run, as the launcher tells it."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def fileno(self) -> int:
-        """Returns a descriptor that is readable when there is a next one."""
-        return self._sock.fileno()
-
-    def next(self) -> dict[str, Any]:
-        """Returns the next thing that happened; waits for it.
-
-        Raises:
-            EOFError: The launcher is gone.
-        """
-        event: dict[str, Any] = receive(self._sock)[0]
-        return event
-
-    def close(self) -> None:
-        """Hears no more."""
-        self._sock.close()
+if TYPE_CHECKING:
+    from lute.launcher.events import EndRequest, StartRequest
 
 
 class Launcher:
@@ -92,7 +63,7 @@ class Launcher:
             theirs.close()
         return cls(ours, pid, how == "fork")
 
-    def begin(self, run: str, request: dict[str, Any], descriptors: list[int]) -> Events:
+    def begin(self, run: str, request: StartRequest, descriptors: list[int]) -> Events:
         """Asks for the first process of a run. Returns where it is told what happens; first `started` or `failed`.
 
         Args:
@@ -106,7 +77,7 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._ask({"do": "start", "run": run, **request}, [theirs.fileno(), *descriptors])
+                self._ask({**request, "do": "start", "run": run}, [theirs.fileno(), *descriptors])
             except LaunchError:
                 ours.close()
                 raise
@@ -116,7 +87,7 @@ class Launcher:
         """Asks to end all processes of a run: SIGTERM, and SIGKILL after `grace` s."""
         self._ask({"do": "end", "run": run, "grace": grace})
 
-    def _ask(self, request: dict[str, Any], descriptors: list[int] | None = None) -> None:
+    def _ask(self, request: StartRequest | EndRequest, descriptors: list[int] | None = None) -> None:
         try:
             with self._asking:
                 send(self.sock, request, descriptors)

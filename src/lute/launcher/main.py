@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from lute.base import procfs
 from lute.base.procfs import SEARCH
+from lute.launcher.events import Empty, Event, Exited, Failed, Started, tell
 from lute.wire.fd_passing import receive, send
 
 if TYPE_CHECKING:
-    from lute.launcher.worker import Forked
+    from lute.launcher.events import StartRequest
+    from lute.launcher.worker import Assignment, Forked
 
 ENDING_LOOKS = 0.02
 """Time between two looks whether the last known processes of a run are gone, in s."""
@@ -87,7 +89,7 @@ class _Spare(NamedTuple):
     pid: int
     sock: socket.socket
 
-    def take(self, job: dict[str, Any], descriptors: list[int]) -> int:
+    def take(self, job: Assignment, descriptors: list[int]) -> int:
         """Gives it its job. Returns its pid."""
         with self.sock:
             send(self.sock, job, descriptors)
@@ -163,18 +165,18 @@ class _Launching:
             for name, run in list(self.runs.items()):
                 self._end(name, run.grace)
 
-    def _start(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> None:
+    def _start(self, request: StartRequest, events: socket.socket, descriptors: list[int]) -> None:
         try:
             pid = self._fork(request, events, descriptors) if "job" in request else _spawn(request, descriptors)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte where the system can have none
-            _tell(events, {"failed": getattr(error, "errno", None), "why": str(error)})
+            _tell(events, Failed(getattr(error, "errno", None), str(error)))
             events.close()
             return
         log = os.readlink(f"/proc/self/fd/{descriptors[1]}")
         self.runs[request["run"]] = _Started(pid, request.get("grace", ORPHAN_GRACE), events, log)
-        _tell(events, {"started": pid})
+        _tell(events, Started(pid))
 
-    def _fork(self, request: dict[str, Any], events: socket.socket, descriptors: list[int]) -> int:
+    def _fork(self, request: StartRequest, events: socket.socket, descriptors: list[int]) -> int:
         if self._forked is None:
             from lute.launcher.worker import Forked  # once and here, not in each child
 
@@ -231,22 +233,15 @@ class _Launching:
 
     def _first_process_ended(self, name: str, run: _Started, status: int, usage: Any) -> None:
         run.exited = True
-        event = {
-            "exited": run.pid,
-            "status": status,
-            "user_s": usage.ru_utime,
-            "system_s": usage.ru_stime,
-            "max_rss_kib": usage.ru_maxrss,
-            "core": os.WCOREDUMP(status),
-        }
+        exited = Exited(status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
         if not self._left(name, run):
-            self._forget(name, {**event, "empty": True})
+            self._forget(name, exited._replace(empty=True))
             return
-        _tell(run.events, event)
+        _tell(run.events, exited)
         if run.kill_at is None:
             self._end(name, run.grace)
 
-    def _forget(self, name: str, event: dict[str, Any]) -> None:
+    def _forget(self, name: str, event: Event) -> None:
         """Tells the last that there is to tell of a run."""
         run = self.runs.pop(name)
         _tell(run.events, event)
@@ -306,7 +301,7 @@ class _Launching:
             if now >= run.kill_at:
                 self._kill(name, run)
             if not run.left and run.exited:
-                self._forget(name, {"empty": True})
+                self._forget(name, Empty())
 
 
 def _wait_for_job(forked: Forked, sock: socket.socket, rehearse: Callable[[], None] | None) -> NoReturn:
@@ -318,12 +313,12 @@ def _wait_for_job(forked: Forked, sock: socket.socket, rehearse: Callable[[], No
     except EOFError:  # there was no further Task
         os._exit(0)
     sock.close()
-    forked.run(job, descriptors)
+    forked.run(forked.assigned(job), descriptors)
 
 
-def _tell(events: socket.socket, event: dict[str, Any]) -> None:
+def _tell(events: socket.socket, event: Event) -> None:
     with contextlib.suppress(OSError):  # its owner is gone
-        send(events, event)
+        tell(events, event)
 
 
 def _only_children(known: set[int]) -> bool:
@@ -334,7 +329,7 @@ def _only_children(known: set[int]) -> bool:
         return False
 
 
-def _spawn(request: dict[str, Any], descriptors: list[int]) -> int:
+def _spawn(request: StartRequest, descriptors: list[int]) -> int:
     """Starts a program in a session of its own. PATH is searched, the program's own if it has another."""
     stdin, stdout, stderr, *channel = descriptors
     env = request["env"]

@@ -12,6 +12,7 @@ from lute import registry
 from lute.models.base import AnalysisHeader, TaskParameters
 from lute.tasks.task import Task
 from lute.wire import channel, framing
+from lute.wire.control import Go, to_json
 
 
 class _Nothing(Task):
@@ -31,7 +32,7 @@ def rehearse() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         executor = channel.Channel(ours)
-        executor.control("go")
+        executor.control(to_json(Go()))
         channel.adopt(channel.Channel(theirs))
         decoder = framing.Decoder()
         decoder.feed(_SENT)

@@ -13,13 +13,31 @@ import threading
 import time
 import traceback
 import warnings
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from lute.tasks.__main__ import flush, open_streams, run_job, tell_unprepared
 from lute.wire import channel
 
 _MAIN = re.compile("__main__")
 """Compiled before a fork, so that a child finds it in the cache of `re`."""
+
+
+class Assignment(NamedTuple):
+    """What a process is told to run.
+
+    Attributes:
+        job: The job file.
+        changed: Variables of the environment that are other than the launcher's.
+        gone: Variables that it has and the Task has not.
+        shown: The whole environment, as the system shows it.
+        cwd: The working directory.
+    """
+
+    job: str
+    changed: dict[str, str]
+    gone: list[str]
+    shown: str
+    cwd: str
 
 
 class Forked:
@@ -47,7 +65,7 @@ class Forked:
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
 
-    def assignment(self, file: str, env: dict[str, str], cwd: str) -> dict[str, Any]:
+    def assignment(self, file: str, env: dict[str, str], cwd: str) -> Assignment:
         """Returns what a process is told to run a job; called in the launcher.
 
         Args:
@@ -57,9 +75,14 @@ class Forked:
         """
         changed = {name: value for name, value in env.items() if self._env.get(name) != value}
         gone = list(self._env.keys() - env.keys())
-        return {"job": file, "changed": changed, "gone": gone, "shown": _in_one(env), "cwd": cwd}
+        return Assignment(file, changed, gone, _in_one(env), cwd)
 
-    def run(self, assignment: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    @staticmethod
+    def assigned(fields: list[Any]) -> Assignment:
+        """Returns the assignment that has come, as JSON's types, in the new process."""
+        return Assignment(*fields)
+
+    def run(self, assignment: Assignment, descriptors: list[int]) -> NoReturn:
         """Runs a Task; called in the new process.
 
         Args:
@@ -74,8 +97,8 @@ class Forked:
             channel.adopt(channel.Channel(connection, log=os.dup(1)))
             for descriptor in descriptors:
                 os.close(descriptor)
-            if self._settle(**assignment):
-                code = run_job(assignment["job"])
+            if self._settle(assignment):
+                code = run_job(assignment.job)
             threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
         except BaseException:
@@ -84,17 +107,17 @@ class Forked:
             flush()
             os._exit(code)
 
-    def _settle(self, changed: dict[str, str], gone: list[str], shown: str, cwd: str, job: str) -> bool:
+    def _settle(self, assignment: Assignment) -> bool:
         """Takes on environment and working directory. Returns whether it could."""
         try:
             if self._place:
-                ctypes.memmove(self._place, _first_of(shown, self._room), self._room)
-            for name in gone:
+                ctypes.memmove(self._place, _first_of(assignment.shown, self._room), self._room)
+            for name in assignment.gone:
                 del os.environ[name]
-            for name, value in changed.items():
+            for name, value in assignment.changed.items():
                 os.environ[name] = value
             time.tzset()
-            os.chdir(cwd)
+            os.chdir(assignment.cwd)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte where the system can have none
             traceback.print_exc()
             tell_unprepared(error)

@@ -50,7 +50,6 @@ from lute.models.fields import (
 from lute.models.patterns import patterns_of
 
 __all__ = [
-    "CONTROL_VARIABLES",
     "AnalysisHeader",
     "Field",
     "TaskParameters",
@@ -60,41 +59,6 @@ __all__ = [
     "root_validator",
     "validator",
 ]
-
-CONTROL_VARIABLES = frozenset(
-    {
-        "LUTE_AIRFLOW_PASSWORD",
-        "LUTE_AIRFLOW_TOKEN",
-        "LUTE_AIRFLOW_URL",
-        "LUTE_AIRFLOW_USER",
-        "LUTE_CHANNEL_FD",
-        "LUTE_CONFIGPATH",
-        "LUTE_DATABASE",
-        "LUTE_DEBUG_BEFORE_TPP_EXEC",
-        "LUTE_DEBUG_EXIT_AT_YAML",
-        "LUTE_ELOG_CA_FILE",
-        "LUTE_ELOG_LOGIN",
-        "LUTE_ELOG_LOGIN_FILE",
-        "LUTE_ELOG_PASSWORD",
-        "LUTE_ELOG_TOKEN",
-        "LUTE_ELOG_URL",
-        "LUTE_ELOG_USER",
-        "LUTE_EXECUTOR_HOST",
-        "LUTE_KEY_FILE",
-        "LUTE_LAUNCHER",
-        "LUTE_PATH",
-        "LUTE_PLUGINS",
-        "LUTE_PORT",
-        "LUTE_RANK_LOG",
-        "LUTE_RUN_ID",
-        "LUTE_SOCKET",
-        "LUTE_USE_TCP",
-        "LUTE_SUBMITTED",
-        "LUTE_WORKFLOW",
-        "LUTE_WORK_DIR",
-    }
-)
-"""Variables that steer `lute` itself. They never become the value of a parameter."""
 
 _PYDANTIC_NAMES = {
     "anystr_strip_whitespace": "str_strip_whitespace",
@@ -380,6 +344,10 @@ def result_field(model: type[TaskParameters]) -> str | None:
 def values_from_environment(model: type[TaskParameters], given: dict[str, Any]) -> dict[str, Any]:
     """Returns values for parameters that were not given and that `LUTE_<name>` gives, in any case."""
     variables = {name: os.environ[name] for name in os.environ if name[:5].upper() == "LUTE_"}
+    if not variables:
+        return {}
+    from lute.base.variables import CONTROL_VARIABLES  # where none is set, nothing needs them
+
     usable = {name: text for name, text in variables.items() if name not in CONTROL_VARIABLES}
     any_case = {name.upper(): text for name, text in usable.items()}
     found = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import mimetypes
 import os
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from lute.base.logging import get_logger
 from lute.base.secrets import without_password
 from lute.errors import UsageError
 from lute.publish import rerun_yaml
@@ -31,7 +31,7 @@ try:
 except ImportError as error:
     raise UsageError(f"an RO-Crate needs rocrate ({error}): pip install 'lute-executor[crate]'") from None
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 VERSION = "1.1"

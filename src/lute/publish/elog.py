@@ -9,6 +9,7 @@ and sent again by the next post or run. Endpoints: those of the LCLS logbook (`<
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lute.base import secrets
-from lute.base.logging import get_logger
 from lute.errors import ElogError
 from lute.publish.elog_http import NOT_CONFIGURED, Request, Service, ask, check_address
 from lute.publish.outbox import Attachment, Outbox, Post
@@ -36,7 +36,7 @@ __all__ = [
     "post_elog_workflow",
 ]
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 """Longest time for a question, and for a post with all that waits before it, in s."""

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import re
 import secrets
@@ -21,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from lute.base.files import create_file, make_folder, write_whole
-from lute.base.logging import get_logger
 from lute.errors import ElogError
 
 __all__ = ["Outbox", "Post"]
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 FOLDER = "lute.outbox"
 LOOK = 0.01

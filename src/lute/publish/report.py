@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import time
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from lute import facility
 from lute.base.files import create_file, make_folder, shared_mode
-from lute.base.logging import get_logger
 from lute.publish.page import About, Entry, about_of, as_earlier, index, page
 from lute.record.rows import utc
 from lute.wire.results import RenderedPage
@@ -41,7 +41,7 @@ __all__ = [
 if TYPE_CHECKING:
     from lute.models.base import AnalysisHeader
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 KEPT = 50
 """Earlier versions of a page that are kept."""

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from lute import registry
+from lute.base.formatting import read_scalar
 from lute.base.secrets import HIDDEN
-from lute.base.values import read_scalar
 from lute.config.substitution import literally
 from lute.errors import UsageError
 from lute.record.headers import Row, header_of

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from lute.base.logging import get_logger
+import logging
+
 from lute.errors import RecordError
 from lute.record import schema
 from lute.record.database import Database
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def upgraded(database: Database, wait: float | None) -> int:

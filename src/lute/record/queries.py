@@ -101,7 +101,7 @@ def read_condition(text: str) -> Condition:
             f"{text!r} is no comparison: write Task.name=value, or with {' '.join(OPERATORS[1:])};"
             " a text that begins with one of these needs quotes"
         )
-    from lute.base.values import read_scalar  # most questions have no condition
+    from lute.base.formatting import read_scalar  # most questions have no condition
 
     value = found["value"]
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lute.base.formatting import in_order
 from lute.base.secrets import without_password
-from lute.base.values import in_order
 from lute.record.schema import BESIDES, PUBLIC
 from lute.wire.results import DescribedAnalysis, TaskStatus
 

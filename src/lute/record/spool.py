@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lute.base.files import make_folder, shared_mode
-from lute.base.logging import get_logger
 from lute.errors import RecordError
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Aside:

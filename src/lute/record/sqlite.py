@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import sys
@@ -13,12 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 from lute.base.files import create_file, on_network
-from lute.base.logging import get_logger
 from lute.errors import RecordError
 from lute.record.database import JSON_KINDS, Values
 from lute.record.schema import identifier, literal
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 LOOK = 0.01
 """Time between two tries where SQLite does not wait by itself, in s."""

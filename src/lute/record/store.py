@@ -8,6 +8,7 @@ takes it in.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -17,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lute.base.logging import get_logger
 from lute.base.process_identity import is_gone
 from lute.errors import RecordError, SlurmError, UsageError, did_you_mean
 from lute.record import schema
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Record"]
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT = 30.0
 """Longest time a write waits for other writers, in s."""

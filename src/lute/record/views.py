@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lute.base.logging import get_logger
 from lute.errors import RecordError
 from lute.record import schema
 from lute.record.database import Database
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 Kinds = dict[str, str | None]
 """The kind of each column of a view, by its path."""

@@ -32,10 +32,11 @@ from typing import Any
 
 from lute import facility, registry
 from lute.base.debug import DebugExit
-from lute.base.loading import for_good
+from lute.base.modules import for_good
 from lute.errors import LuteError
 from lute.tasks.task import Task, ThirdPartyTask
 from lute.wire import channel
+from lute.wire.control import Unprepared, to_json
 from lute.wire.encoding import Unloadable
 from lute.wire.framing import Decoder
 from lute.wire.results import TaskStatus
@@ -103,7 +104,7 @@ def tell_unprepared(error: BaseException) -> None:
     """Tells the Executor why there is no Task to run."""
     to_executor = channel.task_channel()
     if to_executor is not None:
-        to_executor.control({"unprepared": traceback.format_exception_only(type(error), error)[-1].strip()})
+        to_executor.control(to_json(Unprepared(traceback.format_exception_only(type(error), error)[-1].strip())))
 
 
 def flush() -> None:

@@ -1,4 +1,4 @@
-"""Parameters -> the arguments of a program. Pure functions; the rules are on one page here.
+"""A program's command line and configuration file, from its parameters; the same in the parent and in the child.
 
 Three spellings are read. The typed one (`lute.models.fields`) is the one to write: one value is one
 argument, a bool is a switch, a list is several. The two older ones, `flag_type` and bare names, are kept as
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from lute.base.values import in_order
+from lute.base.formatting import in_order
 
 Attributes = dict[str, Any]
 
@@ -34,6 +34,44 @@ def written_fields(params: Any) -> list[tuple[str, Any, Attributes]]:
         for name, value, attributes in fields
         if name != "executable" and not _is_a(value, *never) and not attributes.get("for_mpi")
     ]
+
+
+def command_line(params: Any) -> list[str]:
+    """Returns the arguments of a program, without the program itself, in the order of the model."""
+    settings = params.Config
+    short_eq, long_eq = getattr(settings, "short_flags_use_eq", False), getattr(settings, "long_flags_use_eq", False)
+    return arguments(written_fields(params), short_eq=short_eq, long_eq=long_eq)
+
+
+def rendered_template(params: Any, context: dict[str, Any], yaml_file: Optional[str]) -> Optional[tuple[str, str]]:
+    """Returns the text of the program's own configuration and where it goes; None if it has none.
+
+    Args:
+        params: The parameters; `lute_template_cfg` names the template.
+        context: The template's variables; without any nothing is rendered.
+        yaml_file: The YAML file, beside which templates are looked for first.
+
+    Raises:
+        TemplateError: The template or a variable is missing.
+    """
+    wanted = getattr(params, "lute_template_cfg", None)
+    if wanted is None or not context:
+        return None
+    from lute.base import modules  # most programs have no template
+    from lute.tasks import templates
+
+    folders = templates.template_folders(yaml_file, modules.folders())
+    return templates.render(wanted.template_name, folders, context), wanted.output_path
+
+
+def variable_as_text(name: str, value: Any) -> str:
+    """Returns what the log says of a variable of the template."""
+    return f"TemplateParameters: { ({name: value}) }"
+
+
+def command_as_text(argv: Iterable[str]) -> str:
+    """Returns a command line as text: every argument followed by one space."""
+    return "".join(f"{argument} " for argument in argv)
 
 
 def _is_a(value: Any, *names: str) -> bool:

@@ -7,15 +7,16 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Optional, TextIO, Union
+from typing import TYPE_CHECKING, Any, Optional, TextIO, Union
+
+from lute.wire import control
+
+if TYPE_CHECKING:
+    from lute.record.types import Metric, Progress
 
 __all__ = ["log_metric", "report_progress"]
 
 Number = Union[int, float]
-Progress = dict[str, Any]
-"""`done`, `total` (None if it is not known) and `text`."""
-Metric = dict[str, Any]
-"""`value` (None if it is no finite number) and `unit`."""
 
 AT_ONCE, A_SECOND = 5, 5
 """Reports of progress that are sent one after the other, and then in each second: never more than ten in a second.
@@ -59,7 +60,7 @@ class Teller:
         metrics: Value and unit of each metric, by name.
     """
 
-    def __init__(self, send: Optional[Callable[[dict[str, Any]], None]] = None) -> None:
+    def __init__(self, send: Optional[Callable[[Union[control.Progress, control.Metric]], None]] = None) -> None:
         self.metrics: dict[str, Metric] = {}
         self._send = send
         self._credit, self._looked = float(AT_ONCE), time.monotonic()
@@ -102,7 +103,7 @@ class Teller:
         """
         found = self.metrics[one_line(name)] = metric_of(value, unit)
         if self._send is not None:
-            self._send({"metric": one_line(name), **found})
+            self._send(control.Metric(one_line(name), found["value"], found["unit"]))
 
     def flush(self) -> None:
         """Sends the progress that was held back, if there is any."""
@@ -110,7 +111,7 @@ class Teller:
         if held is None:
             return
         if self._send is not None:
-            self._send({"progress": held})
+            self._send(control.Progress(held["done"], held["total"], held["text"]))
         elif draws(sys.stderr):
             self._drawn = True
             print(end=f"{ERASE}{as_text(held)}", file=sys.stderr, flush=True)
@@ -134,11 +135,15 @@ def progress_of(done: Any, total: Any = None, text: Any = "") -> Progress:
         TypeError: `done` or `total` is no number.
         ValueError: `done` or `total` is negative or not finite.
     """
-    found = {"done": _number("done", done), "total": None if total is None else _number("total", total)}
-    for name, value in found.items():
+    found: Progress = {
+        "done": _number("done", done),
+        "total": None if total is None else _number("total", total),
+        "text": one_line(text),
+    }
+    for name, value in (("done", found["done"]), ("total", found["total"])):
         if value is not None and not 0 <= value < float("inf"):
             raise ValueError(f"progress: {name} is {value!r}, but must be a finite number from 0 on")
-    return {**found, "text": one_line(text)}
+    return found
 
 
 def metric_of(value: Any, unit: Any = "") -> Metric:
@@ -178,8 +183,8 @@ def as_text(progress: Progress) -> str:
     >>> as_text({"done": 340, "total": 1000, "text": "frames"})
     '340/1000 (34 %) frames'
     """
-    part, done = share(progress), written(progress["done"])
-    counted = done if part is None else f"{done}/{written(progress['total'])} ({int(100 * part)} %)"
+    part, done, total = share(progress), written(progress["done"]), progress["total"]
+    counted = done if part is None or total is None else f"{done}/{written(total)} ({int(100 * part)} %)"
     return f"{counted} {progress['text']}".rstrip()
 
 

@@ -10,15 +10,16 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from lute import registry
-from lute.base import modules, secrets
+from lute.base import secrets
 from lute.base.debug import LUTE_DEBUG_EXIT, DebugExit
 from lute.errors import LaunchError, TaskTimedOut, UsageError
-from lute.tasks import figures, program, progress, templates
+from lute.tasks import figures, program, progress
 from lute.tasks.timer import Timer
 from lute.wire.channel import open_channel, task_channel
+from lute.wire.control import Exec, Go, Metric, Progress, RankFailed, to_json
 from lute.wire.framing import CONTROL
 from lute.wire.ipc import Message, PipeCommunicator, SocketCommunicator
 from lute.wire.results import TaskResult, TaskStatus, is_unset
@@ -185,7 +186,7 @@ class Task(ABC):
         channel = task_channel() if self._under_executor else None
         if channel is not None:
             said = self._result.summary or f"set its status to {self._result.task_status.name}"
-            channel.control({"rank": MPI.COMM_WORLD.Get_rank(), "failed": str(said)})
+            channel.control(to_json(RankFailed(MPI.COMM_WORLD.Get_rank(), str(said))))
 
     # ---------------------------------------------------------------------------------- messages
 
@@ -227,10 +228,10 @@ class Task(ABC):
         """
         self._teller.metric(name, value, unit)
 
-    def _tell(self, contents: dict[str, Any]) -> None:
+    def _tell(self, message: Union[Progress, Metric]) -> None:
         channel = task_channel() if self._is_speaker(meet=False) else None
         if channel is not None:
-            channel.control(contents)
+            channel.control(to_json(message))
 
     def _signal_start(self) -> None:
         self._result.task_status = TaskStatus.RUNNING
@@ -246,7 +247,7 @@ class Task(ABC):
             frame = channel.receive()
             if frame is None:
                 raise SystemExit("the Executor is gone")
-            if frame.kind == CONTROL and frame.contents == "go":
+            if frame.kind == CONTROL and frame.contents == to_json(Go()):
                 return
 
     def _signal_result(self, meet: bool = True) -> None:
@@ -304,10 +305,10 @@ class ThirdPartyTask(Task):
             param_name: The variable's name.
             value: Its value, of any type.
         """
-        added = {param_name: value}
         if __debug__ and self._is_speaker(meet=False):
-            self._report_to_executor(Message(contents=secrets.hide_here(f"TemplateParameters: {added}")))
-        self._template_context.update(added)
+            text = program.variable_as_text(param_name, value)
+            self._report_to_executor(Message(contents=secrets.hide_here(text)))
+        self._template_context[param_name] = value
 
     def _template_to_config_file(self) -> None:
         """Renders the model's template to its output path.
@@ -321,13 +322,13 @@ class ThirdPartyTask(Task):
         if wanted is None or not self._template_context:
             return
         if self._is_speaker(meet=False):
-            text = templates.render(wanted.template_name, self._template_folders, self._template_context)
-            templates.write(text, wanted.output_path)
-        self._meet()  # no rank starts its program before the file is there
+            from lute.tasks import templates  # most programs have no template
 
-    @property
-    def _template_folders(self) -> list[str]:
-        return templates.template_folders(os.environ.get("LUTE_CONFIGPATH"), modules.folders())
+            yaml_file = os.environ.get("LUTE_CONFIGPATH")
+            rendered = program.rendered_template(self._task_parameters, self._template_context, yaml_file)
+            if rendered is not None:
+                templates.write(*rendered)
+        self._meet()  # no rank starts its program before the file is there
 
     def _pre_run(self) -> None:
         """Makes the arguments and renders the template."""
@@ -335,17 +336,12 @@ class ThirdPartyTask(Task):
         params = self._task_parameters
         for name, value in program.template_values(params).items():
             self._add_to_jinja_context(param_name=name, value=value)
-        settings = params.Config
-        self._args_list += program.arguments(
-            program.written_fields(params),
-            short_eq=getattr(settings, "short_flags_use_eq", False),
-            long_eq=getattr(settings, "long_flags_use_eq", False),
-        )
+        self._args_list += program.command_line(params)
         self._template_to_config_file()
 
     def _formatted_command(self) -> str:
         """Returns the command line as text, each argument followed by a space."""
-        return "".join(f"{argument} " for argument in self._args_list)
+        return program.command_as_text(self._args_list)
 
     def _signal_start(self) -> None:
         super()._signal_start()
@@ -366,7 +362,7 @@ class ThirdPartyTask(Task):
         self._teller.end()
         channel = task_channel()
         if channel is not None:
-            channel.control({"exec": self._args_list})
+            channel.control(to_json(Exec(self._args_list)))
         sys.stdout.flush()
         sys.stderr.flush()
         _reset_signals()

@@ -7,6 +7,7 @@ connect. The key of a run lies in a file that only its user can read, named by `
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
 import signal
@@ -19,13 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lute.base.logging import get_logger
 from lute.errors import ProtocolError
 from lute.wire import framing
 from lute.wire.encoding import Buffer, short_description
 from lute.wire.framing import CONTROL, LOGGED, NOTHING, TEXT, VALUE, Decoder, Frame
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 KEY_BYTES = 32
 HANDSHAKE_TIMEOUT = 10.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import os
 import secrets
 import selectors
@@ -23,7 +24,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
-from lute.base.logging import get_logger
 from lute.errors import LaunchError, ProtocolError
 from lute.wire.channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Guest, Message, task_channel
 from lute.wire.framing import CONTROL, LOGGED, SIGNALS, Frame
@@ -37,7 +37,7 @@ __all__ = [
     "SocketCommunicator",
 ]
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 LUTE_SIGNALS = frozenset(SIGNALS)
 """The signals a message may carry; also the events of an Executor's hooks."""

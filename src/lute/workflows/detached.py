@@ -9,6 +9,7 @@ asked by whoever looks at the workflow run.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from lute.base import process_identity
 from lute.base.files import make_folder
-from lute.base.logging import get_logger
 from lute.batch import slurm
 from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
 from lute.execution import requests
@@ -34,7 +34,7 @@ from lute.workflows.state import Node, entries_of, state_in, step_in
 if TYPE_CHECKING:
     from lute.workflows.runner import WorkflowRun
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 ENGINE = "on"
 """What tells in the `owner` of a workflow run that it has no driver: `slurm` or `airflow`."""

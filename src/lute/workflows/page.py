@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,13 @@ from typing import Any
 from urllib.parse import quote
 
 from lute.base.files import write_whole
-from lute.base.logging import get_logger
 from lute.graph.dag import Workflow
 from lute.publish import page
 from lute.record.store import Record
 from lute.wire.status import badness_of
 from lute.workflows.draw import as_svg, colour_of
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 NAME = "report.html"
 LARGEST = 300

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from lute.base.formatting import read_scalar
 from lute.base.paths import split_path
-from lute.base.values import read_scalar
 from lute.config.substitution import Substituter, literally, names_in
 from lute.config.yaml_reader import in_one_line
 from lute.errors import SubstitutionError, WorkflowError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -12,7 +13,6 @@ from typing import Any, Protocol
 
 from lute.base import process_identity, procfs
 from lute.base.files import make_folder
-from lute.base.logging import get_logger
 from lute.base.secrets import HIDDEN, hide_here
 from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.errors import RecordError, WorkflowError
@@ -25,7 +25,7 @@ from lute.workflows import definition, page
 from lute.workflows.engines.local import LOOK, Local
 from lute.workflows.state import Instance, Node, Options, entries_of
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 1.0
 """Time between two writes of the states of all steps while the workflow runs, in s; longer where a write takes long."""

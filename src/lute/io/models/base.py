@@ -1,6 +1,6 @@
 """The door to `lute.models.base`."""
 
-from lute.models.base import CONTROL_VARIABLES as CONTROL_VARIABLES
+from lute.base.variables import CONTROL_VARIABLES as CONTROL_VARIABLES
 from lute.models.base import AnalysisHeader as AnalysisHeader
 from lute.models.base import Field as Field
 from lute.models.base import TaskParameters as TaskParameters

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import heapq
+import logging
 import os
 import queue
 import threading
@@ -18,12 +19,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lute import managed_tasks
-from lute.base.logging import get_logger
 from lute.base.secrets import hide_here
 from lute.base.signals import heard
 from lute.config.config_file import ConfigFile, Overrides
 from lute.errors import LuteError, WorkflowError
-from lute.execution.run import STOP_SIGNALS, Place, Run
+from lute.execution.recorder import Place
+from lute.execution.run import STOP_SIGNALS, Run
 from lute.graph.dag import Resources, Rule, Workflow, decide, state_of_all, why_not
 from lute.launcher.handle import Launcher
 from lute.record import workflow_store
@@ -35,7 +36,7 @@ from lute.workflows.ready_queue import Ready
 from lute.workflows.results import items_of
 from lute.workflows.state import Follower, Instance, Node, Options, Outcome, Watcher
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 _BAD_IS_ENOUGH = (Rule.ALL_SUCCEEDED, Rule.ANY_FAILED)
 BEFORE = "it completed before the workflow was resumed"

@@ -1,0 +1,108 @@
+"""What the launcher is asked, and what it tells of a run.
+
+owner -> launcher   a `StartRequest`, with descriptors: the first is the socket for the run's events; or an `EndRequest`
+launcher -> run     `Started` or `Failed`; then `Exited`, when the first process has ended; then `Empty`, when nothing
+of the run is left. `Exited` says so itself where it left nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lute.wire.control import to_json
+from lute.wire.fd_passing import receive, send
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class StartRequest(TypedDict, total=False):
+        """Asks for the first process of a run: `argv` for a program, `job` for a Task that is forked."""
+
+        do: Literal["start"]
+        run: str
+        argv: list[str]
+        job: str
+        env: dict[str, str]
+        cwd: str
+        grace: float
+
+    class EndRequest(TypedDict):
+        """Asks for the end of all processes of a run: SIGTERM, and SIGKILL after `grace` s."""
+
+        do: Literal["end"]
+        run: str
+        grace: float
+
+
+class Started(NamedTuple):
+    """The first process lives."""
+
+    pid: int
+
+
+class Failed(NamedTuple):
+    """It could not be started."""
+
+    errno: int | None
+    reason: str
+
+
+class Exited(NamedTuple):
+    """The first process has ended.
+
+    Attributes:
+        status: As `os.wait4` gives it.
+        user_s: User time, in s.
+        system_s: System time, in s.
+        max_rss_kib: Peak memory, in KiB.
+        empty: Whether nothing of the run is left.
+    """
+
+    status: int
+    user_s: float
+    system_s: float
+    max_rss_kib: int
+    empty: bool = False
+
+
+class Empty(NamedTuple):
+    """Nothing of the run is left."""
+
+
+Event = Started | Failed | Exited | Empty
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Started, Failed, Exited, Empty)}
+
+
+def tell(sock: socket.socket, event: Event) -> None:
+    """Tells the owner of a run what happened to it.
+
+    Raises:
+        OSError: The owner is gone.
+    """
+    send(sock, to_json(event))
+
+
+class Events:
+    """What happens to one run, as the launcher tells it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def fileno(self) -> int:
+        """Returns a descriptor that is readable when there is a next one."""
+        return self._sock.fileno()
+
+    def next(self) -> Event:
+        """Returns the next thing that happened; waits for it.
+
+        Raises:
+            EOFError: The launcher is gone.
+        """
+        name, *fields = receive(self._sock)[0]
+        event: Event = _KINDS[name](*fields)
+        return event
+
+    def close(self) -> None:
+        """Hears no more."""
+        self._sock.close()
