@@ -17,7 +17,7 @@ from lute import managed_tasks, plugins, registry
 from lute.base import secrets
 from lute.cli import common
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
-from lute.execution import environment, mpi
+from lute.execution import environment
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
 from lute.execution.recorder import Place
@@ -247,7 +247,11 @@ def _header(analysis: Any) -> Any:
 def _command(plan: Plan, env: Mapping[str, str]) -> list[str]:
     argv = plan.argv if plan.argv is not None else child_command(plan, "JOB")
     ranks = plan.settings.ranks
-    return argv if ranks is None or plan.starts_ranks else mpi.command(ranks, argv, plan.python, env)
+    if ranks is None or plan.starts_ranks:
+        return argv
+    from lute.execution import mpi  # most runs have no ranks
+
+    return mpi.command(ranks, argv, plan.python, env)
 
 
 def dry_run(plan: Plan, options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,10 +25,8 @@ from lute.base.formatting import read_scalar
 from lute.base.paths import item_number, split_path
 from lute.base.secrets import hide_here
 from lute.config import yaml_reader
-from lute.config.messages import in_words, real_location, short
 from lute.config.raw_numbers import WithTexts, as_written, with_texts
 from lute.config.substitution import Substituter
-from lute.config.unresolved import NOTHING_LATER, Later
 from lute.errors import ConfigError, Problem, SubstitutionError, TemplateError, UsageError, did_you_mean, nearest
 from lute.models.base import (
     AnalysisHeader,
@@ -40,6 +38,9 @@ from lute.models.base import (
 )
 from lute.models.fields import FromResult
 from lute.record.rows import Earlier
+
+if TYPE_CHECKING:
+    from lute.config.unresolved import Later
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config", "unknown_names"]
 
@@ -199,6 +200,8 @@ class ConfigFile:
         if isinstance(target, list) and 0 <= item_number(parts[-1]) < len(target):
             last = item_number(parts[-1])
         elif not isinstance(target, dict):
+            from lute.config.messages import short
+
             raise UsageError(f"--set {name}: {'.'.join(parts[:-1])} is {short(target)}, which has no {last!r}")
         self._set_by[(*at, last)] = name
         _put(self.tasks, target, at, last, setting)
@@ -254,14 +257,14 @@ class ConfigFile:
             return AnalysisHeader.model_construct(**{**defaults, **values}), problems
 
     def parameters(
-        self, task_name: str, reader: Reader, later: Later = NOTHING_LATER
+        self, task_name: str, reader: Reader, later: Later | None = None
     ) -> tuple[TaskParameters | None, list[Problem]]:
         """Returns a Task's validated parameters, or None, and every problem of header and Task.
 
         Args:
             task_name: Name of the Task.
             reader: Gives values of earlier results.
-            later: What is not known yet; of that nothing is said.
+            later: What is not known yet; of that nothing is said. None if all is known.
 
         Raises:
             TaskNotFoundError: There is no model of that name.
@@ -273,10 +276,11 @@ class ConfigFile:
         if not isinstance(raw, dict):
             wrong = self._problem(self.tasks, (task_name,), f"{task_name}: expected a mapping of parameters")
             return None, [*problems, wrong]
-        raw = {name: value for name, value in raw.items() if name not in later.names} if later.names else raw
+        waits = later.names if later is not None else frozenset()
+        raw = {name: value for name, value in raw.items() if name not in waits} if waits else raw
         values, found = self._substituted(self.tasks, raw, (task_name,), model)
         problems += found
-        values |= dict.fromkeys(later.names, _NOTHING)
+        values |= dict.fromkeys(waits, _NOTHING)
         if os.environ.get("LUTE_DEBUG_EXIT_AT_YAML"):
             import pprint
 
@@ -291,7 +295,7 @@ class ConfigFile:
         problems += [
             item for item in found if not any(f"{task_name}.{name} must be given" in item.message for name in misspelt)
         ]
-        if "lute_template_cfg" not in later.names:
+        if "lute_template_cfg" not in waits:
             problems += self._judge_unknown(model, task_name, values, unknown, parameters)
         problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
         return (None if problems else parameters), problems
@@ -360,7 +364,7 @@ class ConfigFile:
         values: dict[str, Any],
         header: AnalysisHeader,
         unknown: list[str],
-        later: Later,
+        later: Later | None,
     ) -> tuple[TaskParameters | None, list[Problem]]:
         third_party = issubclass(model, ThirdPartyParameters)
         given = {name: value for name, value in values.items() if third_party or name not in unknown}
@@ -425,15 +429,17 @@ class ConfigFile:
         at: yaml_reader.Path,
         model: type[BaseModel],
         errors: list[Any],
-        later: Later = NOTHING_LATER,
+        later: Later | None = None,
     ) -> list[Problem]:
         """Returns the problems that stand for pydantic's errors: one a place, however many kinds were tried."""
+        from lute.config.messages import in_words, real_location, short  # most files are right
+
         by_place: dict[yaml_reader.Path, list[Any]] = {}
         for error in errors:
             by_place.setdefault(real_location(error, model), []).append(error)
         found = []
         for location, several in by_place.items():
-            if later.may_mend(model, several):
+            if later is not None and later.may_mend(model, several):
                 continue
             name = ".".join(str(part) for part in (*(at or ("header",)), *location))
             text = " or ".join(dict.fromkeys(in_words(error, model, location) for error in several))

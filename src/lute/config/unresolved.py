@@ -34,9 +34,6 @@ class Later(NamedTuple):
         return bool(self) and (not kinds <= _SURE or ("missing" in kinds and _fills_in(model)))
 
 
-NOTHING_LATER = Later()
-
-
 def _fills_in(model: type[BaseModel]) -> bool:
     """Returns whether a validator of a plug-in may give values that are missing."""
     known = model.__pydantic_decorators__

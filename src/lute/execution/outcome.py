@@ -14,8 +14,9 @@ from typing import Any
 from lute.base import procfs
 from lute.base.files import shared_mode
 from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending
-from lute.models.base import AnalysisHeader, TaskParameters, fields_marked, result_field, says_no_result
+from lute.models.base import AnalysisHeader, TaskParameters, result_field, says_no_result
 from lute.models.fields import Output
+from lute.models.files import outputs_declared
 from lute.record.rows import RunFiles, plain
 from lute.tasks.program import why_not_started
 from lute.wire.encoding import RawArray, Unloadable, qualified_name, short_description
@@ -162,12 +163,10 @@ def _judge_program(ending: Ending, params: TaskParameters, cwd: str) -> Judgemen
 
 def missing_output(params: TaskParameters, cwd: str) -> Judgement | None:
     """Returns the judgement on a declared output that is missing or empty; None if all are there."""
-    for name, mark in fields_marked(type(params), Output).items():
-        value = getattr(params, name)
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            wrong = _wrong_with(os.path.join(cwd, str(item)), mark) if item not in (None, "") else None
-            if wrong:
-                return TaskStatus.FAILED, f"its output {name} = {item} {wrong}"
+    for output in outputs_declared(params, cwd):
+        wrong = _wrong_with(output.path, output.mark) if output.mark is not None else None
+        if wrong:
+            return TaskStatus.FAILED, f"its output {output.parameter} = {output.text} {wrong}"
     return None
 
 

@@ -12,16 +12,17 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from lute import plugins
-from lute.models.base import TaskParameters, TemplateConfig, TemplateParameters, fields_marked, result_field
-from lute.models.fields import Output
+from lute.models.base import TaskParameters
+from lute.models.files import NamedFile, inputs_named, outputs_declared
 from lute.record.rows import utc
+
+if TYPE_CHECKING:
+    from lute.record.types import CodeEntry, FileEntry
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,9 @@ VERSION_LIMIT = 2.0
 LONGEST_WAIT = 3.0
 """Longest time that the end of a run waits for what they tell, in s."""
 MOST_FILES = 1000
-LONGEST_PATH = 4096
 LONGEST_VERSION = 200
 
-_code: dict[str, dict[str, Any]] = {}
+_code: dict[str, CodeEntry] = {}
 """What is known of a plug-in's file: it is loaded once in a process, and so looked at once."""
 _versions: dict[tuple[Any, ...], str | None] = {}
 
@@ -49,7 +49,7 @@ class Lineage:
 
     def __init__(self, params: TaskParameters, cwd: str) -> None:
         self._params, self._cwd = params, cwd
-        self._inputs: list[dict[str, Any]] = []
+        self._inputs: list[FileEntry] = []
         self._thread: threading.Thread | None = None
         self._version: str | None = None
 
@@ -58,10 +58,7 @@ class Lineage:
         return _or_nothing(self._at_start)
 
     def _at_start(self) -> dict[str, Any]:
-        made = set(_made_by(self._params))
-        values = {name: value for name, value, _ in self._params.command_line_fields()}
-        given = {name: value for name, value in values.items() if name not in {*made, "executable", "lute_config"}}
-        self._inputs = _files(given, self._cwd, regular=True)
+        self._inputs = _looked_at(inputs_named(self._params, self._cwd), regular=True)
         return {"sources": self._params._lute_sources, "inputs": self._inputs}
 
     def look(self, env: Mapping[str, str]) -> None:
@@ -92,8 +89,7 @@ class Lineage:
     def _at_end(self, versions: Mapping[str, str]) -> dict[str, Any]:
         if self._thread is not None:
             self._thread.join(LONGEST_WAIT)
-        values = {name: getattr(self._params, name) for name in _made_by(self._params)}
-        outputs = _files(values, self._cwd, regular=False)
+        outputs = _looked_at(outputs_declared(self._params, self._cwd), regular=False)
         if self._params.lute_config.digests:
             for file in [*self._inputs, *outputs]:
                 file["digest"] = digest_of(file)
@@ -112,45 +108,25 @@ def _or_nothing(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {}
 
 
-def _made_by(params: TaskParameters) -> list[str]:
-    """Returns the names of the parameters that say what a Task writes."""
-    result = result_field(type(params))
-    return list(dict.fromkeys([*fields_marked(type(params), Output), *([result] if result else [])]))
-
-
 # -------------------------------------------------------------------------------------------- files
 
 
-def _files(values: Mapping[str, Any], cwd: str, regular: bool) -> list[dict[str, Any]]:
-    """Returns what is known of the files that values name: those there are, and folders unless `regular`."""
-    found = []
-    for name, value in values.items():
-        for path in _texts(value):
-            place = os.path.join(cwd, path)
-            with contextlib.suppress(OSError, ValueError):
-                about = os.stat(place)
-                if stat.S_ISREG(about.st_mode) or not regular:
-                    size = about.st_size if stat.S_ISREG(about.st_mode) else None
-                    known = {"path": place, "size": size, "mtime": utc(about.st_mtime), "digest": None}
-                    found.append({"parameter": name, **known})
+def _looked_at(files: Iterable[NamedFile], regular: bool) -> list[FileEntry]:
+    """Returns what is known of the files that there are, and of folders unless `regular`."""
+    found: list[FileEntry] = []
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):
+            about = os.stat(file.path)
+            is_file = stat.S_ISREG(about.st_mode)
+            if is_file or not regular:
+                size, mtime = about.st_size if is_file else None, utc(about.st_mtime)
+                found.append(
+                    {"parameter": file.parameter, "path": file.path, "size": size, "mtime": mtime, "digest": None}
+                )
     return found[:MOST_FILES]
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, (str, Path)):
-        text = str(value)
-        if 0 < len(text) < LONGEST_PATH and "\n" not in text:
-            yield text
-    elif isinstance(value, TemplateParameters):
-        yield from _texts(value.params)
-    elif isinstance(value, BaseModel) and not isinstance(value, TemplateConfig):
-        yield from _texts(dict(value))
-    elif isinstance(value, (dict, list, tuple)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
-
-
-def digest_of(file: Mapping[str, Any]) -> str | None:
+def digest_of(file: FileEntry) -> str | None:
     """Returns the SHA-256 of a file; None if it is a folder, or not what it was when it was looked at."""
     with contextlib.suppress(OSError):
         about = os.stat(file["path"])
@@ -163,13 +139,13 @@ def digest_of(file: Mapping[str, Any]) -> str | None:
 # --------------------------------------------------------------------------------------------- code
 
 
-def code_of(path: str) -> dict[str, Any]:
+def code_of(path: str) -> CodeEntry:
     """Returns what is known of a source file: `path`, `digest` (SHA-256), `commit` and whether it is `dirty`.
 
     The last two are null outside a Git repository, or where `git` does not answer. Only the file itself is looked at:
     it is dirty if it is not as committed.
     """
-    about: dict[str, Any] = {"path": path, "digest": None, "commit": None, "dirty": None}
+    about: CodeEntry = {"path": path, "digest": None, "commit": None, "dirty": None}
     with contextlib.suppress(OSError):
         about["digest"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     if any((folder / ".git").exists() for folder in Path(path).parents):

@@ -16,13 +16,13 @@ from lute import registry
 from lute.base import secrets
 from lute.base.debug import LUTE_DEBUG_EXIT, DebugExit
 from lute.errors import LaunchError, TaskTimedOut, UsageError
-from lute.tasks import figures, program, progress
+from lute.tasks import program, progress
 from lute.tasks.timer import Timer
 from lute.wire.channel import open_channel, task_channel
 from lute.wire.control import Exec, Go, Metric, Progress, RankFailed, to_json
 from lute.wire.framing import CONTROL
 from lute.wire.ipc import Message, PipeCommunicator, SocketCommunicator
-from lute.wire.results import TaskResult, TaskStatus, is_unset
+from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
     from lute.models.base import TaskParameters, ThirdPartyParameters
@@ -254,10 +254,17 @@ class Task(ABC):
         if self._is_speaker(meet=meet):
             self._teller.end()
             if self._under_executor:
-                figures.render_result(self._result)
+                self._render_figures()
             self._report_to_executor(Message(contents=self.result, signal="TASK_RESULT"))
         elif self._result.task_status is not TaskStatus.COMPLETED:
             self._tell_failed_rank()
+
+    def _render_figures(self) -> None:
+        """Makes pages of the figures in the result, here where their libraries are."""
+        if _holds_figures(self._result.payload) or _holds_figures(self._result.summary):
+            from lute.tasks import figures  # most results have none
+
+            figures.render_result(self._result)
 
     def _is_speaker(self, meet: bool = True) -> bool:
         """Returns whether this is the process that speaks, after all ranks have met."""
@@ -375,6 +382,12 @@ class ThirdPartyTask(Task):
             path = os.environ.get("PATH", os.defpath)
             reason = program.why_not_started(self._cmd, error.errno, str(error), path)
             raise LaunchError(reason) from error
+
+
+def _holds_figures(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return any(_holds_figures(item) for item in value)
+    return isinstance(value, ElogSummaryPlots)
 
 
 def _reset_signals() -> None:

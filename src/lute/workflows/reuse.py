@@ -11,15 +11,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lute
 from lute import registry
 from lute.execution.plan import Plan
-from lute.models.base import TaskParameters, fields_marked, result_field
-from lute.models.fields import Output
+from lute.models.files import inputs_named, outputs_declared
 from lute.record.rows import utc
 from lute.record.store import Record
 
@@ -65,12 +64,7 @@ def changes(before: str, now: str) -> list[str]:
 
 def declared_outputs(plan: Plan) -> list[str]:
     """Returns the files that a Task says it writes, as absolute paths."""
-    found = []
-    for name in _output_fields(plan.params):
-        value = getattr(plan.params, name)
-        items = value if isinstance(value, (list, tuple)) else [value]
-        found += [os.path.join(plan.cwd, str(item)) for item in items if item not in (None, "")]
-    return found
+    return [file.path for file in outputs_declared(plan.params, plan.cwd)]
 
 
 def earlier_run(record: Record, mark: str, plan: Plan) -> dict[str, Any] | None:
@@ -101,36 +95,8 @@ def input_files(plan: Plan, rendered: str | None = None) -> list[str]:
         rendered: Where its rendered template goes: that is written anew for each run.
     """
     own = {*declared_outputs(plan), *([os.path.join(plan.cwd, rendered)] if rendered else [])}
-    paths = {os.path.join(plan.cwd, text) for text in _texts(plan.params)}
+    paths = {file.path for file in inputs_named(plan.params, plan.cwd)}
     return sorted(path for path in paths - own if os.path.isfile(path))
-
-
-def _texts(params: TaskParameters) -> Iterator[str]:
-    for name, value, _ in params.command_line_fields():
-        if name not in ("lute_config", "executable"):
-            yield from _texts_in(getattr(value, "params", value))
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    if isinstance(value, (str, Path)):
-        if value and len(str(value)) < 4096 and "\0" not in str(value):
-            yield str(value)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts_in(item)
-    elif isinstance(value, (list, tuple, set)):
-        for item in value:
-            yield from _texts_in(item)
-    elif hasattr(value, "model_dump"):
-        yield from _texts_in(value.model_dump())
-
-
-def _output_fields(params: TaskParameters) -> list[str]:
-    marked = list(fields_marked(type(params), Output))
-    result = result_field(type(params))
-    if result and isinstance(getattr(params, result), (str, Path)) and result not in marked:
-        marked.append(result)
-    return marked
 
 
 def _parameters(plan: Plan) -> dict[str, Any]:
