@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
 from pathlib import Path
+from typing import BinaryIO, Iterator, Optional
 
 NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "gpfs", "cifs", "smb", "beegfs", "ceph", "glusterfs", "sshfs", "afs", "9p")
 
@@ -39,17 +41,34 @@ def create_file(path: Path) -> None:
     os.close(descriptor)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, with the rights of its folder."""
+@contextlib.contextmanager
+def written_aside(path: Path, mode: Optional[int] = None) -> Iterator[BinaryIO]:
+    """Yields a file that takes the place of `path` when it has been written: that is there whole or not at all.
+
+    Args:
+        path: The file.
+        mode: Its rights; as the process's umask says if not given.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            os.fchmod(file.fileno(), shared_mode(path.parent, 0o600))
-            file.write(data)
+        made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
+        with open(made, "wb") as file:
+            if mode is not None:
+                os.fchmod(made, mode)
+            yield file
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file so that it is there whole or not at all, with the rights of its folder."""
+    with written_aside(path, shared_mode(path.parent, 0o600)) as file:
+        file.write(data)
 
 
 def on_network(path: Path) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lute.base import procfs
+
 
 @functools.cache
 def boot_id() -> str:
@@ -17,12 +19,8 @@ def boot_id() -> str:
 
 def start_time(pid: int) -> str | None:
     """Returns when a process started, in the kernel's ticks since boot; None if it is gone or a zombie."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    state, *fields = text[text.rindex(")") + 2 :].split()
-    return None if state in "ZX" else fields[18]
+    fields = procfs.stat_fields(pid)
+    return None if not fields or fields[0] in "ZX" else fields[19]
 
 
 def this_process() -> dict[str, Any]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
 import importlib
 import json
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
 import lute
+from lute.base.cpython import run_exit_functions
 from lute.base.modules import for_good
 from lute.errors import LuteError, OutputError, UsageError, did_you_mean
 
@@ -101,8 +100,7 @@ def command() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     code = main()
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
+    run_exit_functions()
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from lute import plugins, registry
-from lute.base.debug import LUTE_DEBUG_EXIT
 from lute.base.formatting import read_scalar
 from lute.base.paths import item_number, split_path
 from lute.base.secrets import hide_here
@@ -283,6 +282,8 @@ class ConfigFile:
         values |= dict.fromkeys(waits, _NOTHING)
         if os.environ.get("LUTE_DEBUG_EXIT_AT_YAML"):
             import pprint
+
+            from lute.base.debug import LUTE_DEBUG_EXIT
 
             LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
         found, sources = self._fill_from_results(model, task_name, values, header, reader)

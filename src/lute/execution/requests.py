@@ -97,8 +97,6 @@ def cancel_waiting(record: Record, row: Mapping[str, Any], request: Request) -> 
 
 def take(path: Path) -> Request | None:
     """Returns the request that was left, once; None if there is none or it is no request."""
-    if not os.path.exists(path):
-        return None
     try:
         text = path.read_text()
         path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -15,13 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 from lute.base import process_identity
 from lute.base.signals import heard
 from lute.errors import LaunchError, LuteError
-from lute.execution import environment, outcome, requests
+from lute.execution import environment, outcome
 from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending, Stopped
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
 from lute.execution.progress import Told
 from lute.execution.recorder import LATER, Place, RunRecorder
 from lute.execution.supervisor import RunEvents, Supervision, TaskProcess
-from lute.execution.user_hooks import Extras
 from lute.launcher.handle import Launcher
 from lute.models.patterns import patterns_of
 from lute.tasks import program
@@ -31,6 +31,7 @@ from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommuni
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
+    from lute.execution.user_hooks import Extras
     from lute.launcher.events import StartRequest
     from lute.record.types import RunRow
 
@@ -82,7 +83,15 @@ class Run(RunEvents):
         self._lost_by: Exception | None = None
         self._env: dict[str, str] = {}
         self._so_far = Told(patterns_of(plan.task, plan.params.Config), plan.settings.ranks is not None)
-        self._extras = Extras(plan.settings, plan.params.lute_config, self)
+        self._extras = self._user_hooks()
+
+    def _user_hooks(self) -> Extras | _NoHooks:
+        settings = self.plan.settings
+        if not (settings.hooks or any(settings.tasklets.values())):
+            return _NoHooks()
+        from lute.execution.user_hooks import Extras  # most runs have none
+
+        return Extras(settings, self.plan.params.lute_config, self)
 
     @property
     def id(self) -> str:
@@ -314,6 +323,12 @@ class Run(RunEvents):
         """Looks at the log, and whether another process asks for something."""
         self._look_at_log()
         self.recorder.save_if_due()
+        if os.path.exists(self.recorder.files.request):
+            self._do_as_asked()
+
+    def _do_as_asked(self) -> None:
+        from lute.execution import requests  # few runs are asked for anything
+
         request = requests.take(self.recorder.files.request)
         if request is None:
             return
@@ -433,6 +448,18 @@ class Run(RunEvents):
         from lute.execution import mpi
 
         return env | mpi.environment(ranks, env)
+
+
+class _NoHooks:
+    """Stands for the hooks and tasklets of a run that has none."""
+
+    limited = contextlib.nullcontext()
+
+    def hook(self, event: str, message: Message, proc: TaskProcess) -> None:
+        """Calls nothing."""
+
+    def tasklets(self, when: str, result: TaskResult) -> None:
+        """Runs nothing."""
 
 
 class _Looks(RunEvents):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import os
 import re
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 import warnings
 from typing import Any, NamedTuple, NoReturn
 
+from lute.base import cpython, procfs
 from lute.tasks.__main__ import flush, open_streams, run_job, tell_unprepared
 from lute.wire import channel
 
@@ -54,7 +53,7 @@ class Forked:
             os.dup2(nothing, number)
         os.close(nothing)
         open_streams()
-        atexit._clear()
+        cpython.forget_exit_functions()
         _reset_warnings()
         sys.excepthook = sys.__excepthook__
 
@@ -99,8 +98,7 @@ class Forked:
                 os.close(descriptor)
             if self._settle(assignment):
                 code = run_job(assignment.job)
-            threading._shutdown()  # type: ignore[attr-defined]
-            atexit._run_exitfuncs()
+            cpython.run_exit_functions()
         except BaseException:
             traceback.print_exc()
         finally:
@@ -132,8 +130,7 @@ def _place_of_environment() -> tuple[int, int]:
     there any more; a fork has the same place.
     """
     os.environ.update(dict(os.environ))
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
+    fields = procfs.stat_fields("self")
     start, end = int(fields[47]), int(fields[48])
     return start, end - start
 
@@ -160,7 +157,7 @@ def _reset_warnings() -> None:
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", category)
     warnings.filterwarnings("default", category=DeprecationWarning, module=_MAIN.pattern)
-    warnings._processoptions(sys.warnoptions)  # type: ignore[attr-defined]
+    cpython.apply_warning_options()
     warnings.showwarning = _show_warning
 
 

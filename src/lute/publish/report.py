@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lute import facility
-from lute.base.files import create_file, make_folder, shared_mode
+from lute.base.files import create_file, make_folder, write_whole
 from lute.publish.page import About, Entry, about_of, as_earlier, index, page
 from lute.record.rows import utc
 from lute.wire.results import RenderedPage
@@ -107,16 +107,8 @@ def write_page(
     with _alone(folder):
         if path.exists():
             _keep_earlier(path, name)
-        _write(path, text.encode("utf-8", "xmlcharrefreplace"))
+        write_whole(path, text.encode("utf-8", "xmlcharrefreplace"))
     return path
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        os.fchmod(file.fileno(), shared_mode(path.parent, 0o600))
-        file.write(data)
-    part.replace(path)
 
 
 def _keep_earlier(path: Path, display_name: str) -> None:
@@ -127,7 +119,7 @@ def _keep_earlier(path: Path, display_name: str) -> None:
         identity = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(written.st_mtime))
     kept = _history(path) / f"{identity}.html"
     make_folder(kept.parent)
-    _write(kept, as_earlier(path.read_bytes(), display_name))
+    write_whole(kept, as_earlier(path.read_bytes(), display_name))
     os.utime(kept, ns=(written.st_atime_ns, written.st_mtime_ns))
     for old in _versions(path)[KEPT:]:
         old.unlink(missing_ok=True)
@@ -157,7 +149,7 @@ def write_index(folder: Path) -> Path:
     """
     path = folder.absolute() / "index.html"
     with _alone(folder):
-        _write(path, index(list(entries(folder.absolute()))).encode("utf-8", "xmlcharrefreplace"))
+        write_whole(path, index(list(entries(folder.absolute()))).encode("utf-8", "xmlcharrefreplace"))
     return path
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lute.base.files import make_folder, shared_mode
+from lute.base.files import make_folder, shared_mode, written_aside
 from lute.errors import RecordError
 
 logger = logging.getLogger(__name__)
@@ -37,11 +36,9 @@ class Aside:
             OSError: It cannot be written.
         """
         make_folder(self.folder)
-        part = self.folder / f"{row['id']}.{os.getpid()}.part"
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            os.fchmod(file.fileno(), shared_mode(self.folder.parent, 0o600))
-            json.dump({**row, "record": self._mark}, file, default=str)
-        part.replace(self.file(row["id"]))
+        text = json.dumps({**row, "record": self._mark}, default=str)
+        with written_aside(self.file(row["id"]), shared_mode(self.folder.parent, 0o600)) as file:
+            file.write(text.encode())
 
     def rows(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Gives this record's rows, each with its file. A file that holds none is renamed, and told.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from lute import registry
 from lute.base import secrets
-from lute.base.debug import LUTE_DEBUG_EXIT, DebugExit
 from lute.errors import LaunchError, TaskTimedOut, UsageError
 from lute.tasks import program, progress
 from lute.tasks.timer import Timer
@@ -170,12 +169,13 @@ class Task(ABC):
         self._timer.undo()
         self._result = TaskResult(self.name, TaskStatus.FAILED, "", getattr(self._result, "payload", ""))
         self._result.summary = traceback.format_exception_only(type(error), error)[-1].strip()
-        if isinstance(error, DebugExit):
+        wanted = getattr(error, "env_var", "")  # of a DebugExit, which is made where a variable asks for it
+        if wanted:
             self._result.task_status = TaskStatus.CANCELLED
-            self._result.summary = f"stopped because {error.env_var} is set"
+            self._result.summary = f"stopped because {wanted} is set"
         elif isinstance(error, SystemExit):
             self._result.summary = f"the Task left by sys.exit({error.code!r}) before it finished"
-        if self._under_executor and not isinstance(error, DebugExit):
+        if self._under_executor and not wanted:
             traceback.print_exception(type(error), error, error.__traceback__)
             sys.stderr.flush()
         self._signal_result(meet=False)
@@ -363,7 +363,10 @@ class ThirdPartyTask(Task):
         """
         if __debug__ and self._is_speaker(meet=False):
             self._report_to_executor(Message(contents=secrets.hide_here(self._formatted_command())))
-        LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
+        if os.environ.get("LUTE_DEBUG_BEFORE_TPP_EXEC"):
+            from lute.base.debug import LUTE_DEBUG_EXIT
+
+            LUTE_DEBUG_EXIT("LUTE_DEBUG_BEFORE_TPP_EXEC")
         if self._under_executor:  # else the timer ends the program too: it outlives the change of programs
             self._timer.undo()
         self._teller.end()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lute.base.files import written_aside
 from lute.errors import TemplateError, did_you_mean
 
 if TYPE_CHECKING:
@@ -100,12 +100,8 @@ def write(text: str, output_path: str) -> None:
     Raises:
         TemplateError: The file cannot be written.
     """
-    aside = f"{output_path}.{os.getpid()}.part"
     try:
-        with open(aside, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.replace(aside, output_path)
+        with written_aside(Path(output_path)) as file:
+            file.write(text.encode("utf-8"))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
         raise TemplateError(f"the template's output {output_path} cannot be written: {error.strerror}") from error
