@@ -1,6 +1,8 @@
 # Two commands for everyone, on a fresh Debian or Ubuntu with Python 3.11 or newer:
 #   make demo   runs the example in examples/thpp on real data
 #   make test   runs all tests
+# one to run after each change:
+#   make quick  runs the fast tests in less than a minute
 # and one to know how fast it is:
 #   make bench  measures it beside the floor of this machine (BENCH_ARGS=--short for a minute of it)
 PYTHON ?= python3
@@ -10,12 +12,13 @@ AIRFLOW_VENV ?= .airflow-venv
 AIRFLOW ?= apache-airflow==3.3.2
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
+QUICK = tests/unit $(addprefix tests/docs/test_,changelog.py commands.py performance.py reference.py)
 BENCH_ARGS ?=
 
-.PHONY: help demo test bench lint screenshots clean
+.PHONY: help demo test quick bench lint screenshots clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 7
 
 # A venv is made anew when what it needs has changed; PYTHON may be any Python from 3.11 on.
 $(VENV)/.ready: pyproject.toml
@@ -43,6 +46,10 @@ demo: $(DEMO_VENV)/.ready
 
 test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready
 	AIRFLOW_VENV=$(abspath $(AIRFLOW_VENV)) $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+# Without a server, an Airflow or a browser; one process for each core, and the tests of one file in one of them
+quick: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -q -n auto --dist loadfile -m "not slow" $(QUICK) $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready
 	$(VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
