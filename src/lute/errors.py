@@ -16,7 +16,8 @@
     ├── ProtocolError             bytes on a channel that are no message
     ├── RecordError               the record cannot be read or written
     ├── ElogError                 the eLog did not take a post, or did not answer a question
-    └── SlurmError                Slurm refused a job, or did not answer
+    └── SchedulerError            a batch system refused a job, or did not answer
+        └── SlurmError            Slurm did
 
 Exit codes are chosen in `lute.cli` and `lute.tasks.__main__` alone.
 """
@@ -120,7 +121,11 @@ class RecordError(LuteError):
     """The record cannot be read or written."""
 
 
-class SlurmError(LuteError):
+class SchedulerError(LuteError):
+    """A batch system refused a job, or did not answer; the text is its own."""
+
+
+class SlurmError(SchedulerError):
     """Slurm refused a job, or did not answer; the text is Slurm's own."""
 
 

@@ -35,7 +35,7 @@ def test_what_the_controller_has_forgotten(project: Project, monkeypatch: pytest
         wait_until(lambda: not cluster.says("squeue", "-h", "-t", "all").strip(), "the controller has forgotten", 60)
         states = wait_until(lambda: _all_known(ends), "the accounting knows", 60)
         assert states == {"exit 3": "FAILED", "true": "COMPLETED", "sleep 100": "CANCELLED"}
-        assert slurm.jobs([ends["exit 3"]])[ends["exit 3"]].exit_code == "3:0"
+        assert slurm.jobs([ends["exit 3"]])[ends["exit 3"]].reason.endswith("FAILED, exit code 3:0)")
         assert slurm.jobs(["999999"])["999999"].state == "UNKNOWN"
     finally:
         cluster.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +37,3 @@ def is_gone(owner: dict[str, Any]) -> bool:
     if not owner.get("pid"):
         return False
     return bool(owner["boot"] != boot_id() or start_time(owner["pid"]) != owner["started"])
-
-
-def own_job(env: Mapping[str, str] = os.environ) -> str:
-    """Returns the id of the job that this process is a part of, `123` or `123_4`; nothing if it is in none."""
-    array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{index}" if array and index else env.get("SLURM_JOB_ID", "")
-
-
-def job_here(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Returns what the owner of a run notes of the job that it is a part of: nothing if it is in none."""
-    job = own_job(env)
-    return {"job": job, "cluster": env.get("SLURM_CLUSTER_NAME", "")} if job else {}

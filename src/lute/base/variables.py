@@ -52,6 +52,11 @@ class Variable(Enum):
         "set: print a Task's parameters after substitution and before validation, and exit with 0",
     )
     LUTE_DEBUG_BEFORE_TPP_EXEC = ("you", "set: stop just before a program would be started; the run is CANCELLED")
+    LUTE_SCHEDULER = (
+        "you",
+        "the batch system that jobs are submitted to: `slurm`, which it is if not given, or a module that implements"
+        " `lute.batch.scheduler.Scheduler`",
+    )
     LUTE_SOCKET = (
         "`lute` for the Task",
         "Unix socket to connect to. If you set it, the Executor listens there, unless the path exists",

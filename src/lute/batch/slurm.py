@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from lute.batch.jobs import Job, Options, OwnJob
 from lute.errors import SlurmError, UsageError
 
-Options = dict[str, "str | None"]
-"""Options of `sbatch` by their long names; None for one without a value."""
-
+NAME = "Slurm"
 SHORT = {
     "A": "account", "B": "extra-node-info", "C": "constraint", "D": "chdir", "F": "nodefile", "G": "gpus",
     "H": "hold", "J": "job-name", "L": "licenses", "M": "clusters", "N": "nodes", "O": "overcommit",
@@ -201,10 +198,6 @@ def warning(grace: float) -> Options:
     return {"signal": f"B:{WARNING}@{int(grace) + SLACK}"}
 
 
-STOP_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-"""The signals by which somebody who waits for a job cancels it."""
-
-
 # ---------------------------------------------------------------------------------------------- commands
 
 
@@ -225,36 +218,27 @@ def submit(text: str, env: Mapping[str, str] | None = None) -> str:
     return answer.strip().partition(";")[0]  # behind it stands the cluster
 
 
-@dataclass(frozen=True)
-class Job:
-    """What Slurm says of a job.
+def job_of(identity: str, state: str, reason: str = "", exit_code: str = "") -> Job:
+    """Returns a job as Slurm's words describe it.
 
-    Attributes:
-        state: Its state in Slurm's word; `UNKNOWN` if Slurm does not know it any more.
-        reason: Why it waits, or ended so, in Slurm's word.
+    Args:
+        identity: Its id.
+        state: Its state; `UNKNOWN` if Slurm does not know it any more.
+        reason: Why it waits, or ended so.
         exit_code: Its exit code as Slurm writes it, `0:9`.
+
+    >>> job_of("7", "OUT_OF_MEMORY", "None", "0:125").reason
+    'the job was out of memory (Slurm job 7: OUT_OF_MEMORY, exit code 0:125)'
     """
-
-    state: str
-    reason: str = ""
-    exit_code: str = ""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has."""
-        return self.state not in LIVE
-
-    @property
-    def status(self) -> str:
-        """The status of a run whose job ended so, of which nobody else told."""
-        return "FAILED" if self.state == "COMPLETED" else STATUSES.get(self.state, "FAILED")
-
-    def explained(self, job: str) -> str:
-        """Returns why a run ended whose job ended so."""
-        told = IN_WORDS.get(self.state, "the job ended")
-        besides = [self.state, *([self.reason] if self.reason not in ("", "None") else [])]
-        code = f", exit code {self.exit_code}" if self.exit_code not in ("", "0:0") else ""
-        return f"{told} (Slurm job {job}: {', '.join(besides)}{code})"
+    told = IN_WORDS.get(state, "the job ended")
+    besides = [state, *([reason] if reason not in ("", "None") else [])]
+    code = f", exit code {exit_code}" if exit_code not in ("", "0:0") else ""
+    return Job(
+        state,
+        ended=state not in LIVE,
+        status="FAILED" if state == "COMPLETED" else STATUSES.get(state, "FAILED"),
+        reason=f"{told} (Slurm job {identity}: {', '.join(besides)}{code})",
+    )
 
 
 def jobs(identities: Iterable[str]) -> dict[str, Job]:
@@ -271,7 +255,7 @@ def jobs(identities: Iterable[str]) -> dict[str, Job]:
     found = _from_controller(wanted)
     if missing := [one for one in wanted if one not in found]:
         found |= _from_accounting(missing)
-    return {one: found.get(one, Job("UNKNOWN")) for one in wanted}
+    return {one: found.get(one) or job_of(one, "UNKNOWN") for one in wanted}
 
 
 def ends(in_jobs: Mapping[str, tuple[str, str]], gone: Iterable[str] = ()) -> dict[str, tuple[str, str] | None]:
@@ -297,7 +281,7 @@ def ends(in_jobs: Mapping[str, tuple[str, str]], gone: Iterable[str] = ()) -> di
         elif run in gone and job.state in ("COMPLETED", "UNKNOWN"):
             continue
         elif job.state != "UNKNOWN" or its_cluster in ("", here):
-            found[run] = (job.status, job.explained(identity))
+            found[run] = (job.status, job.reason)
     return found
 
 
@@ -315,7 +299,8 @@ def _from_controller(wanted: list[str]) -> dict[str, Job]:
     found = {}
     for line in answer.splitlines():
         identity, state, reason, code = [*line.split("|"), "", "", ""][:4]
-        found[identity.strip()] = Job(_first_word(state), reason.strip(), code.strip())
+        identity = identity.strip()
+        found[identity] = job_of(identity, _first_word(state), reason.strip(), code.strip())
     return found
 
 
@@ -330,7 +315,7 @@ def _from_accounting(missing: list[str]) -> dict[str, Job]:
     found = {}
     for line in answer.splitlines():
         identity, state, code = [*line.split("|"), "", ""][:3]
-        found[identity] = Job(_first_word(state), "", code)
+        found[identity] = job_of(identity, _first_word(state), "", code)
     return found
 
 
@@ -361,6 +346,26 @@ def cancel(identities: Iterable[str]) -> None:
         except SlurmError as error:
             if "Invalid job id" not in str(error) and "already completed" not in str(error):
                 raise
+
+
+def own_job(env: Mapping[str, str] = os.environ) -> OwnJob | None:
+    """Returns the job of the process that has this environment; None if it is in none.
+
+    >>> own_job({"SLURM_JOB_ID": "8", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}).id
+    '7_0'
+    """
+    whole = env.get("SLURM_JOB_ID", "")
+    array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
+    identity = f"{array}_{index}" if array and index else whole
+    if not identity:
+        return None
+    return OwnJob(
+        identity,
+        ids=(identity, whole),
+        cluster=env.get("SLURM_CLUSTER_NAME", ""),
+        index=int(index) if index else None,
+        restarts=int(env.get("SLURM_RESTART_COUNT", 0)),
+    )
 
 
 def _ask(command: list[str], text: str | None = None, env: Mapping[str, str] | None = None) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from lute import facility
 from lute.base.files import make_folder
 from lute.base.signals import heard
-from lute.batch import slurm
+from lute.batch.jobs import Options
+from lute.batch.scheduler import STOP_SIGNALS, scheduler
 from lute.cli import common
 from lute.cli import run as cli_run
 from lute.errors import UsageError
@@ -55,12 +56,12 @@ def execute(options: argparse.Namespace) -> int:
     identity = new_run_id()
     files = waiting_run.files_of(plan, identity)
     asked = job_options(plan, files, options.others)
-    text = slurm.script(asked, _command(options, str(path)), {SUBMITTED: identity})
+    text = scheduler().script(asked, _command(options, str(path)), {SUBMITTED: identity})
     if options.dry_run:
         return _show(options, text)
     make_folder(files.folder)
     try:
-        job = slurm.submit(text, _environment(options))
+        job = scheduler().submit(text, _environment(options))
     except BaseException:
         files.folder.rmdir()
         raise
@@ -69,19 +70,19 @@ def execute(options: argparse.Namespace) -> int:
             row = waiting_run.waiting_row(executor, plan, Place(managed_task, identity=identity), job)
             record.add(row)
         except BaseException:  # Ctrl-C, or a record that cannot be written: nobody would know of the job
-            slurm.cancel([job])
+            scheduler().cancel([job])
             raise
         if options.wait:
             return _wait(options, record, row, job)
     if options.json:
         common.print_json(public(row) | {"job": job})
     else:
-        print(f"{options.name} submitted as Slurm job {job} (run {identity})")
+        print(f"{options.name} submitted as {scheduler().NAME} job {job} (run {identity})")
         print(f"  log      {files.log}")
     return 0
 
 
-def job_options(plan: Plan, files: RunFiles, words: list[str]) -> slurm.Options:
+def job_options(plan: Plan, files: RunFiles, words: list[str]) -> Options:
     """Returns the options of a run's job: the facility's, those given instead, and what it needs to end by itself.
 
     Raises:
@@ -89,12 +90,13 @@ def job_options(plan: Plan, files: RunFiles, words: list[str]) -> slurm.Options:
     """
     header = plan.params.lute_config
     grace = header.clean_up_grace + header.terminate_grace
-    usual = {"job-name": plan.task, "output": str(files.batch), **slurm.warning(grace)}
+    batch = scheduler()
+    usual = {"job-name": plan.task, "output": str(files.batch), **batch.warning(grace)}
     if plan.settings.ranks is not None and plan.settings.ranks.told:
         usual["ntasks"] = str(plan.settings.ranks.number)
     site = facility.current().job_options(header.experiment, header.run)
-    asked = slurm.merged(usual, site, slurm.read_options(words))
-    limit, wanted = slurm.seconds_of(asked.get("time")), waiting_run.time_limit(header, plan.task)
+    asked = batch.merged(usual, site, batch.read_options(words))
+    limit, wanted = batch.seconds_of(asked.get("time")), waiting_run.time_limit(header, plan.task)
     if limit is not None and wanted is not None and wanted > limit:
         raise UsageError(
             f"{plan.task} may take {wanted:g} s (task_timeout), but its job only {limit:g} s (--time={asked['time']}):"
@@ -137,10 +139,10 @@ def _show(options: argparse.Namespace, text: str) -> int:
 def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job: str) -> int:
     """Waits for the end of a run, and copies its log meanwhile. Returns the exit code that `lute run` has for it."""
     if not options.quiet:
-        print(f"lute: Slurm job {job} (run {row['id']})", file=sys.stderr)
+        print(f"lute: {scheduler().NAME} job {job} (run {row['id']})", file=sys.stderr)
     copier = None if options.quiet else cli_run.LogCopier(cli_run.screen_for(options, options.name))
     stops: list[str] = []
-    with heard(slurm.STOP_SIGNALS, stops.append):
+    with heard(STOP_SIGNALS, stops.append):
         row = _until_ended(record, row, job, copier, stops)
     if copier is not None:
         copier.finish()
@@ -162,10 +164,10 @@ def _until_ended(
         stops: Who asked for an end.
     """
     asked = 0
-    while is_live(row) or not slurm.jobs([job])[job].ended:
+    while is_live(row) or not scheduler().jobs([job])[job].ended:
         if len(stops) > asked:
             asked = len(stops)
-            slurm.cancel([job])
+            scheduler().cancel([job])
         time.sleep(LOOK)
         record.refresh()
         row = record.get(row["id"])

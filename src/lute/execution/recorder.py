@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import lute
 from lute import facility
 from lute.base import process_identity, secrets
+from lute.batch.scheduler import job_here
 from lute.errors import RecordError
 from lute.execution import outcome
 from lute.execution.plan import Plan
@@ -102,7 +103,7 @@ class RunRecorder:
 
     def _first_row(self, place: Place) -> None:
         python = ".".join(str(part) for part in sys.version_info[:3])
-        owner = {**process_identity.this_process(), **process_identity.job_here()}
+        owner = {**process_identity.this_process(), **job_here()}
         self._analysis.record |= {
             "id": self.id,
             "managed_task": place.managed_task,

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lute.batch.scheduler import scheduler
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,14 +84,12 @@ def cancel_waiting(record: Record, row: Mapping[str, Any], request: Request) -> 
         request: Who asks, and why.
 
     Raises:
-        SlurmError: Slurm does not answer.
+        SchedulerError: The batch system does not answer.
     """
     job = (row["owner"] or {}).get("job") if row["status"] == "PENDING" else None
     if job is None:
         return False
-    from lute.batch import slurm  # not needed where there is none
-
-    slurm.cancel([job])
+    scheduler().cancel([job])
     record.end_lost(row["id"], "CANCELLED", f"cancelled by {request}")
     return True
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lute.base import process_identity
 from lute.base.signals import heard
+from lute.batch.scheduler import own_job
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment, outcome
 from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending, Stopped
@@ -245,7 +246,7 @@ class Run(RunEvents):
 
     def _end(self, ending: Ending, wall_s: float) -> None:
         result, plan = self.analysis.task_result, self.plan
-        if process_identity.own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
+        if own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
             ending.stopped_by = self._cancelled_in_its_job()
         status, reason = outcome.judge(
             ending, self._result, plan.params, program=plan.program, env=self._env, cwd=plan.cwd

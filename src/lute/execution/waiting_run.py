@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from lute.batch.scheduler import own_job, scheduler
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
 from lute.execution.recorder import Place
@@ -17,19 +18,20 @@ def waiting_row(executor: BaseExecutor, plan: Plan, place: Place, job: str) -> d
     """Returns the row of a run that waits for its job: PENDING, with all that is known by now."""
     run = executor.prepare(plan, place)
     owner = {"job": job, "cluster": "", "cwd": os.getcwd(), "config": plan.config_path}
-    return run.row() | {"owner": owner, "host": "", "reason": f"waits for Slurm job {job}"}
+    return run.row() | {"owner": owner, "host": "", "reason": f"waits for {scheduler().NAME} job {job}"}
 
 
 def place_in_job(plan: Plan, managed_task: str) -> Place:
     """Returns what a run is a part of; in a job of `lute submit` it is the run that waits for that job.
 
-    A job that Slurm has started again runs under the same id, as another attempt, its log behind that of the first.
+    A job that was started again runs under the same id, as another attempt, its log behind that of the first.
     """
     identity = os.environ.pop(SUBMITTED, "")  # what the Task starts is no such run
     if not identity:
         return Place(managed_task)
     files_of(plan, identity).job.unlink(missing_ok=True)  # of an attempt whose node failed
-    return Place(managed_task, identity=identity, attempt=int(os.environ.get("SLURM_RESTART_COUNT", 0)) + 1)
+    job = own_job()
+    return Place(managed_task, identity=identity, attempt=(job.restarts if job else 0) + 1)
 
 
 def files_of(plan: Plan, identity: str) -> RunFiles:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lute.base.process_identity import is_gone
-from lute.errors import RecordError, SlurmError, UsageError, did_you_mean
+from lute.batch.scheduler import scheduler
+from lute.errors import RecordError, SchedulerError, UsageError, did_you_mean
 from lute.record import schema
 from lute.record.database import Database
 from lute.record.migrate import upgraded
@@ -201,18 +202,17 @@ class Record:
 
         Args:
             in_jobs: The owners of runs in jobs.
-            gone: Runs whose owner is known to be gone; what Slurm says of their job is the better reason.
+            gone: Runs whose owner is known to be gone; what the batch system says of their job is the better reason.
         """
         if not in_jobs:
             return {}
         if time.monotonic() - self._asked_at < BETWEEN_QUESTIONS:
             return dict.fromkeys(in_jobs)
-        from lute.batch import slurm  # not needed where there is none
-
         self._asked_at = time.monotonic()
         try:
-            return slurm.ends({run: (owner["job"], owner.get("cluster", "")) for run, owner in in_jobs.items()}, gone)
-        except SlurmError as error:
+            jobs = {run: (owner["job"], owner.get("cluster", "")) for run, owner in in_jobs.items()}
+            return scheduler().ends(jobs, gone)
+        except SchedulerError as error:
             logger.info("what became of the runs in batch jobs is not known: %s", error)
             return {}
 

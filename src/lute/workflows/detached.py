@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lute.base import process_identity
 from lute.base.files import make_folder
-from lute.batch import slurm
-from lute.errors import RecordError, SlurmError, UsageError, WorkflowError
+from lute.batch.jobs import Job
+from lute.batch.scheduler import own_job, scheduler
+from lute.errors import RecordError, SchedulerError, UsageError, WorkflowError
 from lute.execution import requests
 from lute.graph.dag import Rule, Workflow, decide, verdict, why_not
 from lute.record import workflow_store
@@ -85,9 +84,7 @@ def _blank(entry: Mapping[str, Any]) -> dict[str, Any]:
     return entries_of(Node(step_in(entry)))[0]
 
 
-def settle(
-    row: dict[str, Any], jobs: Mapping[str, slurm.Job] | None = None, runs: Mapping[str, Any] | None = None
-) -> None:
+def settle(row: dict[str, Any], jobs: Mapping[str, Job] | None = None, runs: Mapping[str, Any] | None = None) -> None:
     """Says in a workflow run's row what is known by now: of steps that never run, and of the whole.
 
     Args:
@@ -102,7 +99,7 @@ def settle(
         if states[name] is StepState.PENDING:
             _settle_waiting(entries, states, row)
         for entry in entries:
-            if not StepState[entry["status"]].final and (jobs or {}).get(entry["job"], slurm.Job("PENDING")).ended:
+            if not StepState[entry["status"]].final and (jobs or {}).get(entry["job"], Job("PENDING")).ended:
                 _take_end(entry, (jobs or {})[entry["job"]], (runs or {}).get(entry["name"]))
         states[name] = state_in(entries)
     row["steps"] = [entry for group in several.values() for entry in group]
@@ -122,11 +119,11 @@ def _settle_waiting(entries: list[dict[str, Any]], states: Mapping[str, StepStat
             entry |= {"status": found.value, "reason": reason}
 
 
-def _take_end(entry: dict[str, Any], job: slurm.Job, run: Mapping[str, Any] | None) -> None:
+def _take_end(entry: dict[str, Any], job: Job, run: Mapping[str, Any] | None) -> None:
     if run is not None and not is_live(run):
         entry |= {name: run[name] for name in OF_A_RUN} | {"status": state_of_run(run["status"]).value}
         return
-    entry |= {"status": job.status, "reason": job.explained(entry["job"])}
+    entry |= {"status": job.status, "reason": job.reason}
     if run is not None:
         entry |= {name: run[name] for name in ("id", "attempt", "started")}
 
@@ -189,7 +186,7 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
 
     Raises:
         RecordError: There is no such workflow run.
-        SlurmError: Slurm does not answer.
+        SchedulerError: Slurm does not answer.
     """
     row = workflow_store.get(record, identity)
     if row["ended"] is not None:
@@ -197,7 +194,7 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
     if whole := (row["owner"] or {}).get("job"):
         return _refresh_whole(record, row, whole)
     waiting = {entry["job"] for entry in row["steps"] if entry["job"] and not StepState[entry["status"]].final}
-    jobs = {name: job for name, job in slurm.jobs(waiting).items() if job.ended}
+    jobs = {name: job for name, job in scheduler().jobs(waiting).items() if job.ended}
     if not jobs:
         return row
     runs = workflow_store.steps_of(record, identity)
@@ -205,7 +202,7 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
         run = runs.get(entry["name"])
         if run is not None and entry["job"] in jobs and is_live(run):
             job = jobs[entry["job"]]
-            record.end_lost(run["id"], job.status, job.explained(entry["job"]))
+            record.end_lost(run["id"], job.status, job.reason)
             runs[entry["name"]] = record.get(run["id"])
     with workflow_store.changing(record, identity) as row:
         settle(row, jobs, runs)
@@ -215,10 +212,10 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
 
 def _refresh_whole(record: Record, row: dict[str, Any], job: str) -> dict[str, Any]:
     """Ends a workflow run all of whose steps run in one job, if that has ended without a word."""
-    known = slurm.jobs([job])[job]
+    known = scheduler().jobs([job])[job]
     if not known.ended:
         return row
-    workflow_store.end_lost(record, row["id"], known.explained(job))
+    workflow_store.end_lost(record, row["id"], known.reason)
     with workflow_store.changing(record, row["id"]) as row:
         row["ended"] = row["ended"] or utc(time.time())
     report_if_ended(record, row)
@@ -231,7 +228,7 @@ def mark_lost(record: Record) -> None:
     for identity in workflow_store.on_others(record):
         try:
             refresh(record, identity)
-        except (RecordError, SlurmError) as error:
+        except (RecordError, SchedulerError) as error:
             logger.info("what became of workflow run %s is not known: %s", identity, error)
 
 
@@ -248,18 +245,19 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
         Its row.
 
     Raises:
-        SlurmError: Slurm does not answer.
+        SchedulerError: Slurm does not answer.
     """
     with workflow_store.changing(record, identity) as row:
         if row["ended"] is not None or row["status"] != "RUNNING":
             return row
         row |= {"status": status, "reason": reason}
         settle(row)
-    own = {process_identity.own_job(), os.environ.get("SLURM_JOB_ID", "")}
+    here = own_job()
+    own = set(here.ids) if here else set()
     jobs = {entry["job"] for entry in row["steps"] if entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS}
     jobs |= {row["owner"]["job"]} if (row["owner"] or {}).get("job") else set()
     if jobs - own:
-        slurm.cancel(jobs - own)
+        scheduler().cancel(jobs - own)
     _ask_to_end(record, row)
     report_if_ended(record, row)
     return row

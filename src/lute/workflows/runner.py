@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from lute.base import process_identity, procfs
 from lute.base.files import make_folder
 from lute.base.secrets import HIDDEN, hide_here
+from lute.batch.scheduler import job_here
 from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.errors import RecordError, WorkflowError
 from lute.execution import requests
@@ -101,7 +102,7 @@ class WorkflowRun:
             "ended": None,
             "wall_s": None,
             "host": socket.gethostname(),
-            "owner": {**process_identity.this_process(), **process_identity.job_here()},
+            "owner": {**process_identity.this_process(), **job_here()},
             "folder": str(self.folder),
             "options": {"options": asdict(options), "overrides": hide_here(overrides._asdict())},
             "definition": workflow.text,

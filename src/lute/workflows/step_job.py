@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lute.base import process_identity
+from lute.batch.scheduler import own_job, scheduler
 from lute.errors import WorkflowError
 from lute.graph.dag import Rule
 from lute.record import workflow_store
@@ -69,9 +69,10 @@ def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[
     """Returns the runs that a step has already had; one that seems to live belongs to a job that was started again."""
     known = workflow_store.steps_of(record, row["id"])
     own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
+    job = own_job()
     for instance, run in own.items():
-        if is_live(run) and (run["owner"] or {}).get("job") == process_identity.own_job() != "":
-            record.end_lost(run["id"], "FAILED", f"Slurm started job {process_identity.own_job()} again")
+        if job and is_live(run) and (run["owner"] or {}).get("job") == job.id:
+            record.end_lost(run["id"], "FAILED", f"{scheduler().NAME} started job {job.id} again")
             own[instance] = record.get(run["id"])
     return own
 
@@ -166,8 +167,8 @@ def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> dict
     row = workflow_store.get(record, identity)
     run = WorkflowRun(*kept_in(row, ()), options_in(row), viewer, earlier=row)
     with workflow_store.changing(record, identity) as row:
-        known = row["owner"] or {}
-        waits = row["status"] == "RUNNING" and (known.get(ENGINE) or known.get("job") == process_identity.own_job())
+        known, job = row["owner"] or {}, own_job()
+        waits = row["status"] == "RUNNING" and (known.get(ENGINE) or (job and known.get("job") == job.id))
         if not waits:
             raise WorkflowError(f"workflow run {identity} is {row['status']}, and waits for no job")
         row["owner"] = run.row["owner"]

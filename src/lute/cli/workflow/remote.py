@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import re
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from lute.batch.scheduler import own_job, scheduler
 from lute.cli import common
 from lute.cli.workflow.end import exit_code, print_end, public
 from lute.cli.workflow.options import add_choice, add_file, add_settings, open_workflow, options_of
@@ -39,10 +39,9 @@ def mark_lost(record: Record) -> None:
 
 def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     """Submits a workflow run to Slurm, and waits for its end unless told not to. Returns the exit code."""
-    from lute.batch import slurm
     from lute.workflows.engines.slurm import OnSlurm
 
-    place = OnSlurm(run, slurm.read_options(options.slurm), options.pack)
+    place = OnSlurm(run, scheduler().read_options(options.slurm), options.pack)
     if options.dry_run:
         return _show_scripts(options, place)
     if run.viewer:
@@ -126,14 +125,13 @@ def step(options: argparse.Namespace) -> int:
 
 
 def _step_as_job(options: argparse.Namespace, record: Record) -> StepState:
-    from lute.batch import slurm
     from lute.cli.run import LogCopier
     from lute.workflows.engines.slurm import step_as_job
 
     copier = LogCopier()
     begin = copier.start if options.log else lambda row: None
     try:
-        return step_as_job(record, options.id, options.step, slurm.read_options(options.slurm), begin)
+        return step_as_job(record, options.id, options.step, scheduler().read_options(options.slurm), begin)
     finally:
         copier.finish()
 
@@ -163,8 +161,10 @@ def _follower(name: str) -> Follower:
 
 
 def _index(options: argparse.Namespace) -> int | None:
-    told = os.environ.get("SLURM_ARRAY_TASK_ID")
-    return options.index if options.index is not None else int(told) if told else None
+    if options.index is not None:
+        return int(options.index)
+    job = own_job()
+    return job.index if job else None
 
 
 # ------------------------------------------------------------------------------------------------ start

@@ -16,8 +16,9 @@ from typing import Any
 from lute import facility, managed_tasks
 from lute.base.files import make_folder
 from lute.base.signals import heard
-from lute.batch import slurm
-from lute.errors import SlurmError, UsageError, WorkflowError
+from lute.batch.jobs import Options
+from lute.batch.scheduler import STOP_SIGNALS, scheduler
+from lute.errors import SchedulerError, UsageError, WorkflowError
 from lute.execution import waiting_run
 from lute.graph.dag import Rule, Step, Workflow, decide, why_not
 from lute.models.base import AnalysisHeader
@@ -74,19 +75,19 @@ def skippable(workflow: Workflow) -> set[str]:
     return found
 
 
-def options_of(step: Step, defaults: slurm.Options) -> slurm.Options:
+def options_of(step: Step, defaults: Options) -> Options:
     """Returns the options of a step's job: its resources and its own options replace the same defaults.
 
     Raises:
         WorkflowError: Its options are none of Slurm's.
     """
-    wanted: slurm.Options = {}
+    wanted: Options = {}
     if step.resources.cores > 1:
         wanted["cpus-per-task"] = str(step.resources.cores)
     if step.resources.memory:
         wanted["mem"] = f"{-(-step.resources.memory >> 20)}M"
     try:
-        return slurm.merged(defaults, wanted, slurm.read_options(step.slurm))
+        return scheduler().merged(defaults, wanted, scheduler().read_options(step.slurm))
     except UsageError as error:
         raise WorkflowError(f"step {step.name}: {error}") from error
 
@@ -103,7 +104,7 @@ def check_time(step: Step, limit: float | None, options: Mapping[str, str | None
     Raises:
         WorkflowError: It may.
     """
-    granted = slurm.seconds_of(options.get("time"))
+    granted = scheduler().seconds_of(options.get("time"))
     if granted is not None and limit is not None and limit > granted:
         raise WorkflowError(
             f"step {step.name} may take {limit:g} s, but its job only {granted:g} s (--time={options['time']}):"
@@ -111,11 +112,11 @@ def check_time(step: Step, limit: float | None, options: Mapping[str, str | None
         )
 
 
-def defaults_of(header: AnalysisHeader, options: slurm.Options) -> slurm.Options:
+def defaults_of(header: AnalysisHeader, options: Options) -> Options:
     """Returns what a job has besides its step's options: the warning ahead of its end, the facility's, those given."""
     grace = header.clean_up_grace + header.terminate_grace
     site = facility.current().job_options(header.experiment, header.run)
-    return slurm.merged(slurm.warning(grace), site, options)
+    return scheduler().merged(scheduler().warning(grace), site, options)
 
 
 def command_of(record: Record, identity: str, *arguments: str) -> list[str]:
@@ -134,7 +135,7 @@ def environment_of(header: AnalysisHeader) -> dict[str, str]:
 
 
 def step_as_job(
-    record: Record, identity: str, name: str, options: slurm.Options, on_output: Callable[[dict[str, str]], None]
+    record: Record, identity: str, name: str, options: Options, on_output: Callable[[dict[str, str]], None]
 ) -> StepState:
     """Runs one step of a workflow run in a job of its own, and waits for its end; SIGTERM and Ctrl-C cancel it.
 
@@ -147,7 +148,7 @@ def step_as_job(
 
     Raises:
         RecordError: There is no such workflow run.
-        SlurmError: Slurm refused the job, or does not answer.
+        SchedulerError: Slurm refused the job, or does not answer.
         WorkflowError: There is no such step, or it may take longer than its job.
     """
     row = workflow_store.get(record, identity)
@@ -156,18 +157,19 @@ def step_as_job(
     asked = options_of(step, defaults_of(header, options))
     check_time(step, limit_of(step, header), asked)
     output = Path(row["folder"]) / f"{name}-%j.out"
-    text = slurm.script(
-        slurm.merged({"job-name": name, "output": str(output)}, asked), command_of(record, identity, name, "--log")
+    text = scheduler().script(
+        scheduler().merged({"job-name": name, "output": str(output)}, asked),
+        command_of(record, identity, name, "--log"),
     )
     cancelled = threading.Event()
-    with heard(slurm.STOP_SIGNALS, lambda by: cancelled.set()):
-        job = slurm.submit(text, environment_of(header))
+    with heard(STOP_SIGNALS, lambda by: cancelled.set()):
+        job = scheduler().submit(text, environment_of(header))
         with workflow_store.changing(record, identity) as row:
             row["steps"] = detached.with_job(row["steps"], name, job, 0)
         printed = output.with_name(output.name.replace("%j", job))
         begun = False
         while True:
-            ended = slurm.jobs([job])[job].ended
+            ended = scheduler().jobs([job])[job].ended
             row = detached.refresh(record, identity)
             if printed.is_file() and not begun:
                 begun = True
@@ -176,7 +178,7 @@ def step_as_job(
             if ended and state.final:
                 return state
             if cancelled.wait(LOOK):
-                slurm.cancel([job])
+                scheduler().cancel([job])
                 cancelled.clear()
 
 
@@ -192,7 +194,7 @@ class OnSlurm:
         pack: Whether all steps run in one job.
     """
 
-    def __init__(self, run: WorkflowRun, options: slurm.Options, pack: bool = False) -> None:
+    def __init__(self, run: WorkflowRun, options: Options, pack: bool = False) -> None:
         self.run, self.pack = run, pack
         self.workflow, self.nodes = run.local.workflow, run.local.nodes
         self._defaults = defaults_of(run.header, options)
@@ -216,7 +218,7 @@ class OnSlurm:
         """Submits what is to run. Returns the workflow run's row.
 
         Raises:
-            SlurmError: Slurm refused a job; those before it are cancelled.
+            SchedulerError: Slurm refused a job; those before it are cancelled.
             WorkflowError: A step cannot run as it is.
         """
         for name, step in self.workflow.steps.items():
@@ -229,13 +231,13 @@ class OnSlurm:
             else:
                 for node in self.nodes.values():
                     self._submit_step(node)
-        except (SlurmError, WorkflowError) as error:
+        except (SchedulerError, WorkflowError) as error:
             self._give_up(error)
             raise
         return detached.refresh(self.run.record, row["id"])
 
     def _give_up(self, error: Exception) -> None:
-        slurm.cancel(self._jobs.values())
+        scheduler().cancel(self._jobs.values())
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             row |= {"status": "FAILED", "reason": f"it could not be submitted: {error}"}
             detached.settle(row)
@@ -244,7 +246,7 @@ class OnSlurm:
         """Submits a step's job, unless it is known by now that it need not run."""
         if node.state.final or self._is_settled(node):
             return self._write(node)
-        job = slurm.submit(self._script(node, self._jobs), self._environment())
+        job = scheduler().submit(self._script(node, self._jobs), self._environment())
         self._jobs[node.step.name] = job
         self._write(node, job)
 
@@ -275,7 +277,7 @@ class OnSlurm:
     def _script(self, node: Node, jobs: Mapping[str, str]) -> str:
         step, folder = node.step, self.run.folder
         count = self._count(step)
-        own: slurm.Options = {
+        own: Options = {
             "job-name": step.name,
             "output": f"{folder}/{step.name}-{'%A_%a' if count else '%j'}.out",
             "kill-on-invalid-dep": "yes",
@@ -284,7 +286,7 @@ class OnSlurm:
             own["array"] = f"0-{count - 1}"
         if (waits := dependency(step, jobs, skippable(self.workflow))) is not None:
             own["dependency"] = waits
-        return slurm.script(slurm.merged(own, self._options[step.name]), self._command(step.name))
+        return scheduler().script(scheduler().merged(own, self._options[step.name]), self._command(step.name))
 
     def _count(self, step: Step) -> int:
         """Returns the number of instances of a step if each gets a job of an array; else 0, and one job runs all."""
@@ -303,11 +305,11 @@ class OnSlurm:
     # ------------------------------------------------------------------------------- all steps in one job
 
     def _whole_script(self) -> str:
-        own: slurm.Options = {"job-name": self.workflow.name, "output": f"{self.run.folder}/slurm-%j.out"}
-        return slurm.script(slurm.merged(own, self._defaults), self._command("--all"))
+        own: Options = {"job-name": self.workflow.name, "output": f"{self.run.folder}/slurm-%j.out"}
+        return scheduler().script(scheduler().merged(own, self._defaults), self._command("--all"))
 
     def _submit_whole(self) -> None:
-        job = slurm.submit(self._whole_script(), self._environment())
+        job = scheduler().submit(self._whole_script(), self._environment())
         self._jobs[self.workflow.name] = job
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             if row["owner"].get(detached.ENGINE) == "slurm":  # it has not begun
@@ -318,7 +320,7 @@ class OnSlurm:
     def wait(self) -> dict[str, Any]:
         """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it. Returns its row."""
         identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
-        with heard(slurm.STOP_SIGNALS, self._stop):
+        with heard(STOP_SIGNALS, self._stop):
             while True:
                 if self._stopped_by:
                     detached.cancel(record, identity, f"cancelled by {self._stopped_by}")
