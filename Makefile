@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 QUICK = tests/unit $(addprefix tests/docs/test_,changelog.py commands.py performance.py reference.py)
 BENCH_ARGS ?=
 
-.PHONY: help demo test quick bench lint screenshots clean
+.PHONY: help demo test quick bench lint screenshots drawings clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 7
@@ -57,6 +57,10 @@ bench: $(VENV)/.ready
 # Pictures of the web page for the documentation; needs a Chromium
 screenshots: $(VENV)/.ready
 	$(VENV)/bin/python docs/screenshots.py
+
+# The drawing of the folders in docs/explanation/architecture.md, from the imports as they are
+drawings:
+	$(PYTHON) docs/architecture.py
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check src tests examples benchmarks

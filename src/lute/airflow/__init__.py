@@ -1,7 +1,7 @@
-"""For Airflow: a task for each step of a workflow. `lute airflow export` writes DAG files that use it.
+"""For Airflow: a task for each step of a workflow.
 
-This is the only part of `lute` that imports Airflow, and only when one of the names below is used: Airflow itself asks
-for `get_provider_info` alone.
+`lute airflow export` writes DAG files that use it. This is the only part of `lute` that imports Airflow, and only when
+one of the names below is used: Airflow itself asks for `get_provider_info` alone.
 """
 
 from __future__ import annotations

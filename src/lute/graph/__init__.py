@@ -1,1 +1,1 @@
-"""Workflows as data: steps, rules and order. Pure: nothing here starts or reads anything."""
+"""Workflows as data: steps, rules and order, in functions that start and read nothing."""

@@ -1,1 +1,1 @@
-"""`lute view`: the record as a full-screen program. Needs Textual (extra `tui`)."""
+"""`lute view`: the record as a full-screen program, with Textual (extra `tui`)."""

@@ -1,1 +1,1 @@
-"""Workflows: Tasks that need each other. `dag` is pure; `local`, `slurm` and `airflow` are where one can run."""
+"""Workflows: which step comes next, and the engines that run the steps."""
