@@ -21,7 +21,7 @@ from lute.graph.dag import ordered
 from lute.record.store import Record
 from lute.wire.status import StepState
 from lute.workflows.engines.local import Local
-from lute.workflows.state import Instance, Options, Outcome
+from lute.workflows.state import Options, Outcome, StepInstance
 from process.workflow_model import (
     Fate,
     attempted,
@@ -95,7 +95,7 @@ class Fake(Local):
     steps: list[Fate]
     log: Log
 
-    def _attempt(self, instance: Instance, launcher: Any) -> Outcome:
+    def _attempt(self, instance: StepInstance, launcher: Any) -> Outcome:
         number, item = number_of(instance.name)
         fate = self.steps[number]
         with self.log.lock:

@@ -28,7 +28,7 @@ from lute.record.store import Record
 from lute.record.workflow_store import OF_A_RUN, by_step
 from lute.wire.status import StepState, state_of_run
 from lute.workflows import page
-from lute.workflows.state import Node, entries_of, state_in, step_in
+from lute.workflows.state import StepNode, entries_of, state_in, step_in
 
 if TYPE_CHECKING:
     from lute.workflows.runner import WorkflowRun
@@ -81,7 +81,7 @@ def with_job(steps: list[dict[str, Any]], step: str, job: str, count: int) -> li
 
 def _blank(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the entry of a step before it begins."""
-    return entries_of(Node(step_in(entry)))[0]
+    return entries_of(StepNode(step_in(entry)))[0]
 
 
 def settle(row: dict[str, Any], jobs: Mapping[str, Job] | None = None, runs: Mapping[str, Any] | None = None) -> None:
@@ -170,11 +170,11 @@ def begin_again(record: Record, identity: str) -> dict[str, Any] | None:
         return None
     with workflow_store.changing(record, identity) as row:
         several = by_step(row["steps"])
-        anew: set[str] = set()
+        again: set[str] = set()
         for name, entries in several.items():  # each comes after what it needs
             state = state_in(entries)
-            if state.bad or not state.final or anew.intersection(entries[0]["needs"]):
-                anew.add(name)
+            if state.bad or not state.final or again.intersection(entries[0]["needs"]):
+                again.add(name)
                 several[name] = [_blank(entries[0])]
         row["steps"] = [entry for group in several.values() for entry in group]
         row |= {"status": "RUNNING", "reason": "", "ended": None, "wall_s": None}

@@ -17,7 +17,7 @@ from lute.record.rows import Earlier
 from lute.record.store import Record
 from lute.workflows import reuse
 from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
-from lute.workflows.state import Instance, Node, Options
+from lute.workflows.state import Options, StepInstance, StepNode
 
 
 class Planner:
@@ -39,7 +39,7 @@ class Planner:
         overrides: Overrides,
         options: Options,
         record: Record,
-        nodes: Mapping[str, Node],
+        nodes: Mapping[str, StepNode],
     ) -> None:
         self._workflow, self._options, self._nodes = workflow, options, nodes
         self._config, self._overrides, self._record = config, overrides, record
@@ -56,21 +56,21 @@ class Planner:
         settings = tuple((f"{executor.task_name}.{name}", text) for name, text in self.scope(item).settings(step))
         file = self.file_for(step, executor.task_name, settings, item)
         plan = executor.plan_from(file, self._reader(step))
-        marks = [mark for name in step.needs for mark in self._nodes[name].marks]
-        return executor, plan, reuse.fingerprint(plan, marks)
+        of_needs = [one for name in step.needs for one in self._nodes[name].fingerprints]
+        return executor, plan, reuse.fingerprint(plan, of_needs)
 
     def executor_of(self, step: Step) -> BaseExecutor:
         """Returns a step's Executor."""
         return step.executor or managed_tasks.find(step.task) or Executor(step.task)
 
-    def earlier(self, step: Step, plan: Plan, mark: str) -> dict[str, Any] | None:
+    def earlier(self, step: Step, plan: Plan, fingerprint: str) -> dict[str, Any] | None:
         """Returns the run that can be taken instead of running a step, if there is one."""
         wanted = step.reuse
         if wanted is None:
             wanted = self._options.reuse_all or bool(reuse.declared_outputs(plan))
-        if self._options.anew or not wanted:
+        if self._options.rerun_reason or not wanted:
             return None
-        return reuse.earlier_run(self._record, mark, plan)
+        return reuse.earlier_run(self._record, fingerprint, plan)
 
     def file_for(self, step: Step, task: str, settings: tuple[tuple[str, str], ...], item: Any = NO_ITEM) -> ConfigFile:
         """Returns the YAML file with what a step changes of it, and above that the command line.
@@ -125,7 +125,7 @@ class Planner:
         found = [self._one_given(instance) for instance in node.instances]
         return found if node.step.foreach is not None else found[0] if found else {"status": node.state.value}
 
-    def _one_given(self, instance: Instance) -> dict[str, Any]:
+    def _one_given(self, instance: StepInstance) -> dict[str, Any]:
         run = instance.outcome.run if instance.outcome else None
         if run is None:
             return {"status": instance.state.value}

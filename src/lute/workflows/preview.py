@@ -11,7 +11,7 @@ from lute.graph.dag import Rule, Step
 from lute.workflows import reuse
 from lute.workflows.engines.local import Local
 from lute.workflows.results import NO_ITEM, items_of, steps_used
-from lute.workflows.state import Node
+from lute.workflows.state import StepNode
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ def forecast(local: Local) -> list[Forecast]:
     """Returns what would become of each step, in order. `local` is used up."""
     chosen = local.chosen()
     found: list[Forecast] = []
-    anew: set[str] = set()
+    will_run: set[str] = set()
     for name, node in local.nodes.items():
-        one = of_step(local, node, anew) if name in chosen else _not_chosen(local, node, chosen)
+        one = of_step(local, node, will_run) if name in chosen else _not_chosen(local, node, chosen)
         if one.runs is not False:
-            anew.add(name)
+            will_run.add(name)
         found.append(one)
     return found
 
 
-def _not_chosen(local: Local, node: Node, chosen: set[str]) -> Forecast:
+def _not_chosen(local: Local, node: StepNode, chosen: set[str]) -> Forecast:
     name = node.step.name
     if name not in local.workflow.before(chosen):
         return Forecast(name, False, "it was not chosen")
@@ -55,31 +55,31 @@ def _not_chosen(local: Local, node: Node, chosen: set[str]) -> Forecast:
     return Forecast(name, False, "taken as it last was", len(node.instances))
 
 
-def of_step(local: Local, node: Node, anew: set[str]) -> Forecast:
+def of_step(local: Local, node: StepNode, will_run: set[str]) -> Forecast:
     """Returns what would become of one step, and makes it what an earlier run of it was where that is reused.
 
     Args:
         local: The workflow run; what was found of earlier steps stands there.
         node: The step.
-        anew: The steps that run, so that what they give is not known yet.
+        will_run: The steps that run, so that what they give is not known yet.
     """
     step = node.step
-    used = {name for name in step.needs if name in anew}
+    used = {name for name in step.needs if name in will_run}
     named = steps_used(step)
-    unknown = sorted(anew & (named["when"] | named["foreach"]))
+    unknown = sorted(will_run & (named["when"] | named["foreach"]))
     if unknown:
         return Forecast(step.name, None, f"it depends on what {', '.join(unknown)} will give", None)
     if step.rule not in (Rule.ALL_SUCCEEDED, Rule.ALL_DONE, Rule.ALWAYS):
         return Forecast(step.name, None, f"it depends on how its needs end ({step.rule.value})")
     try:
-        return _judged(local, node, anew)
+        return _judged(local, node, will_run)
     except LuteError as error:
         if used:
             return Forecast(step.name, True, f"{', '.join(sorted(used))} runs before it")
         return Forecast(step.name, None, str(error))
 
 
-def _judged(local: Local, node: Node, anew: set[str]) -> Forecast:
+def _judged(local: Local, node: StepNode, will_run: set[str]) -> Forecast:
     step = node.step
     if step.when and not local.planner.scope().holds(step.when):
         return Forecast(step.name, False, f"its condition is false: {step.when}")
@@ -102,30 +102,30 @@ def _look(local: Local, step: Step, item: object) -> tuple[dict[str, Any] | None
     Raises:
         LuteError: It cannot be planned.
     """
-    _, plan, mark = local.planner.planned(step, item)
-    row = local.planner.earlier(step, plan, mark)
-    return row, "" if row is not None else _why_anew(local, step, plan, mark)
+    _, plan, fingerprint = local.planner.planned(step, item)
+    row = local.planner.earlier(step, plan, fingerprint)
+    return row, "" if row is not None else _why_run(local, step, plan, fingerprint)
 
 
-def _why_anew(local: Local, step: Step, plan: Plan, mark: str) -> str:
-    if local.options.anew:
-        return local.options.anew
+def _why_run(local: Local, step: Step, plan: Plan, fingerprint: str) -> str:
+    if local.options.rerun_reason:
+        return local.options.rerun_reason
     if step.reuse is False:
         return "its `reuse` is false"
     if step.reuse is None and not local.options.reuse_all and not reuse.declared_outputs(plan):
         return "its Task declares no outputs, so that it cannot be told whether they are still there (see `reuse`)"
-    return _changed_since(local, step, mark)
+    return _changed_since(local, step, fingerprint)
 
 
-def _changed_since(local: Local, step: Step, mark: str) -> str:
+def _changed_since(local: Local, step: Step, fingerprint: str) -> str:
     try:
         last = local.last_runs(step.name)
     except WorkflowError:
         return "its last run is not valid any more" if step.name in local.last else "it has not completed before"
-    marks = [row["fingerprint"] for row in last.values() if row.get("fingerprint")]
-    if mark in marks:
+    known = [row["fingerprint"] for row in last.values() if row.get("fingerprint")]
+    if fingerprint in known:
         return "what it wrote is not there any more as it was"
-    if not marks:
+    if not known:
         return "its last run has no fingerprint"
-    fewest = min((reuse.changes(before, mark) for before in marks), key=len)
+    fewest = min((reuse.changes(before, fingerprint) for before in known), key=len)
     return f"changed since it last completed: {', '.join(reuse.IN_WORDS[part] for part in fewest)}"

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Ready(Generic[Item]):
+class ReadyQueue(Generic[Item]):
     """A queue in lines, one for each kind, so that a line that must wait is asked once and not passed item by item.
 
     Args:

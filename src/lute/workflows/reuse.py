@@ -67,11 +67,11 @@ def declared_outputs(plan: Plan) -> list[str]:
     return [file.path for file in outputs_declared(plan.params, plan.cwd)]
 
 
-def earlier_run(record: Record, mark: str, plan: Plan) -> dict[str, Any] | None:
+def earlier_run(record: Record, fingerprint: str, plan: Plan) -> dict[str, Any] | None:
     """Returns the newest valid run with a fingerprint, if all that it wrote is still as it left it."""
     if not record.exists():
         return None
-    for row in record.find(fingerprint=mark, statuses=["COMPLETED"], valid=True, limit=1):
+    for row in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=1):
         if all(_as_it_was(path, row) for path in declared_outputs(plan)):
             return row
     return None

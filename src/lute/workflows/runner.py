@@ -24,7 +24,7 @@ from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
 from lute.workflows.engines.local import LOOK, Local
-from lute.workflows.state import Instance, Node, Options, entries_of
+from lute.workflows.state import Options, StepInstance, StepNode, entries_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ ENDED_BY_THEN = 2.0
 class Viewer(Protocol):
     """Shows people how a workflow run goes on."""
 
-    def started(self, row: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
+    def started(self, row: Mapping[str, Any], nodes: Mapping[str, StepNode]) -> None:
         """It has been recorded, and begins."""
 
-    def changed(self, node: Node, instance: Instance | None) -> None:
+    def changed(self, node: StepNode, instance: StepInstance | None) -> None:
         """A step, or an instance of one, has changed."""
 
     def look(self) -> None:
@@ -147,7 +147,7 @@ class WorkflowRun:
             return "CANCELLED", f"cancelled by {by}"
         return verdict({name: node.state for name, node in self.local.nodes.items()})
 
-    def _on_change(self, node: Node, instance: Instance | None) -> None:
+    def _on_change(self, node: StepNode, instance: StepInstance | None) -> None:
         self._changed = True
         if self.viewer:
             self.viewer.changed(node, instance)

@@ -33,7 +33,7 @@ class Options:
     only: tuple[str, ...] = ()
 
     @property
-    def anew(self) -> str:
+    def rerun_reason(self) -> str:
         """What asks that steps run though nothing has changed; nothing if none does."""
         given = {"--fresh": self.fresh, "--from": self.start, "--only": self.only}
         return next((f"{name} was given" for name, value in given.items() if value), "")
@@ -50,7 +50,7 @@ class Outcome:
         exit_code: Its exit status.
         started: When, in s since the epoch.
         ended: When.
-        mark: Its fingerprint.
+        fingerprint: Its fingerprint.
         reused: Whether `run` is an earlier run, which was taken.
     """
 
@@ -60,16 +60,16 @@ class Outcome:
     exit_code: int | None = None
     started: float | None = None
     ended: float | None = None
-    mark: str = ""
+    fingerprint: str = ""
     reused: bool = False
 
 
 @dataclass
-class Instance:
+class StepInstance:
     """One run of a step: the step itself, or one of its `foreach`."""
 
     name: str
-    node: Node
+    node: StepNode
     item: Any = NO_ITEM
     attempt: int = 0
     before: int = 0
@@ -79,24 +79,24 @@ class Instance:
 
 
 @dataclass
-class Node:
+class StepNode:
     """A step while its workflow runs."""
 
     step: Step
-    needed_by: list[Node] = field(default_factory=list)
+    needed_by: list[StepNode] = field(default_factory=list)
     waiting_for: int = 0
     state: StepState = StepState.PENDING
     reason: str = ""
-    instances: list[Instance] = field(default_factory=list)
+    instances: list[StepInstance] = field(default_factory=list)
     open: int = 0
 
     @property
-    def marks(self) -> list[str]:
+    def fingerprints(self) -> list[str]:
         """The fingerprints of what it ran."""
-        return [one.outcome.mark for one in self.instances if one.outcome is not None]
+        return [one.outcome.fingerprint for one in self.instances if one.outcome is not None]
 
 
-def entries_of(node: Node) -> list[dict[str, Any]]:
+def entries_of(node: StepNode) -> list[dict[str, Any]]:
     """Returns what the record keeps of a step: one entry, or one for each instance."""
     step = node.step
     common = {"step": step.name, "task": step.task, "needs": list(step.needs), "rule": step.rule.value, "job": None}
@@ -106,7 +106,7 @@ def entries_of(node: Node) -> list[dict[str, Any]]:
     return [{**common, **_entry(instance)} for instance in node.instances]
 
 
-def _entry(instance: Instance) -> dict[str, Any]:
+def _entry(instance: StepInstance) -> dict[str, Any]:
     outcome = instance.outcome
     return {
         "name": instance.name,
@@ -131,7 +131,7 @@ def step_in(entry: Mapping[str, Any]) -> Step:
     return Step(entry["task"], entry["step"], needs=tuple(entry["needs"]), rule=Rule(entry["rule"]))
 
 
-def restore(node: Node, entries: Sequence[Mapping[str, Any]]) -> None:
+def restore(node: StepNode, entries: Sequence[Mapping[str, Any]]) -> None:
     """Makes a step what the record keeps of it: the other way round than `entries_of`."""
     node.state = state_in(entries)
     node.reason = next((entry["reason"] for entry in entries if entry["status"] == node.state.value), "")
@@ -142,7 +142,7 @@ def restore(node: Node, entries: Sequence[Mapping[str, Any]]) -> None:
         state = StepState[entry["status"]]
         times = (since_epoch(entry["started"]), since_epoch(entry["ended"]))
         outcome = Outcome(state, entry["reason"], entry["id"], entry["exit_code"], *times, reused=entry["reused"])
-        node.instances.append(Instance(entry["name"], node, attempt=entry["attempt"], state=state, outcome=outcome))
+        node.instances.append(StepInstance(entry["name"], node, attempt=entry["attempt"], state=state, outcome=outcome))
 
 
 class Follower(Protocol):
@@ -155,5 +155,5 @@ class Follower(Protocol):
         """The log is complete."""
 
 
-Watcher = Callable[["Node", "Instance | None"], None]
+Watcher = Callable[["StepNode", "StepInstance | None"], None]
 """Called in the main thread when a step, or one of its instances, has changed."""

@@ -22,7 +22,7 @@ from lute.wire.status import StepState
 from lute.workflows.detached import ENGINE, cancel, report_if_ended, settle, with_entries
 from lute.workflows.engines.local import Local
 from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in, options_in
-from lute.workflows.state import Follower, Instance, Node, Watcher, entries_of, restore, state_in
+from lute.workflows.state import Follower, StepInstance, StepNode, Watcher, entries_of, restore, state_in
 
 
 def run_step(
@@ -103,13 +103,13 @@ class OneStep(Local):
         for name in self.node.step.needs:
             for instance in self.nodes[name].instances:
                 if instance.outcome is not None and instance.outcome.run:
-                    instance.outcome.mark = self._record.get(instance.outcome.run)["fingerprint"] or ""
+                    instance.outcome.fingerprint = self._record.get(instance.outcome.run)["fingerprint"] or ""
         self._settle(self.node)
         if not (self.node.state.final or self.node.instances):
             waits = [name for name in self.node.step.needs if not self.nodes[name].state.final]
             self._end_node(self.node, StepState.FAILED, f"it was started before {', '.join(waits)} had ended")
 
-    def _instances(self, node: Node) -> list[Instance]:
+    def _instances(self, node: StepNode) -> list[StepInstance]:
         found = super()._instances(node)
         if self._index is None:
             return found
@@ -124,10 +124,10 @@ class _Told:
 
     def __init__(self, record: Record, identity: str, watcher: Watcher) -> None:
         self._record, self._identity, self._watcher = record, identity, watcher
-        self.node: Node | None = None
+        self.node: StepNode | None = None
         self._at, self._changed = -SAVE_EVERY, False
 
-    def __call__(self, node: Node, instance: Instance | None) -> None:
+    def __call__(self, node: StepNode, instance: StepInstance | None) -> None:
         self._changed = True
         self._watcher(node, instance)
 

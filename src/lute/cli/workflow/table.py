@@ -15,7 +15,7 @@ from lute.cli import common
 from lute.wire.status import StepState
 
 if TYPE_CHECKING:
-    from lute.workflows.state import Instance, Node
+    from lute.workflows.state import StepInstance, StepNode
 
 STYLES = {"good": "green", "bad": "bold red", "busy": "cyan", "odd": "yellow", "quiet": "dim"}
 """The colour of a state by its look."""
@@ -31,13 +31,13 @@ class Table:
         self._drawn = 0.0
         self._changed = False
 
-    def started(self, row: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
+    def started(self, row: Mapping[str, Any], nodes: Mapping[str, StepNode]) -> None:
         """It begins."""
         self._row, self._nodes, self._begin = row, nodes, time.monotonic()
         with common.unseen_progress():
             self._live.start()
 
-    def changed(self, node: Node, instance: Instance | None) -> None:
+    def changed(self, node: StepNode, instance: StepInstance | None) -> None:
         """A step, or an instance of one, has changed."""
         self._changed = True
         self.look()
@@ -70,7 +70,7 @@ class Table:
         return Group(Text(title, style="bold", no_wrap=True), table)
 
 
-def _entries(node: Node) -> list[Any]:
+def _entries(node: StepNode) -> list[Any]:
     return list(node.instances) if node.instances else [node]
 
 

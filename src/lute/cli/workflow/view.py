@@ -12,7 +12,7 @@ from lute.cli import common
 
 if TYPE_CHECKING:
     from lute.workflows.runner import Viewer
-    from lute.workflows.state import Instance, Node
+    from lute.workflows.state import StepInstance, StepNode
 
 
 def viewer_for(options: argparse.Namespace) -> Viewer | None:
@@ -35,12 +35,12 @@ class Lines:
         """Counts the time from now on."""
         self._begin = time.monotonic()
 
-    def started(self, row: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
+    def started(self, row: Mapping[str, Any], nodes: Mapping[str, StepNode]) -> None:
         """It begins."""
         self.begin()
         self._say(f"workflow {row['name']}, {len(nodes)} steps (workflow run {row['id']})")
 
-    def changed(self, node: Node, instance: Instance | None) -> None:
+    def changed(self, node: StepNode, instance: StepInstance | None) -> None:
         """A step, or an instance of one, has changed."""
         if instance is None:
             if not node.instances:

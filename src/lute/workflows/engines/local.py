@@ -32,9 +32,9 @@ from lute.record.store import Record
 from lute.wire.status import StepState, state_of_run
 from lute.workflows import checking
 from lute.workflows.planning import Planner
-from lute.workflows.ready_queue import Ready
+from lute.workflows.ready_queue import ReadyQueue
 from lute.workflows.results import items_of
-from lute.workflows.state import Follower, Instance, Node, Options, Outcome, Watcher
+from lute.workflows.state import Follower, Options, Outcome, StepInstance, StepNode, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Local:
         self._config, self._overrides, self._record = config, overrides, record
         self._watcher, self._on_look = watcher, look
         self._known = dict(known or {})
-        self.nodes = {name: Node(step) for name, step in workflow.steps.items()}
+        self.nodes = {name: StepNode(step) for name, step in workflow.steps.items()}
         for node in self.nodes.values():
             node.waiting_for = len(node.step.needs)
             for need in node.step.needs:
@@ -87,11 +87,11 @@ class Local:
         self._memory = _memory()
         self._free_cores, self._free_memory = self._cores, self._memory
         self._of_task: dict[str, int] = {}
-        self._ready: Ready[Instance] = Ready(_room_of)
-        self._later: list[tuple[float, int, Instance]] = []
-        self._ended: deque[Node] = deque()
-        self._jobs: queue.SimpleQueue[Instance | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[Instance, Outcome] | str] = queue.SimpleQueue()
+        self._ready: ReadyQueue[StepInstance] = ReadyQueue(_room_of)
+        self._later: list[tuple[float, int, StepInstance]] = []
+        self._ended: deque[StepNode] = deque()
+        self._jobs: queue.SimpleQueue[StepInstance | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[StepInstance, Outcome] | str] = queue.SimpleQueue()
         """Ends of attempts, and names of signals that ask for an end of all."""
         self._live: dict[str, Run] = {}
         self._busy = 0
@@ -142,7 +142,7 @@ class Local:
             while True:
                 self._heard(self._done.get_nowait())
 
-    def _heard(self, what: tuple[Instance, Outcome] | str) -> None:
+    def _heard(self, what: tuple[StepInstance, Outcome] | str) -> None:
         if isinstance(what, str):
             self.stop(what)
         else:
@@ -226,16 +226,16 @@ class Local:
         """Returns the steps that are to run; all but with `--from` or `--only`."""
         return set(self.options.only) or self.workflow.after(self.options.start) or set(self.nodes)
 
-    def adopt(self, node: Node, rows: Mapping[str, dict[str, Any]], reason: str) -> None:
+    def adopt(self, node: StepNode, rows: Mapping[str, dict[str, Any]], reason: str) -> None:
         """Takes completed runs as those of a step."""
         done = StepState.COMPLETED
         for name, row in sorted(rows.items()):
-            mark = row.get("fingerprint") or ""
-            outcome = Outcome(done, reason, row["id"], row["exit_code"], mark=mark, reused=True)
-            node.instances.append(Instance(name, node, attempt=row["attempt"], state=done, outcome=outcome))
+            fingerprint = row.get("fingerprint") or ""
+            outcome = Outcome(done, reason, row["id"], row["exit_code"], fingerprint=fingerprint, reused=True)
+            node.instances.append(StepInstance(name, node, attempt=row["attempt"], state=done, outcome=outcome))
         self._end_node(node, StepState.COMPLETED, reason)
 
-    def adopt_known(self, node: Node) -> bool:
+    def adopt_known(self, node: StepNode) -> bool:
         """Takes a step as it was if all of it completed before the workflow run was resumed. Returns whether it did."""
         if not self._known:
             return False
@@ -249,7 +249,7 @@ class Local:
         self.adopt(node, completed, BEFORE)
         return True
 
-    def _settle(self, node: Node) -> None:
+    def _settle(self, node: StepNode) -> None:
         """Decides what becomes of a step, if that is known."""
         if node.state is not StepState.PENDING:
             return
@@ -261,7 +261,7 @@ class Local:
             by = f"cancelled by {self.stopped_by}"
             self._end_node(node, verdict, by if verdict is StepState.CANCELLED else why_not(node.step, states))
 
-    def _begin(self, node: Node) -> None:
+    def _begin(self, node: StepNode) -> None:
         try:
             if node.step.when and not self.planner.scope().holds(node.step.when):
                 self._end_node(node, StepState.SKIPPED, f"its condition is false: {node.step.when}")
@@ -278,13 +278,13 @@ class Local:
         for instance in list(node.instances):
             self._queue(instance)
 
-    def _instances(self, node: Node) -> list[Instance]:
+    def _instances(self, node: StepNode) -> list[StepInstance]:
         if node.step.foreach is None:
-            return [Instance(node.step.name, node)]
+            return [StepInstance(node.step.name, node)]
         items = items_of(node.step.foreach, self.planner.scope())
-        return [Instance(f"{node.step.name}[{i}]", node, item) for i, item in enumerate(items)]
+        return [StepInstance(f"{node.step.name}[{i}]", node, item) for i, item in enumerate(items)]
 
-    def _queue(self, instance: Instance) -> None:
+    def _queue(self, instance: StepInstance) -> None:
         """Puts an instance into the queue, unless it completed before the workflow run was resumed."""
         row = self._known.get(instance.name)
         if row is not None:
@@ -293,10 +293,10 @@ class Local:
             self._ready.append(instance)
             return
         outcome = Outcome(StepState.COMPLETED, BEFORE, row["id"], row["exit_code"])
-        outcome.mark, outcome.reused = row["fingerprint"] or "", True
+        outcome.fingerprint, outcome.reused = row["fingerprint"] or "", True
         self._end_instance(instance, outcome)
 
-    def _end_node(self, node: Node, state: StepState, reason: str) -> None:
+    def _end_node(self, node: StepNode, state: StepState, reason: str) -> None:
         node.state, node.reason = state, reason
         self._ended.append(node)
         self._watcher(node, None)
@@ -328,7 +328,7 @@ class Local:
             self._watcher(instance.node, instance)
             self._jobs.put(instance)
 
-    def _has_room(self, instance: Instance) -> bool:
+    def _has_room(self, instance: StepInstance) -> bool:
         step = instance.node.step
         limit = self.workflow.limits.get(step.task)
         if limit is not None and self._of_task.get(step.task, 0) >= limit:
@@ -337,14 +337,14 @@ class Local:
             return True
         return step.resources.cores <= self._free_cores and step.resources.memory <= self._free_memory
 
-    def _occupy(self, instance: Instance, sign: int) -> None:
+    def _occupy(self, instance: StepInstance, sign: int) -> None:
         step = instance.node.step
         self._busy += sign
         self._free_cores -= sign * step.resources.cores
         self._free_memory -= sign * step.resources.memory
         self._of_task[step.task] = self._of_task.get(step.task, 0) + sign
 
-    def _take(self, instance: Instance, outcome: Outcome) -> None:
+    def _take(self, instance: StepInstance, outcome: Outcome) -> None:
         """Takes in the end of an attempt."""
         self._occupy(instance, -1)
         retries = instance.node.step.retries
@@ -358,7 +358,7 @@ class Local:
             return
         self._end_instance(instance, outcome)
 
-    def _end_instance(self, instance: Instance, outcome: Outcome) -> None:
+    def _end_instance(self, instance: StepInstance, outcome: Outcome) -> None:
         node = instance.node
         instance.state, instance.outcome = outcome.state, outcome
         self._watcher(node, instance)
@@ -384,15 +384,17 @@ class Local:
             outcome.started, outcome.ended = started, time.time()
             self._done.put((instance, outcome))
 
-    def _attempt(self, instance: Instance, launcher: Launcher) -> Outcome:
+    def _attempt(self, instance: StepInstance, launcher: Launcher) -> Outcome:
         step = instance.node.step
-        executor, plan, mark = self.planner.planned(step, instance.item)
-        earlier = self.planner.earlier(step, plan, mark) if instance.attempt == instance.before + 1 else None
+        executor, plan, fingerprint = self.planner.planned(step, instance.item)
+        earlier = self.planner.earlier(step, plan, fingerprint) if instance.attempt == instance.before + 1 else None
         if earlier is not None:
             told = "nothing that it depends on has changed"
-            return Outcome(StepState.COMPLETED, told, earlier["id"], earlier["exit_code"], mark=mark, reused=True)
+            return Outcome(
+                StepState.COMPLETED, told, earlier["id"], earlier["exit_code"], fingerprint=fingerprint, reused=True
+            )
         place = Place(
-            managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, mark, self._record
+            managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, fingerprint, self._record
         )
         follower = self.follower(instance.name)
         run = executor.prepare(plan, place, follower.start if follower else None)
@@ -407,10 +409,10 @@ class Local:
                 follower.finish()
         row = run.analysis.record
         state = state_of_run(run.analysis.task_result.task_status)
-        return Outcome(state, row["reason"], run.id, row["exit_code"], mark=mark)
+        return Outcome(state, row["reason"], run.id, row["exit_code"], fingerprint=fingerprint)
 
 
-def _room_of(instance: Instance) -> tuple[str, Resources]:
+def _room_of(instance: StepInstance) -> tuple[str, Resources]:
     return instance.node.step.task, instance.node.step.resources
 
 

@@ -30,7 +30,7 @@ from lute.workflows import detached
 from lute.workflows.preview import of_step
 from lute.workflows.results import items_of, steps_used
 from lute.workflows.runner import WorkflowRun, kept_in
-from lute.workflows.state import Node, entries_of, restore, state_in
+from lute.workflows.state import StepNode, entries_of, restore, state_in
 
 LOOK = 1.0
 """Time between two looks at how the jobs go on, in s."""
@@ -242,7 +242,7 @@ class OnSlurm:
             row |= {"status": "FAILED", "reason": f"it could not be submitted: {error}"}
             detached.settle(row)
 
-    def _submit_step(self, node: Node) -> None:
+    def _submit_step(self, node: StepNode) -> None:
         """Submits a step's job, unless it is known by now that it need not run."""
         if node.state.final or self._is_settled(node):
             return self._write(node)
@@ -250,7 +250,7 @@ class OnSlurm:
         self._jobs[node.step.name] = job
         self._write(node, job)
 
-    def _is_settled(self, node: Node) -> bool:
+    def _is_settled(self, node: StepNode) -> bool:
         """Decides about a step as far as that can be done now: it was skipped, or an earlier run of it is reused."""
         step, local = node.step, self.run.local
         states = {name: self.nodes[name].state for name in step.needs}
@@ -265,7 +265,7 @@ class OnSlurm:
                 node.state, node.reason = StepState.SKIPPED, one.why
         return node.state.final
 
-    def _write(self, node: Node, job: str | None = None) -> None:
+    def _write(self, node: StepNode, job: str | None = None) -> None:
         """Writes into the record what became of a step: its job, whose instances may already have told more."""
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
             if job is None:
@@ -274,7 +274,7 @@ class OnSlurm:
                 row["steps"] = detached.with_job(row["steps"], node.step.name, job, self._count(node.step))
             detached.settle(row)
 
-    def _script(self, node: Node, jobs: Mapping[str, str]) -> str:
+    def _script(self, node: StepNode, jobs: Mapping[str, str]) -> str:
         step, folder = node.step, self.run.folder
         count = self._count(step)
         own: Options = {
