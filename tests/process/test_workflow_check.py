@@ -11,7 +11,7 @@ from lute import plugins
 from lute.config.config_file import AS_WRITTEN, read_config
 from lute.record.store import Record
 from lute.workflows import definition
-from lute.workflows.engines.local import Local
+from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.state import Options
 from process.flows import Flow
 
@@ -235,5 +235,6 @@ def test_the_same_is_judged_once(flow: Flow) -> None:
     config.load_plugins()
     [seen] = [vars(module)["SEEN"] for module in plugins.modules() if "SEEN" in vars(module)]
     with Record(flow.folder / "lute.db") as record:
-        Local(definition.load(str(flow.folder / "flow.yaml")), "", config, AS_WRITTEN, Options(), record).check()
+        workflow = definition.load(str(flow.folder / "flow.yaml"))
+        PreparedWorkflow(workflow, config, AS_WRITTEN, Options(), record).check()
     assert seen == ["w0", "w1", "w2"]

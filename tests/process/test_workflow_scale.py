@@ -20,14 +20,15 @@ NO_OPS = '''
     """Runs a workflow whose attempts start nothing (a fake): what is left is what lute itself does for a step."""
     import json, resource, sys, time
     from lute.config.config_file import read_config
-    from lute.workflows import definition, local, runner
+    from lute.workflows import definition, runner
+    from lute.workflows.engines import local
     from lute.wire.status import StepState
 
-    class Fake(local.Local):
+    class Fake(local.LocalEngine):
         def _attempt(self, instance, launcher):
             return local.Outcome(StepState.COMPLETED, exit_code=0)
 
-    runner.Local = Fake
+    runner.LocalEngine = Fake
     config = read_config("config.yaml")
     config.load_plugins()
     began = time.process_time()

@@ -20,7 +20,9 @@ from lute.config.config_file import AS_WRITTEN, read_config
 from lute.graph.dag import ordered
 from lute.record.store import Record
 from lute.wire.status import StepState
-from lute.workflows.engines.local import Local
+from lute.workflows.engines.local import LocalEngine
+from lute.workflows.prepared import PreparedWorkflow
+from lute.workflows.progression import Progression
 from lute.workflows.state import Options, Outcome, StepInstance
 from process.workflow_model import (
     Fate,
@@ -78,22 +80,23 @@ def workflow_of(steps: list[Fate], task: str = "FlowProgram", real: bool = False
 
 
 @contextmanager
-def local(folder: Path, workflow: Workflow, options: Options, known: Any = None) -> Iterator[Local]:
+def prepared_in(folder: Path, workflow: Workflow, options: Options) -> Iterator[PreparedWorkflow]:
     config = folder / "config.yaml"
     if not config.exists():
         config.write_text(f"experiment: e\nrun: 1\nwork_dir: {folder}\n---\n{{}}\n")
     record = Record(folder / "lute.db")
     try:
-        yield Local(workflow, "w" * 20, read_config(config), AS_WRITTEN, options, record, known=known)
+        yield PreparedWorkflow(workflow, read_config(config), AS_WRITTEN, options, record)
     finally:
         record.close()
 
 
-class Fake(Local):
-    """A `Local` whose attempts start nothing: a fake that ends them as their fates say."""
+class Fake(LocalEngine):
+    """A `LocalEngine` whose attempts start nothing: a fake that ends them as their fates say."""
 
-    steps: list[Fate]
-    log: Log
+    def __init__(self, prepared: PreparedWorkflow, steps: list[Fate]) -> None:
+        super().__init__(prepared, "w" * 20)
+        self.steps, self.log = steps, Log()
 
     def _attempt(self, instance: StepInstance, launcher: Any) -> Outcome:
         number, item = number_of(instance.name)
@@ -112,12 +115,12 @@ class Fake(Local):
         return Outcome(StepState[status_of(code)], f"exit {code}", exit_code=code)
 
 
-def run_fake(folder: Path, steps: list[Fate], options: Options) -> tuple[Fake, Log]:
-    with local(folder, workflow_of(steps), options) as one:
-        one.__class__ = Fake
-        one.steps, one.log = steps, Log()  # type: ignore[attr-defined]
-        one.execute()
-        return one, one.log  # type: ignore[return-value, attr-defined]
+def run_fake(folder: Path, steps: list[Fate], options: Options) -> tuple[Progression, Log]:
+    with prepared_in(folder, workflow_of(steps), options) as prepared:
+        fake = Fake(prepared, steps)
+        fake.submit()
+        fake.wait()
+        return prepared.progression, fake.log
 
 
 tries = settings(
@@ -177,8 +180,10 @@ def test_real_programs_end_as_the_model_says(tmp_path_factory: Any, steps: list[
     ]
     states, _ = model(steps)
     folder = tmp_path_factory.mktemp("real")
-    with local(folder, workflow_of(steps, real=True), Options(jobs=3)) as one:
-        one.execute()
+    with prepared_in(folder, workflow_of(steps, real=True), Options(jobs=3)) as one:
+        engine = LocalEngine(one, "w" * 20)
+        engine.submit()
+        engine.wait()
         record = Record(folder / "lute.db")
         found = record.find(workflow="w" * 20) if record.exists() else []
         record.close()

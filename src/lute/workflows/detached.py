@@ -148,8 +148,8 @@ def begin(run: WorkflowRun, engine: str) -> dict[str, Any]:
             f"--set {name} holds a secret, and steps on {engine} take settings from the record, where secrets are not"
             " written: name the variable in it instead, as {{ $NAME }}"
         )
-    run.local.check()
-    run.local.select()
+    run.prepared.check()
+    run.prepared.progression.select()
     make_folder(run.folder)  # for the report
     run.row |= {"owner": {ENGINE: engine}, "reason": ""}
     run.save()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute import managed_tasks
 from lute.config.config_file import ConfigFile, Overrides, Reader
@@ -18,6 +18,9 @@ from lute.record.store import Record
 from lute.workflows import reuse
 from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
 from lute.workflows.state import Options, StepInstance, StepNode
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 
 class Planner:
@@ -63,7 +66,7 @@ class Planner:
         """Returns a step's Executor."""
         return step.executor or managed_tasks.find(step.task) or Executor(step.task)
 
-    def earlier(self, step: Step, plan: Plan, fingerprint: str) -> dict[str, Any] | None:
+    def earlier(self, step: Step, plan: Plan, fingerprint: str) -> RunRow | None:
         """Returns the run that can be taken instead of running a step, if there is one."""
         wanted = step.reuse
         if wanted is None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.errors import LuteError, WorkflowError
 from lute.execution.plan import Plan
 from lute.graph.dag import Rule, Step
 from lute.workflows import reuse
-from lute.workflows.engines.local import Local
+from lute.workflows.prepared import PreparedWorkflow
+from lute.workflows.progression import AS_IT_WAS
 from lute.workflows.results import NO_ITEM, items_of, steps_used
 from lute.workflows.state import StepNode
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 
 @dataclass(frozen=True)
@@ -31,35 +35,35 @@ class Forecast:
     count: int | None = 1
 
 
-def forecast(local: Local) -> list[Forecast]:
-    """Returns what would become of each step, in order. `local` is used up."""
-    chosen = local.chosen()
+def forecast(prepared: PreparedWorkflow) -> list[Forecast]:
+    """Returns what would become of each step, in order. `prepared` is used up."""
+    chosen = prepared.progression.chosen()
     found: list[Forecast] = []
     will_run: set[str] = set()
-    for name, node in local.nodes.items():
-        one = of_step(local, node, will_run) if name in chosen else _not_chosen(local, node, chosen)
+    for name, node in prepared.nodes.items():
+        one = of_step(prepared, node, will_run) if name in chosen else _not_chosen(prepared, node, chosen)
         if one.runs is not False:
             will_run.add(name)
         found.append(one)
     return found
 
 
-def _not_chosen(local: Local, node: StepNode, chosen: set[str]) -> Forecast:
+def _not_chosen(prepared: PreparedWorkflow, node: StepNode, chosen: set[str]) -> Forecast:
     name = node.step.name
-    if name not in local.workflow.before(chosen):
+    if name not in prepared.workflow.before(chosen):
         return Forecast(name, False, "it was not chosen")
     try:
-        local.adopt(node, local.last_runs(name), "taken as it last was")
+        prepared.progression.reuse_runs(node, prepared.last_runs.of(name), AS_IT_WAS)
     except WorkflowError as error:
         return Forecast(name, None, str(error))
-    return Forecast(name, False, "taken as it last was", len(node.instances))
+    return Forecast(name, False, AS_IT_WAS, len(node.instances))
 
 
-def of_step(local: Local, node: StepNode, will_run: set[str]) -> Forecast:
+def of_step(prepared: PreparedWorkflow, node: StepNode, will_run: set[str]) -> Forecast:
     """Returns what would become of one step, and makes it what an earlier run of it was where that is reused.
 
     Args:
-        local: The workflow run; what was found of earlier steps stands there.
+        prepared: The workflow run; what was found of earlier steps stands there.
         node: The step.
         will_run: The steps that run, so that what they give is not known yet.
     """
@@ -72,60 +76,64 @@ def of_step(local: Local, node: StepNode, will_run: set[str]) -> Forecast:
     if step.rule not in (Rule.ALL_SUCCEEDED, Rule.ALL_DONE, Rule.ALWAYS):
         return Forecast(step.name, None, f"it depends on how its needs end ({step.rule.value})")
     try:
-        return _judged(local, node, will_run)
+        return _judged(prepared, node, will_run)
     except LuteError as error:
         if used:
             return Forecast(step.name, True, f"{', '.join(sorted(used))} runs before it")
         return Forecast(step.name, None, str(error))
 
 
-def _judged(local: Local, node: StepNode, will_run: set[str]) -> Forecast:
+def _judged(prepared: PreparedWorkflow, node: StepNode, will_run: set[str]) -> Forecast:
     step = node.step
-    if step.when and not local.planner.scope().holds(step.when):
+    if step.when and not prepared.planner.scope().holds(step.when):
         return Forecast(step.name, False, f"its condition is false: {step.when}")
-    items = [NO_ITEM] if step.foreach is None else items_of(step.foreach, local.planner.scope())
+    items = [NO_ITEM] if step.foreach is None else items_of(step.foreach, prepared.planner.scope())
     if not items:
         return Forecast(step.name, False, "its foreach has no items", 0)
-    found = [_look(local, step, item) for item in items]
+    found = [_look(prepared, step, item) for item in items]
     reasons = [reason for row, reason in found if row is None]
     if reasons:
         return Forecast(step.name, True, reasons[0], len(items))
     names = [step.name] if step.foreach is None else [f"{step.name}[{number}]" for number in range(len(items))]
     rows = {name: row for name, (row, _) in zip(names, found, strict=True) if row is not None}
-    local.adopt(node, rows, "unchanged")
+    prepared.progression.reuse_runs(node, rows, "unchanged")
     return Forecast(step.name, False, "nothing that it depends on has changed", len(items))
 
 
-def _look(local: Local, step: Step, item: object) -> tuple[dict[str, Any] | None, str]:
+def _look(prepared: PreparedWorkflow, step: Step, item: object) -> tuple[RunRow | None, str]:
     """Returns the earlier run that would be taken for a step, or an instance of it; or None, and why it would run.
 
     Raises:
         LuteError: It cannot be planned.
     """
-    _, plan, fingerprint = local.planner.planned(step, item)
-    row = local.planner.earlier(step, plan, fingerprint)
-    return row, "" if row is not None else _why_run(local, step, plan, fingerprint)
+    _, plan, fingerprint = prepared.planner.planned(step, item)
+    row = prepared.planner.earlier(step, plan, fingerprint)
+    return row, "" if row is not None else _why_run(prepared, step, plan, fingerprint)
 
 
-def _why_run(local: Local, step: Step, plan: Plan, fingerprint: str) -> str:
-    if local.options.rerun_reason:
-        return local.options.rerun_reason
+def _why_run(prepared: PreparedWorkflow, step: Step, plan: Plan, fingerprint: str) -> str:
+    if prepared.options.rerun_reason:
+        return prepared.options.rerun_reason
     if step.reuse is False:
         return "its `reuse` is false"
-    if step.reuse is None and not local.options.reuse_all and not reuse.declared_outputs(plan):
+    if step.reuse is None and not prepared.options.reuse_all and not reuse.declared_outputs(plan):
         return "its Task declares no outputs, so that it cannot be told whether they are still there (see `reuse`)"
-    return _changed_since(local, step, fingerprint)
+    return _changed_since(prepared, step, fingerprint)
 
 
-def _changed_since(local: Local, step: Step, fingerprint: str) -> str:
+def _changed_since(prepared: PreparedWorkflow, step: Step, fingerprint: str) -> str:
     try:
-        last = local.last_runs(step.name)
+        last = prepared.last_runs.of(step.name)
     except WorkflowError:
-        return "its last run is not valid any more" if step.name in local.last else "it has not completed before"
-    known = [row["fingerprint"] for row in last.values() if row.get("fingerprint")]
-    if fingerprint in known:
+        return (
+            "its last run is not valid any more"
+            if step.name in prepared.last_runs.ids
+            else "it has not completed before"
+        )
+    earlier = [known for row in last.values() if (known := row["fingerprint"])]
+    if fingerprint in earlier:
         return "what it wrote is not there any more as it was"
-    if not known:
+    if not earlier:
         return "its last run has no fingerprint"
-    fewest = min((reuse.changes(before, fingerprint) for before in known), key=len)
+    fewest = min((reuse.changes(before, fingerprint) for before in earlier), key=len)
     return f"changed since it last completed: {', '.join(reuse.IN_WORDS[part] for part in fewest)}"

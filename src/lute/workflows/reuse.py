@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lute
 from lute import registry
@@ -21,6 +21,9 @@ from lute.execution.plan import Plan
 from lute.models.files import inputs_named, outputs_declared
 from lute.record.rows import utc
 from lute.record.store import Record
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject, RunRow
 
 HEADER_PARTS = ("experiment", "run")
 """What of the header a result depends on."""
@@ -67,17 +70,18 @@ def declared_outputs(plan: Plan) -> list[str]:
     return [file.path for file in outputs_declared(plan.params, plan.cwd)]
 
 
-def earlier_run(record: Record, fingerprint: str, plan: Plan) -> dict[str, Any] | None:
+def earlier_run(record: Record, fingerprint: str, plan: Plan) -> RunRow | None:
     """Returns the newest valid run with a fingerprint, if all that it wrote is still as it left it."""
     if not record.exists():
         return None
-    for row in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=1):
+    for found in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=1):
+        row = cast("RunRow", found)
         if all(_as_it_was(path, row) for path in declared_outputs(plan)):
             return row
     return None
 
 
-def _as_it_was(path: str, row: dict[str, Any]) -> bool:
+def _as_it_was(path: str, row: RunRow) -> bool:
     known = {entry["path"]: entry for entry in row.get("outputs") or []}
     if not os.path.exists(path):
         return False
@@ -99,7 +103,7 @@ def input_files(plan: Plan, rendered: str | None = None) -> list[str]:
     return sorted(path for path in paths - own if os.path.isfile(path))
 
 
-def _parameters(plan: Plan) -> dict[str, Any]:
+def _parameters(plan: Plan) -> JsonObject:
     header = plan.plain_parameters["lute_config"]
     return {**plan.plain_parameters, "lute_config": {name: header.get(name) for name in HEADER_PARTS}, "cwd": plan.cwd}
 

@@ -6,10 +6,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from lute.base import process_identity, procfs
 from lute.base.files import make_folder
@@ -23,8 +23,13 @@ from lute.record import workflow_store
 from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, utc
 from lute.workflows import definition, page
-from lute.workflows.engines.local import LOOK, Local
+from lute.workflows.engine import Engine
+from lute.workflows.engines.local import LOOK, LocalEngine
+from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.state import Options, StepInstance, StepNode, entries_of
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +58,7 @@ class Viewer(Protocol):
 
 
 class WorkflowRun:
-    """One run of a workflow on this machine.
+    """One run of a workflow, and its row in the record.
 
     Args:
         workflow: The workflow.
@@ -67,6 +72,7 @@ class WorkflowRun:
     Attributes:
         row: What the record has of it.
         header: The YAML file's header.
+        prepared: Its workflow, and where the steps stand.
     """
 
     def __init__(
@@ -108,25 +114,29 @@ class WorkflowRun:
             "definition": workflow.text,
             "steps": [],
         }
-        known = workflow_store.steps_of(self.record, identity) if earlier else {}
-        self.local = Local(
-            workflow, identity, config, overrides, options, self.record, self._on_change, self._on_look, known
-        )
+        known = cast("dict[str, RunRow]", workflow_store.steps_of(self.record, identity)) if earlier else {}
+        self.prepared = PreparedWorkflow(workflow, config, overrides, options, self.record, known, self._on_change)
+        self._engine: Engine | None = None
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self, engine_for: Callable[[WorkflowRun], Engine] | None = None) -> dict[str, Any]:
         """Runs it to its end, whatever that is. Returns its row.
+
+        Args:
+            engine_for: Makes what runs its steps; they run on this machine if not given.
 
         Raises:
             WorkflowError: What is not to run cannot be taken as it last was; nothing was started.
         """
         begun = time.monotonic()
-        self.local.check()
+        self.prepared.check()
         make_folder(self.folder)
         self.save()
         if self.viewer:
-            self.viewer.started(self.row, self.local.nodes)
+            self.viewer.started(self.row, self.prepared.nodes)
         try:
-            self.local.execute()
+            self._engine = (engine_for or _on_this_machine)(self)
+            self._engine.submit()
+            self._engine.wait()
             self.row["status"], self.row["reason"] = self._verdict()
         except BaseException as error:  # the record must not say RUNNING for ever
             self.row["status"], self.row["reason"] = "FAILED", f"{type(error).__name__}: {error}"
@@ -136,41 +146,47 @@ class WorkflowRun:
                 self.viewer.ended()
             self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
             self.save()
-            page.write_if_possible(self.local.workflow, self.row, self.record)
+            page.write_if_possible(self.prepared.workflow, self.row, self.record)
             requests.take(self.folder / "request")  # it came when there was nothing left to ask for
             self.record.close()
         return self.row
 
     def _verdict(self) -> tuple[str, str]:
-        by = self.local.stopped_by
+        by = self.prepared.progression.stopped_by
         if by and not by.startswith("--fail-fast"):
             return "CANCELLED", f"cancelled by {by}"
-        return verdict({name: node.state for name, node in self.local.nodes.items()})
+        return verdict({name: node.state for name, node in self.prepared.nodes.items()})
 
     def _on_change(self, node: StepNode, instance: StepInstance | None) -> None:
         self._changed = True
         if self.viewer:
             self.viewer.changed(node, instance)
 
-    def _on_look(self) -> None:
+    def look(self) -> None:
+        """Saves and shows what has changed, and does what others ask; called several times a second while it runs."""
         if self._changed and time.monotonic() > self._save_at:
             self.save()
         if self.viewer:
             self.viewer.look()
         request = requests.take(self.folder / "request")
         if request is not None and request.do == requests.CANCEL:
-            self.local.stop(str(request))
+            assert self._engine is not None, "whatever runs the steps looks"
+            self._engine.cancel(str(request))
 
     def save(self) -> None:
         """Writes its row as it stands."""
         begun, self._changed = time.monotonic(), False
-        self.row["steps"] = [entry for node in self.local.nodes.values() for entry in entries_of(node)]
+        self.row["steps"] = [entry for node in self.prepared.nodes.values() for entry in entries_of(node)]
         try:
             workflow_store.save(self.record, self.row, None if self.row["ended"] else 2.0)
         except (RecordError, OSError) as error:
             logger.warning("workflow run %s was not recorded: %s", self.row["id"], error)
         ended = time.monotonic()
         self._save_at = ended + max(SAVE_EVERY, (ended - begun) / SAVE_SHARE)
+
+
+def _on_this_machine(run: WorkflowRun) -> Engine:
+    return LocalEngine(run.prepared, run.row["id"], run.look)
 
 
 def resumed(
@@ -196,7 +212,7 @@ def resumed(
     row = ended(record, identity)
     workflow, config, overrides = kept_in(row, settings)
     made = WorkflowRun(workflow, config, overrides, _both(options_in(row), options), viewer, earlier=row)
-    made.local.check()
+    made.prepared.check()
     _wait_for_programs(record, row, config)
     if not workflow_store.claim(record, row["id"], made.row["owner"]):
         raise WorkflowError(f"workflow run {row['id']} still runs: another --resume was first")

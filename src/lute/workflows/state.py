@@ -1,4 +1,7 @@
-"""The state of a workflow run: its steps, their instances, how each attempt ended."""
+"""The state of a workflow run as data: its steps, their instances, how each attempt ended; and as the record has it.
+
+What becomes of them is decided in `lute.workflows.progression`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lute.graph.dag import Rule, Step, state_of_all
+from lute.graph.dag import Rule, Step, Workflow, state_of_all
 from lute.record.rows import since_epoch, utc
 from lute.wire.status import StepState
 from lute.workflows.results import NO_ITEM
@@ -72,7 +75,7 @@ class StepInstance:
     node: StepNode
     item: Any = NO_ITEM
     attempt: int = 0
-    before: int = 0
+    attempts_before: int = 0
     """Attempts of an earlier time, if the workflow run is being resumed."""
     state: StepState = StepState.PENDING
     outcome: Outcome | None = None
@@ -94,6 +97,15 @@ class StepNode:
     def fingerprints(self) -> list[str]:
         """The fingerprints of what it ran."""
         return [one.outcome.fingerprint for one in self.instances if one.outcome is not None]
+
+
+def nodes_of(workflow: Workflow) -> dict[str, StepNode]:
+    """Returns the steps of a workflow before it runs, by name."""
+    nodes = {name: StepNode(step, waiting_for=len(step.needs)) for name, step in workflow.steps.items()}
+    for node in nodes.values():
+        for need in node.step.needs:
+            nodes[need].needed_by.append(node)
+    return nodes
 
 
 def entries_of(node: StepNode) -> list[dict[str, Any]]:

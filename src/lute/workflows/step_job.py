@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lute.batch.scheduler import own_job, scheduler
 from lute.errors import WorkflowError
@@ -20,9 +20,13 @@ from lute.record.store import Record
 from lute.record.workflow_store import by_step
 from lute.wire.status import StepState
 from lute.workflows.detached import ENGINE, cancel, report_if_ended, settle, with_entries
-from lute.workflows.engines.local import Local
+from lute.workflows.engines.local import LocalEngine
+from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in, options_in
 from lute.workflows.state import Follower, StepInstance, StepNode, Watcher, entries_of, restore, state_in
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow, StepEntry, WorkflowRow
 
 
 def run_step(
@@ -47,76 +51,46 @@ def run_step(
         RecordError: There is no such workflow run, or the record cannot be written.
         WorkflowError: There is no such step.
     """
-    row = workflow_store.get(record, identity)
+    row = cast("WorkflowRow", workflow_store.get(record, identity))
     workflow, config, overrides = kept_in(row, ())
     step = workflow.find(name)
     if row["status"] != "RUNNING" and step.rule is not Rule.ALWAYS:
         return StepState.CANCELLED
     options = replace(options_in(row), jobs=None)  # those are the whole workflow's
     told = _Told(record, identity, watcher)
-    known = _known(record, row, name)
-    place = (workflow, identity, config, overrides, options, record, told, told.look, known)
-    one = OneStep(name, index, row["steps"], *place)
-    told.node, one.follower = one.node, follower
-    one.execute()
+    prepared = PreparedWorkflow(workflow, config, overrides, options, record, _known(record, row, name), told)
+    _restore_others(record, prepared.nodes, name, row["steps"])
+    node = told.node = prepared.progression.limit_to(name, index)
+    engine = LocalEngine(prepared, identity, told.look, follower)
+    engine.submit()
+    engine.wait()
     told.write()
-    if one.node.state.bad and one.options.fail_fast:
-        cancel(record, identity, f"--fail-fast: {name} {one.node.state.value}", "FAILED")
-    return one.node.state
+    if node.state.bad and options.fail_fast:
+        cancel(record, identity, f"--fail-fast: {name} {node.state.value}", "FAILED")
+    return node.state
 
 
-def _known(record: Record, row: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+def _known(record: Record, row: WorkflowRow, name: str) -> dict[str, RunRow]:
     """Returns the runs that a step has already had; one that seems to live belongs to a job that was started again."""
-    known = workflow_store.steps_of(record, row["id"])
+    known = cast("dict[str, RunRow]", workflow_store.steps_of(record, row["id"]))
     own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
     job = own_job()
     for instance, run in own.items():
         if job and is_live(run) and (run["owner"] or {}).get("job") == job.id:
             record.end_lost(run["id"], "FAILED", f"{scheduler().NAME} started job {job.id} again")
-            own[instance] = record.get(run["id"])
+            own[instance] = cast("RunRow", record.get(run["id"]))
     return own
 
 
-class OneStep(Local):
-    """One step of a workflow run, or one instance of it; the others are as the record has them.
-
-    Args:
-        name: The step.
-        index: The number of its instance; None for all.
-        entries: What the record has of all steps.
-        *arguments: As for `Local`.
-        **keywords: As for `Local`.
-    """
-
-    def __init__(
-        self, name: str, index: int | None, entries: Iterable[Mapping[str, Any]], *arguments: Any, **keywords: Any
-    ) -> None:
-        super().__init__(*arguments, **keywords)
-        self._index = index
-        self.node = self.nodes[name]
-        self.node.waiting_for, self.node.needed_by = 0, []
-        for other, several in by_step(entries).items():
-            if other != name:
-                restore(self.nodes[other], several)
-
-    def _begin_all(self) -> None:
-        for name in self.node.step.needs:
-            for instance in self.nodes[name].instances:
-                if instance.outcome is not None and instance.outcome.run:
-                    instance.outcome.fingerprint = self._record.get(instance.outcome.run)["fingerprint"] or ""
-        self._settle(self.node)
-        if not (self.node.state.final or self.node.instances):
-            waits = [name for name in self.node.step.needs if not self.nodes[name].state.final]
-            self._end_node(self.node, StepState.FAILED, f"it was started before {', '.join(waits)} had ended")
-
-    def _instances(self, node: StepNode) -> list[StepInstance]:
-        found = super()._instances(node)
-        if self._index is None:
-            return found
-        wanted = f"{node.step.name}[{self._index}]"
-        if not any(one.name == wanted for one in found):
-            raise WorkflowError(f"step {node.step.name} has {len(found)} instances: there is no {wanted}")
-        return [one for one in found if one.name == wanted]
+def _restore_others(record: Record, nodes: Mapping[str, StepNode], name: str, entries: Iterable[StepEntry]) -> None:
+    """Makes all steps but one what the record has of them, those that this one needs with their fingerprints."""
+    for other, several in by_step(entries).items():
+        if other != name:
+            restore(nodes[other], several)
+    for need in nodes[name].step.needs:
+        for instance in nodes[need].instances:
+            if instance.outcome is not None and instance.outcome.run:
+                instance.outcome.fingerprint = record.get(instance.outcome.run)["fingerprint"] or ""
 
 
 class _Told:

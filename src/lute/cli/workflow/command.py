@@ -15,7 +15,7 @@ from lute.cli.workflow.options import add_choice, add_file, add_jobs, add_settin
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
-    from lute.workflows.engines.local import Local
+    from lute.workflows.prepared import PreparedWorkflow
     from lute.workflows.runner import WorkflowRun
 
 ENGINES = ("local", "slurm", "airflow")
@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         workflow, config = open_workflow(options)
         if options.dry_run and options.on == "local":
-            return _dry_run(options, _local(options, workflow, config))
+            return _dry_run(options, _prepared(options, workflow, config))
         workflow_run = runner.WorkflowRun(
             workflow, config, common.overrides(options), options_of(options), viewer_for(options)
         )
@@ -93,12 +93,12 @@ def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
     return exit_code(row)
 
 
-def _local(options: argparse.Namespace, workflow: Any, config: Any) -> Local:
+def _prepared(options: argparse.Namespace, workflow: Any, config: Any) -> PreparedWorkflow:
     from lute.record.db import record_of
-    from lute.workflows.engines.local import Local
+    from lute.workflows.prepared import PreparedWorkflow
 
     record = record_of(config.analysis_header()[0])
-    return Local(workflow, "", config, common.overrides(options), options_of(options), record)
+    return PreparedWorkflow(workflow, config, common.overrides(options), options_of(options), record)
 
 
 # ------------------------------------------------------------------------------- show, dry run, why
@@ -134,13 +134,13 @@ def _described(step: Any) -> dict[str, Any]:
     return asdict(step) | {"rule": step.rule.value}
 
 
-def _dry_run(options: argparse.Namespace, local: Local) -> int:
+def _dry_run(options: argparse.Namespace, prepared: PreparedWorkflow) -> int:
     from dataclasses import asdict
 
     from lute.workflows.preview import forecast
 
-    local.check_parameters()
-    found = forecast(local)
+    prepared.check_parameters()
+    found = forecast(prepared)
     if options.json:
         common.print_json([asdict(one) for one in found])
         return 0
@@ -161,7 +161,7 @@ def _why(options: argparse.Namespace) -> int:
 
     workflow, config = open_workflow(options)
     step = workflow.find(options.step)
-    one = next(one for one in forecast(_local(options, workflow, config)) if one.step == step.name)
+    one = next(one for one in forecast(_prepared(options, workflow, config)) if one.step == step.name)
     words = {True: "would run", False: "would not run", None: "it is not known yet whether it would run"}
     if options.json:
         common.print_json({"step": one.step, "runs": one.runs, "why": one.why})

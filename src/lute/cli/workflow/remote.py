@@ -45,7 +45,7 @@ def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     if options.dry_run:
         return _show_scripts(options, place)
     if run.viewer:
-        run.viewer.started(run.row, run.local.nodes)
+        run.viewer.started(run.row, run.prepared.nodes)
     try:
         row = place.submit()
         if not options.no_wait:

@@ -196,7 +196,7 @@ class OnSlurm:
 
     def __init__(self, run: WorkflowRun, options: Options, pack: bool = False) -> None:
         self.run, self.pack = run, pack
-        self.workflow, self.nodes = run.local.workflow, run.local.nodes
+        self.workflow, self.nodes = run.prepared.workflow, run.prepared.nodes
         self._defaults = defaults_of(run.header, options)
         self._options = {name: options_of(step, self._defaults) for name, step in self.workflow.steps.items()}
         self._jobs: dict[str, str] = {}
@@ -252,13 +252,13 @@ class OnSlurm:
 
     def _is_settled(self, node: StepNode) -> bool:
         """Decides about a step as far as that can be done now: it was skipped, or an earlier run of it is reused."""
-        step, local = node.step, self.run.local
+        step = node.step
         states = {name: self.nodes[name].state for name in step.needs}
         found = decide(step, states)
         if found in (StepState.BLOCKED, StepState.SKIPPED):
             node.state, node.reason = found, why_not(step, states)
-        elif found is StepState.RUNNING and not local.adopt_known(node):
-            one = of_step(local, node, set(self._jobs))
+        elif found is StepState.RUNNING and not self.run.prepared.progression.reuse_known(node):
+            one = of_step(self.run.prepared, node, set(self._jobs))
             if one.runs is None and not set(step.needs) & set(self._jobs) and step.rule is Rule.ALL_SUCCEEDED:
                 raise WorkflowError(f"step {step.name}: {one.why}")
             if one.runs is False and not node.state.final:
@@ -293,7 +293,7 @@ class OnSlurm:
         foreach = step.foreach
         if foreach is None or (isinstance(foreach, Mapping) and "files" in foreach) or steps_used(step)["foreach"]:
             return 0
-        count = len(items_of(foreach, self.run.local.planner.scope()))
+        count = len(items_of(foreach, self.run.prepared.planner.scope()))
         return count if 1 < count <= LARGEST_ARRAY else 0
 
     def _command(self, *step: str) -> list[str]:
