@@ -14,15 +14,10 @@ from lute.cli.workflow.end import exit_code, print_end
 from lute.errors import UsageError
 from lute.graph.dag import Workflow
 from lute.workflows.engines.airflow import END, START, dag_id_of
-from lute.workflows.engines.airflow_rest import Airflow, AirflowError, DagRun
+from lute.workflows.engines.airflow_rest import AirflowEngine, DagRun, DagRunConf, TaskInstance
 
-LOOK = 1.0
-"""Time between two looks at the DAG run, in s."""
-PATIENCE = 300.0
-"""So long Airflow may give no answer while its DAG run is waited for, in s."""
 STATES = {"success": "COMPLETED", "failed": "FAILED", "skipped": "SKIPPED", "upstream_failed": "BLOCKED"}
 """Airflow's words for the ends of a task, and ours."""
-ENDED = ("success", "failed")
 NOT_THERE = ("set", "resume", "start", "only", "jobs", "fail_fast", "dry_run", "reuse_all", "db", "pack", "slurm")
 """Options that a DAG run cannot be given."""
 
@@ -39,15 +34,27 @@ def run(options: argparse.Namespace, workflow: Workflow) -> int:
         AirflowError: Airflow did not answer; nothing was started.
     """
     _check(options)
-    conf = {"experiment": options.experiment, "run": options.run, "fresh": options.fresh or None}
-    given = {name: value for name, value in conf.items() if value is not None}
-    dag_run = DagRun.begin(Airflow(), dag_id_of(workflow.name), given)
+    waiting = _Waiting(workflow, options)
+    engine = AirflowEngine(dag_id_of(workflow.name), _conf(options), waiting.changed, waiting.no_answer)
+    engine.submit()
+    dag_run = engine.dag_run
     if not options.quiet:
         common.tell(f"DAG run {dag_run.identity}: {dag_run.page}")
     if options.no_wait:
         _print_begun(options, dag_run)
         return 0
-    return _Waiting(dag_run, workflow, options).to_the_end()
+    return waiting.to_the_end(engine)
+
+
+def _conf(options: argparse.Namespace) -> DagRunConf:
+    conf: DagRunConf = {}
+    if options.experiment is not None:
+        conf["experiment"] = options.experiment
+    if options.run is not None:
+        conf["run"] = options.run
+    if options.fresh:
+        conf["fresh"] = True
+    return conf
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -68,46 +75,32 @@ def _print_begun(options: argparse.Namespace, dag_run: DagRun) -> None:
 
 
 class _Waiting:
-    """Waits for a DAG run.
+    """Tells how a DAG run goes on, and at its end what came of it.
 
     Args:
-        dag_run: The DAG run.
         workflow: The workflow.
         options: The command's options.
     """
 
-    def __init__(self, dag_run: DagRun, workflow: Workflow, options: argparse.Namespace) -> None:
-        self._dag_run, self._steps, self._options = dag_run, workflow.steps, options
-        self._begun, self._answered = time.monotonic(), time.monotonic()
+    def __init__(self, workflow: Workflow, options: argparse.Namespace) -> None:
+        self._steps, self._options = workflow.steps, options
+        self._begun = time.monotonic()
         self._seen: dict[str, str] = {}
         self._stopped_by = 0
 
-    def to_the_end(self) -> int:
+    def to_the_end(self, engine: AirflowEngine) -> int:
         """Waits to the end. Returns the exit code."""
-        with self._signals():
-            stopped = False
-            while not self._look():
-                if self._stopped_by and not stopped:
-                    stopped = True
-                    self._dag_run.stop()
-                time.sleep(LOOK)
-        return self._verdict()
+        self._begun = time.monotonic()
+        with self._signals(engine):
+            engine.wait()
+        return self._verdict(engine.dag_run)
 
-    def _look(self) -> bool:
-        """Shows what has changed. Returns whether it is over."""
-        try:
-            over = self._dag_run.state() in ENDED
-            for task in self._dag_run.tasks():
-                self._changed(task)
-        except AirflowError as error:
-            if time.monotonic() - self._answered > PATIENCE:
-                raise AirflowError(f"{error}. The DAG run may go on: {self._dag_run.page}") from error
-            self._say(f"still waiting: {error}")
-            return False
-        self._answered = time.monotonic()
-        return over
+    def no_answer(self, error: str) -> None:
+        """Airflow did not answer; it is asked again."""
+        self._say(f"still waiting: {error}")
 
-    def _changed(self, task: Mapping[str, Any]) -> None:
+    def changed(self, task: TaskInstance) -> None:
+        """Shows a step's task if its state is another than before."""
         name, state = task["task_id"], task["state"] or ""
         if name not in self._steps or self._seen.get(name) == state:
             return
@@ -121,24 +114,23 @@ class _Waiting:
         if not self._options.quiet:
             common.tell(f"[{time.monotonic() - self._begun:8.2f} s] {text}")
 
-    def _verdict(self) -> int:
-        row = self._dag_run.given(END)
+    def _verdict(self, dag_run: DagRun) -> int:
+        row = dag_run.given(END)
         if row is not None:
             with common.unread_output():
                 print_end(self._options, row)
         elif not self._stopped_by:
-            self._tell_why_not(self._dag_run.given(START) or {})
+            self._tell_why_not(dag_run.given(START) or {}, dag_run.page)
         if self._stopped_by:
             return 128 + self._stopped_by
         return 1 if row is None else exit_code(row)
 
-    def _tell_why_not(self, begun: Mapping[str, Any]) -> None:
+    def _tell_why_not(self, begun: Mapping[str, Any], page: str) -> None:
         """Says why the last task did not tell how the workflow run ended.
 
         Raises:
             UsageError: Nothing was started.
         """
-        page = self._dag_run.page
         if "id" not in begun:
             told = begun.get("error", f"see the log of {START} at {page}")
             raise UsageError(f"the workflow run did not begin: {told}")
@@ -147,17 +139,19 @@ class _Waiting:
     # ------------------------------------------------------------------------------------ cancelling
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self, engine: AirflowEngine) -> Iterator[None]:
         """Ctrl-C and SIGTERM stop the DAG run; a second one leaves it to Airflow."""
         numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+
+        def on_signal(number: int, _: Any) -> None:
+            if self._stopped_by:
+                raise KeyboardInterrupt
+            self._stopped_by = number
+            engine.cancel(signal.Signals(number).name)
+
+        before = {number: signal.signal(number, on_signal) for number in numbers}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _: Any) -> None:
-        if self._stopped_by:
-            raise KeyboardInterrupt
-        self._stopped_by = number

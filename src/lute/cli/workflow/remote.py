@@ -7,7 +7,7 @@ import contextlib
 import re
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lute.batch.scheduler import own_job, scheduler
 from lute.cli import common
@@ -18,6 +18,7 @@ from lute.wire.status import StepState
 
 if TYPE_CHECKING:
     from lute.record.db import Record
+    from lute.workflows.engines.slurm import SlurmEngine
     from lute.workflows.runner import WorkflowRun
     from lute.workflows.state import Follower
 
@@ -39,20 +40,21 @@ def mark_lost(record: Record) -> None:
 
 def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     """Submits a workflow run to Slurm, and waits for its end unless told not to. Returns the exit code."""
-    from lute.workflows.engines.slurm import OnSlurm
+    from lute.workflows.engines.slurm import SlurmEngine
 
-    place = OnSlurm(run, scheduler().read_options(options.slurm), options.pack)
+    engine = SlurmEngine(run, scheduler().read_options(options.slurm), options.pack)
     if options.dry_run:
-        return _show_scripts(options, place)
+        return _show_scripts(options, engine)
     if run.viewer:
         run.viewer.started(run.row, run.prepared.nodes)
     try:
-        row = place.submit()
+        engine.submit()
         if not options.no_wait:
-            row = place.wait()
+            engine.wait()
     finally:
         if run.viewer:
             run.viewer.ended()
+    row = run.row
     if options.no_wait and row["ended"] is None:
         if options.json:
             common.print_json(public(row))
@@ -66,8 +68,8 @@ def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     return exit_code(row)
 
 
-def _show_scripts(options: argparse.Namespace, place: Any) -> int:
-    scripts = list(place.scripts())
+def _show_scripts(options: argparse.Namespace, engine: SlurmEngine) -> int:
+    scripts = list(engine.scripts())
     if options.json:
         common.print_json([{"step": name, "script": text} for name, text in scripts])
         return 0

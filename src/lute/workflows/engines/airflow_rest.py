@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypedDict
 from urllib.parse import quote, urlencode, urlsplit
 
 from lute.errors import LuteError, UsageError
@@ -20,6 +21,28 @@ TIMEOUT = 30.0
 PAGE = 100
 """So many entries come with one answer."""
 NOT_LOGGED_IN, NOT_FOUND = 401, 404
+LOOK = 1.0
+"""Time between two looks at the DAG run, in s."""
+PATIENCE = 300.0
+"""So long Airflow may give no answer while its DAG run is waited for, in s."""
+ENDED = ("success", "failed")
+"""The states of a DAG run that has ended."""
+
+
+class DagRunConf(TypedDict, total=False):
+    """What one run of an exported DAG can be given."""
+
+    experiment: str
+    run: str
+    fresh: bool
+
+
+class TaskInstance(TypedDict):
+    """What is read of one task in a DAG run, as Airflow tells it."""
+
+    task_id: str
+    state: str | None
+    duration: float | None
 
 
 class AirflowError(LuteError):
@@ -113,7 +136,7 @@ class DagRun:
         self._path = f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(identity, safe='')}"
 
     @classmethod
-    def begin(cls, airflow: Airflow, dag_id: str, conf: Mapping[str, Any]) -> DagRun:
+    def begin(cls, airflow: Airflow, dag_id: str, conf: DagRunConf) -> DagRun:
         """Begins a DAG run.
 
         Raises:
@@ -143,7 +166,7 @@ class DagRun:
         """Returns its state: `queued`, `running`, `success` or `failed`."""
         return str(self._airflow.ask("GET", self._path)["state"])
 
-    def tasks(self) -> Iterator[dict[str, Any]]:
+    def tasks(self) -> Iterator[TaskInstance]:
         """Yields what Airflow knows of its tasks."""
         offset, total = 0, 1
         while offset < total:
@@ -165,6 +188,73 @@ class DagRun:
     def stop(self) -> None:
         """Marks it failed, so that Airflow stops what runs; the last task still ends the workflow run."""
         self._airflow.ask("PATCH", self._path, {"state": "failed"})
+
+
+class AirflowEngine:
+    """Runs a workflow as a run of its exported DAG; `wait` only looks at how it goes on.
+
+    Args:
+        dag_id: The DAG.
+        conf: What this run of it is given.
+        on_task: Called with what Airflow knows of each task, at each look.
+        on_silence: Called with what is wrong when Airflow gave no answer, and is asked again.
+    """
+
+    def __init__(
+        self,
+        dag_id: str,
+        conf: DagRunConf,
+        on_task: Callable[[TaskInstance], None],
+        on_silence: Callable[[str], None],
+    ) -> None:
+        self._dag_id, self._conf, self._on_task, self._on_silence = dag_id, conf, on_task, on_silence
+        self._begun: DagRun | None = None
+        self._answered, self._stopped_by = 0.0, ""
+
+    @property
+    def dag_run(self) -> DagRun:
+        """The DAG run, once it has been submitted."""
+        assert self._begun is not None, "it has not been submitted"
+        return self._begun
+
+    def submit(self) -> None:
+        """Begins the DAG run.
+
+        Raises:
+            UsageError: It is not said where Airflow is, or Airflow has no such DAG, or that is paused.
+            AirflowError: Airflow did not answer, or says no; nothing was started.
+        """
+        self._begun = DagRun.begin(Airflow(), self._dag_id, self._conf)
+
+    def wait(self) -> None:
+        """Waits until the DAG run has ended.
+
+        Raises:
+            AirflowError: Airflow has not answered for `PATIENCE` s; the DAG run may go on.
+        """
+        self._answered, stopped = time.monotonic(), False
+        while not self._is_over():
+            if self._stopped_by and not stopped:
+                stopped = True
+                self.dag_run.stop()
+            time.sleep(LOOK)
+
+    def _is_over(self) -> bool:
+        try:
+            over = self.dag_run.state() in ENDED
+            for task in self.dag_run.tasks():
+                self._on_task(task)
+        except AirflowError as error:
+            if time.monotonic() - self._answered > PATIENCE:
+                raise AirflowError(f"{error}. The DAG run may go on: {self.dag_run.page}") from error
+            self._on_silence(str(error))
+            return False
+        self._answered = time.monotonic()
+        return over
+
+    def cancel(self, by: str) -> None:
+        """Has `wait` mark the DAG run failed at its next look."""
+        self._stopped_by = by
 
 
 def _missing(airflow: Airflow, dag_id: str) -> str:

@@ -185,8 +185,8 @@ def step_as_job(
 # ------------------------------------------------------------------------------------------- the whole
 
 
-class OnSlurm:
-    """One workflow run on Slurm.
+class SlurmEngine:
+    """Runs a workflow as jobs of Slurm; `wait` only looks at how they go on.
 
     Args:
         run: The workflow run.
@@ -214,8 +214,8 @@ class OnSlurm:
         for name, node in self.nodes.items():
             yield name, self._script(node, names)
 
-    def submit(self) -> dict[str, Any]:
-        """Submits what is to run. Returns the workflow run's row.
+    def submit(self) -> None:
+        """Records the workflow run and submits what is to run.
 
         Raises:
             SchedulerError: Slurm refused a job; those before it are cancelled.
@@ -224,7 +224,7 @@ class OnSlurm:
         for name, step in self.workflow.steps.items():
             check_time(step, limit_of(step, self.run.header), self._options[name])
         make_folder(self.run.folder)
-        row = detached.begin(self.run, "slurm")
+        detached.begin(self.run, "slurm")
         try:
             if self.pack:
                 self._submit_whole()
@@ -234,7 +234,7 @@ class OnSlurm:
         except (SchedulerError, WorkflowError) as error:
             self._give_up(error)
             raise
-        return detached.refresh(self.run.record, row["id"])
+        self.run.row = detached.refresh(self.run.record, self.run.row["id"])
 
     def _give_up(self, error: Exception) -> None:
         scheduler().cancel(self._jobs.values())
@@ -317,22 +317,26 @@ class OnSlurm:
 
     # ------------------------------------------------------------------------------------------ waiting
 
-    def wait(self) -> dict[str, Any]:
-        """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it. Returns its row."""
+    def wait(self) -> None:
+        """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it.
+
+        Raises:
+            SlurmError: Slurm does not answer; the jobs may go on.
+            RecordError: The record cannot be read.
+        """
         identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
-        with heard(STOP_SIGNALS, self._stop):
+        with heard(STOP_SIGNALS, self.cancel):
             while True:
                 if self._stopped_by:
                     detached.cancel(record, identity, f"cancelled by {self._stopped_by}")
                     self._stopped_by = ""
-                row = detached.refresh(record, identity)
+                self.run.row = row = detached.refresh(record, identity)
                 self._show(row)
                 if row["ended"] is not None:
-                    break
+                    return
                 if viewer:
                     viewer.look()
                 self._wake.wait(LOOK)
-        return row
 
     def _show(self, row: Mapping[str, Any]) -> None:
         """Tells people what has changed."""
@@ -347,6 +351,7 @@ class OnSlurm:
             if node.state is not state and not node.instances and self.run.viewer:
                 self.run.viewer.changed(node, None)
 
-    def _stop(self, by: str) -> None:
+    def cancel(self, by: str) -> None:
+        """Has `wait` cancel the workflow run and its jobs at once."""
         self._stopped_by = by
         self._wake.set()
