@@ -21,6 +21,7 @@ from lute.config.config_file import read_config
 from lute.errors import RecordError, UsageError, did_you_mean
 from lute.record import schema
 from lute.record.db import FILE_NAME, record_at, record_of
+from lute.record.rows import kept_file
 from lute.record.store import Record
 
 if TYPE_CHECKING:
@@ -109,11 +110,11 @@ class Run(Mapping[str, Any]):
             return [self._read_back(item, unpickle) for item in value]
         if not isinstance(value, dict):
             return value
-        if not {"type", "path", "size"} <= value.keys():
+        if (kept := kept_file(value)) is None:
             return {key: self._read_back(item, unpickle) for key, item in value.items()}
-        if value["path"] is None:
-            raise RecordError(f"{value['type']} of run {self.id} was not kept: {value.get('reason')}")
-        return _read_kept(Path(value["path"]), unpickle) if self._is_ours(value["path"]) else value
+        if kept["path"] is None:
+            raise RecordError(f"{kept['type']} of run {self.id} was not kept: {kept.get('reason')}")
+        return _read_kept(Path(kept["path"]), unpickle) if self._is_ours(kept["path"]) else value
 
     def _is_ours(self, path: Any) -> bool:
         return isinstance(path, str) and os.path.dirname(path) == os.path.dirname(self["log"])

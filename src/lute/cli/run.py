@@ -23,7 +23,7 @@ from lute.execution.plan import Plan, child_command
 from lute.execution.recorder import Place
 from lute.execution.run import SUBMITTED
 from lute.record.row_codec import to_sql
-from lute.record.rows import plain_parameters, public
+from lute.record.rows import kept_file, plain_parameters, public
 from lute.tasks.progress import draws
 from lute.wire.channel import write_fully
 from lute.wire.results import DescribedAnalysis
@@ -225,8 +225,8 @@ def print_result(row: Mapping[str, Any]) -> None:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, dict) and {"type", "path", "size"} <= value.keys():
-        return f"{value['type']} in {value['path']}"
+    if (kept := kept_file(value)) is not None:
+        return f"{kept['type']} in {kept['path']}"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 200 else f"{text[:197]}..."
 

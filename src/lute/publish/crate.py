@@ -21,7 +21,7 @@ from lute.base.secrets import without_password
 from lute.errors import UsageError
 from lute.publish import rerun_yaml
 from lute.record import workflow_store
-from lute.record.rows import public, utc
+from lute.record.rows import kept_files, public, utc
 from lute.record.schema import flat_values, is_live
 from lute.record.store import Record
 
@@ -212,7 +212,7 @@ class _Builder:
             yield self._value(row, f"metrics.{name}", item["value"], item["unit"])
         if row["summary"]:
             yield self._value(row, "summary", row["summary"])
-        kept = list(_kept(row["payload"]))
+        kept = [path for file in kept_files(row["payload"]) if os.path.isfile(path := file["path"] or "")]
         for path in kept:
             yield self._file(path, folder)
         if not kept and row["payload"] not in (None, ""):
@@ -354,15 +354,6 @@ def _digest(path: str) -> str | None:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError:
         return None
-
-
-def _kept(payload: Any) -> Iterable[str]:
-    """Returns the files in which a payload is kept."""
-    if isinstance(payload, dict) and {"type", "path", "size"} <= payload.keys():
-        yield from [payload["path"]] if os.path.isfile(payload["path"] or "") else []
-    elif isinstance(payload, (dict, list)):
-        for item in payload.values() if isinstance(payload, dict) else payload:
-            yield from _kept(item)
 
 
 def _several(value: Any) -> list[Any]:

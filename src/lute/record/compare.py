@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lute.record import headers, schema
+from lute.record.rows import kept_file
 
 Row = Mapping[str, Any]
 Entries = dict[str, Any]
@@ -90,6 +91,6 @@ def _without_places(payload: Any) -> Any:
     if isinstance(payload, list):
         return [_without_places(item) for item in payload]
     if isinstance(payload, dict):
-        kept = {"type", "path", "size"} <= payload.keys()
+        kept = kept_file(payload) is not None
         return {key: _without_places(item) for key, item in payload.items() if not (kept and key == "path")}
     return payload

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lute.base.files import create_file
+from lute.record.rows import kept_files
 from lute.record.schema import MIGRATIONS, is_live
 from lute.record.store import Record
 
@@ -130,18 +131,10 @@ def _missing(identity: str, log: str, live: bool, payload: Any) -> Iterator[dict
     if live:
         return
     paths = [("log", log)] if log else []
-    paths += [("payload", path) for path in _kept(payload)]
+    paths += [("payload", kept["path"]) for kept in kept_files(payload) if kept["path"]]
     for kind, path in paths:
         if not os.path.exists(path):
             yield {"kind": f"missing {kind}", "run": identity, "text": f"{path} is not there any more"}
-
-
-def _kept(payload: Any) -> Iterator[str]:
-    if isinstance(payload, dict) and {"type", "path", "size"} <= payload.keys():
-        yield from [payload["path"]] if payload["path"] else []
-    elif isinstance(payload, (dict, list)):
-        for item in payload.values() if isinstance(payload, dict) else payload:
-            yield from _kept(item)
 
 
 def _orphans(record: Record, known: set[str]) -> list[dict[str, str]]:

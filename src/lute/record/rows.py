@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lute.base.formatting import in_order
 from lute.base.secrets import without_password
-from lute.record.schema import BESIDES, PUBLIC
+from lute.record.schema import BESIDES, PUBLIC, RESULT_COLUMNS
 from lute.wire.results import DescribedAnalysis, TaskStatus
+
+if TYPE_CHECKING:
+    from lute.record.types import KeptFile
 
 LARGEST_ARRAY = 1000
 """An array of more values is not written out as JSON."""
 RERUN_OF = "rerun of"
 """Under this name the `sources` of a run say which run it repeats; no parameter's name has a space."""
+_OF_KEPT = {"type", "path", "size"}
+"""What every value that is kept in a file has in a payload."""
 _EPOCH = 1577836800
 """2020, so that the milliseconds since then have 40 bits until 2054."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -174,6 +179,53 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist") and getattr(value, "size", 1) <= LARGEST_ARRAY:
         return plain(value.tolist())
     return str(value)
+
+
+# ------------------------------------------------------------------------------------ reading a row
+
+
+def kept_file(value: Any) -> KeptFile | None:
+    """Returns what a payload has in place of a value that is kept in a file of its own; None for any other value."""
+    is_kept = isinstance(value, dict) and value.keys() >= _OF_KEPT
+    found: KeptFile | None = value if is_kept else None
+    return found
+
+
+def kept_files(payload: Any) -> Iterator[KeptFile]:
+    """Yields what a payload has in place of values that are kept in files of their own, at any depth."""
+    if (kept := kept_file(payload)) is not None:
+        yield kept
+    elif isinstance(payload, (dict, list)):
+        for item in payload.values() if isinstance(payload, dict) else payload:
+            yield from kept_files(item)
+
+
+def path_of_kept(value: Any) -> Any:
+    """Returns a payload as another Task is given it: a value that is kept in a file of its own is that file's path."""
+    kept = kept_file(value)
+    return value if kept is None else kept["path"]
+
+
+def value_of(row: Mapping[str, Any], param: str) -> Any:
+    """Returns a parameter's or result's value in a run, by the name that other Tasks and people use; None if none."""
+    if param in ("result", "payload", "result.payload"):
+        return path_of_kept(row["payload"])
+    if param.startswith("result.") or param == "valid_flag":
+        column = RESULT_COLUMNS.get(param)
+        return row[column] if column else None
+    return _value_at(row["parameters"] or {}, param)
+
+
+def _value_at(parameters: Any, name: str) -> Any:
+    if name in parameters:
+        return parameters[name]
+    from lute.base.paths import NOTHING, split_path, value_at  # few read an earlier value, and fewer a nested one
+
+    found = value_at(parameters, split_path(name))
+    return None if found is NOTHING else found
+
+
+# ------------------------------------------------------------------------------------------- times
 
 
 def utc(seconds: float) -> str:

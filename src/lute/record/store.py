@@ -23,8 +23,8 @@ from lute.batch.scheduler import scheduler
 from lute.errors import RecordError, SchedulerError, UsageError, did_you_mean
 from lute.record import schema
 from lute.record.database import Database
-from lute.record.migrate import upgraded
 from lute.record.row_codec import from_sql, to_sql, upsert_query
+from lute.record.rows import value_of
 from lute.record.spool import Aside
 from lute.record.sqlite import Sqlite
 from lute.record.views import Views
@@ -316,8 +316,6 @@ class Record:
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None
     ) -> tuple[str | None, Any]:
         """Returns the id of the latest run of a Task, and a parameter's or result's value in it; or None twice."""
-        from lute.record.row_values import value_of  # not needed to run most Tasks
-
         columns = ("id", "parameters", "status", "summary", "payload", "impl_schemas", "valid")
         valid = True if valid_only else None
         for row in self.find(task=task, valid=valid, run=run, experiment=experiment, limit=1, columns=columns):
@@ -326,8 +324,6 @@ class Record:
 
     def value_in(self, identity: str, param: str) -> Any:
         """Returns a parameter's or result's value in one run; None if it has none."""
-        from lute.record.row_values import value_of
-
         return value_of(self.get(identity), param)
 
     # -------------------------------------------------------------------------------- the database
@@ -358,7 +354,12 @@ class Record:
             try:
                 if self._database.open(create, wait):
                     self._views.forget()  # it may be another file than before
-                    self._there = schema.columns_of(upgraded(self._database, wait))
+                    version = self._database.version()
+                    if version != len(schema.MIGRATIONS):
+                        from lute.record.migrate import upgraded  # rarely needed: no start should load it
+
+                        version = upgraded(self._database, wait)
+                    self._there = schema.columns_of(version)
             except BaseException:
                 self.close()  # or the next use would find it open, with nothing known of it
                 raise

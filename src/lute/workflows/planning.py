@@ -12,8 +12,7 @@ from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
 from lute.record.db import read_for
-from lute.record.row_values import path_of_kept
-from lute.record.rows import Earlier
+from lute.record.rows import Earlier, path_of_kept
 from lute.record.store import Record
 from lute.workflows import reuse
 from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
