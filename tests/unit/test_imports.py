@@ -32,6 +32,7 @@ def test_run_imports_what_a_run_needs() -> None:
     found = modules_after("import lute.cli.run")
     assert found & LARGE == {"pydantic", "yaml"}
     assert not found & {"html", "lute.tasks.figures", "lute.cli._screen", "lute.batch.slurm", "lute.graph.dag"}
+    assert not found & {"lute.record.migrate", "lute.record.types"}
 
 
 def test_help_imports_no_command() -> None:

@@ -8,9 +8,12 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.airflow._compat import AirflowException, AirflowNotFoundException, BaseHook
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
 
 DEFAULT = "lute_default"
 
@@ -66,9 +69,9 @@ class LuteHook(BaseHook):  # type: ignore[misc]
         return kept | {str(name): str(value) for name, value in self._extra.get("environment", {}).items()}
 
 
-def _extra_of(lute_conn_id: str) -> dict[str, Any]:
+def _extra_of(lute_conn_id: str) -> JsonObject:
     try:
-        extra: dict[str, Any] = BaseHook.get_connection(lute_conn_id).extra_dejson
+        extra: JsonObject = BaseHook.get_connection(lute_conn_id).extra_dejson
     except AirflowNotFoundException:
         if lute_conn_id != DEFAULT:
             raise

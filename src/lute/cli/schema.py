@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
@@ -15,6 +15,9 @@ from lute.models.base import AnalysisHeader, fields_marked
 from lute.models.fields import FromResult
 from lute.record.rows import plain
 
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
+
 SUBSTITUTION = {"type": "string", "pattern": "\\{\\{.*\\}\\}"}
 """In the YAML any value may be a substitution instead."""
 
@@ -24,7 +27,7 @@ class _Schema(GenerateJsonSchema):
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as pydantic has it
 
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonObject:
         """Returns the schema of a type that has none."""
         return {}
 
@@ -52,7 +55,7 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def schema() -> dict[str, Any]:
+def schema() -> JsonObject:
     """Returns the schema of both documents: one that has a Task's name is that of the Tasks."""
     models: list[Any] = [AnalysisHeader, *(registry.model_of(name) for name in runnable())]
     names, content = models_json_schema([(model, "validation") for model in models], schema_generator=_Schema)
@@ -75,7 +78,7 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _as_written(model: Any, definition: dict[str, Any]) -> None:
+def _as_written(model: Any, definition: JsonObject) -> None:
     """Changes a model's schema to what people write: no header in a Task, substitutions anywhere."""
     properties = definition.get("properties", {})
     not_required = {"lute_config"}

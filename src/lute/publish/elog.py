@@ -25,6 +25,7 @@ from lute.record.rows import plain
 
 if TYPE_CHECKING:
     from lute.models.base import AnalysisHeader
+    from lute.record.types import JsonObject
 
 __all__ = [
     "get_elog_params_by_run",
@@ -353,7 +354,7 @@ def elog_runs(exp: str, tag: str = "") -> list[int]:
     return [int(str(number)) for number in numbers if str(number).isdecimal()]
 
 
-def get_elog_params_by_run(exp: str, params: list[str], runs: list[int] | None = None) -> dict[int, dict[str, Any]]:
+def get_elog_params_by_run(exp: str, params: list[str], runs: list[int] | None = None) -> dict[int, JsonObject]:
     """Returns parameters of the given runs, or of all; none if the eLog cannot be asked."""
     found = {}
     for row in _get(exp, "runs", {"includeParams": "true"}):
@@ -363,7 +364,7 @@ def get_elog_params_by_run(exp: str, params: list[str], runs: list[int] | None =
     return found
 
 
-def get_elog_workflows(exp: str) -> dict[str, dict[str, Any]]:
+def get_elog_workflows(exp: str) -> dict[str, JsonObject]:
     """Returns an experiment's workflow definitions by name; none if the eLog cannot be asked."""
     rows = _get(exp, "workflow_definitions", {})
     return {row["name"]: row for row in rows if isinstance(row, dict) and "name" in row}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -14,6 +14,9 @@ from lute.base.secrets import HIDDEN
 from lute.config.substitution import literally
 from lute.errors import UsageError
 from lute.record.headers import Row, header_of
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -48,7 +51,7 @@ def hidden(row: Row) -> list[str]:
     return [name for name, value in (row["parameters"] or {}).items() if any(HIDDEN in text for text in _texts(value))]
 
 
-def _as_given(task: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _as_given(task: str, parameters: JsonObject) -> JsonObject:
     """Returns parameters as the model takes them, if it is loaded: by alias, and without a null that is a default."""
     model: Any = registry.models.get(f"{task}Parameters")
     if model is None:
@@ -103,7 +106,7 @@ def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"')
 
 
-def _mapping(dumper: _Dumper, value: dict[str, Any]) -> yaml.MappingNode:
+def _mapping(dumper: _Dumper, value: JsonObject) -> yaml.MappingNode:
     node = dumper.represent_mapping("tag:yaml.org,2002:map", value.items())
     for key, _ in node.value:
         if _PLAIN.fullmatch(key.value) and isinstance(read_scalar(key.value), str):
@@ -115,6 +118,6 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(dict, _mapping)
 
 
-def _dump(value: dict[str, Any]) -> str:
+def _dump(value: JsonObject) -> str:
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_UNBROKEN)
     return text

@@ -16,7 +16,7 @@ from lute.record.schema import BESIDES, PUBLIC, RESULT_COLUMNS
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
 if TYPE_CHECKING:
-    from lute.record.types import KeptFile
+    from lute.record.types import JsonObject, KeptFile
 
 LARGEST_ARRAY = 1000
 """An array of more values is not written out as JSON."""
@@ -150,7 +150,7 @@ def public(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row.get(name) for name in PUBLIC} | {name: row[name] for name in BESIDES if row.get(name)}
 
 
-def plain_parameters(params: Any) -> dict[str, Any]:
+def plain_parameters(params: Any) -> JsonObject:
     """Returns parameters as JSON's own types, without a password for the record.
 
     `TemplateParameters` are their value.

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.wire.status import LIVE
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
 
 TEXT, INTEGER, REAL, JSON = "TEXT", "INTEGER", "REAL", "JSON"
 
@@ -172,7 +175,7 @@ NUMBER, OTHER = "number", "other"
 LARGEST_NUMBER = 1e300
 
 
-def flat_names(parameters: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+def flat_names(parameters: JsonObject) -> dict[str, tuple[str, str | None]]:
     """Returns the columns of a Task's view, each with its JSON path and its kind; None for a null.
 
     >>> flat_names({"a": {"b": [1, None]}, "c": "x"})
@@ -182,7 +185,7 @@ def flat_names(parameters: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
     return {name: (path, _kind(value)) for name, path, value in leaves}
 
 
-def flat_values(parameters: dict[str, Any]) -> dict[str, Any]:
+def flat_values(parameters: JsonObject) -> JsonObject:
     """Returns parameters by the names that a Task's view has for them.
 
     >>> flat_values({"a": {"b": [1, None]}, "c": "x"})

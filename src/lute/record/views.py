@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lute.errors import RecordError
 from lute.record import schema
 from lute.record.database import Database
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +37,14 @@ class Views:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._seen: dict[str, Kinds] = {}
-        self._last: dict[str, dict[str, Any]] = {}
+        self._last: dict[str, JsonObject] = {}
 
     def forget(self) -> None:
         """Forgets what was seen: a transaction that failed has taken it back."""
         self._seen.clear()
         self._last.clear()
 
-    def extend(self, task: str, parameters: dict[str, Any]) -> None:
+    def extend(self, task: str, parameters: JsonObject) -> None:
         """Adds to a Task's view what it has not, within a transaction.
 
         A view that cannot be made (someone else's hangs on it, say) costs no row.
