@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from postgres import Server
 
 LUTE = [sys.executable, "-m", "lute"]
+PLUGINS = Path(__file__).parent / "plugins"
 LAUNCHER = "LUTE_LAUNCHER"
 """`LUTE_LAUNCHER=exec pytest ...` runs tests without the fast path: every Task in a new interpreter."""
 
@@ -55,6 +57,10 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
         return path
+
+    def plugin(self, name: str) -> Path:
+        """Takes the plug-in `tests/plugins/NAME.py`, as `tasks.py`."""
+        return Path(shutil.copyfile(PLUGINS / f"{name}.py", self.folder / "tasks.py"))
 
     def config(self, tasks: str = "{}", header: str = "") -> Path:
         """Writes `config.yaml`: a header with the plug-in `tasks.py` if there is one, and the Tasks' parameters."""

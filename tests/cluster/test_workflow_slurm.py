@@ -12,7 +12,6 @@ import pytest
 
 from cluster.slurm import Slurm
 from conftest import Project
-from process.flows import TASKS
 from process.helpers import pids_with, start, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
@@ -22,7 +21,7 @@ STEP = "  {name}: {{task: Sh, needs: [{needs}], parameters: {{code: {code!r}}}{m
 @pytest.fixture
 def flows(on_slurm: Project) -> Project:
     """A project with programs that leave traces."""
-    on_slurm.write("tasks.py", TASKS)
+    on_slurm.plugin("traces")
     path = on_slurm.config()
     path.write_text(path.read_text().replace("task_timeout: 60\n", ""))
     return on_slurm

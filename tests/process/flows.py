@@ -11,66 +11,6 @@ from typing import Any
 from conftest import Outcome, Project
 from process.helpers import start
 
-TASKS = '''
-    """Programs that say on disk that they ran."""
-    import os, sys, time
-    from pathlib import Path
-    from typing import Annotated, Any
-    from lute import (
-        Executor, Field, Flag, FromResult, IsResult, Output, Positional, Task, TaskParameters, TemplateConfig,
-        ThirdPartyParameters,
-    )
-
-    class ShParameters(ThirdPartyParameters):
-        """A line for the shell; declares no outputs."""
-        executable: str = "bash"
-        flag: str = Field("-c", flag_type="")
-        code: Annotated[str, Positional()] = "true"
-
-    class WriteParameters(ThirdPartyParameters):
-        """Copies a file, with a text behind it."""
-        class Config:
-            set_result = True
-
-        executable: str = "./write.sh"
-        text: Annotated[str, Positional()] = "text"
-        in_file: Annotated[str, Positional()] = "input.txt"
-        out_file: Annotated[str, Positional(), IsResult()] = "out.txt"
-
-    class TemplatedParameters(ThirdPartyParameters):
-        """Copies its rendered template."""
-        executable: str = "cp"
-        config: Annotated[str, Positional()] = "rendered.txt"
-        out_file: Annotated[str, Positional(), Output()] = "copied.txt"
-        lute_template_cfg: TemplateConfig = TemplateConfig(template_name="some.j2", output_path="rendered.txt")
-
-    class GiveParameters(TaskParameters):
-        """Gives what it is told to."""
-        value: Any = None
-        wait: str = ""
-
-    class Give(Task):
-        def _run(self):
-            self._result.payload = self._task_parameters.value
-            deadline = time.monotonic() + 20
-            while self._task_parameters.wait and not Path(self._task_parameters.wait).exists():
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-
-    class TakeParameters(TaskParameters):
-        """Takes what `Give` gave."""
-        value: Annotated[Any, FromResult("Give", "result")] = None
-
-    class Take(Task):
-        def _run(self):
-            self._result.payload = self._task_parameters.value
-
-    Shell = Executor("Sh")
-    Writer = Executor("Write")
-    Giver = Executor("Give")
-    Taker = Executor("Take")
-    Templater = Executor("Templated")
-'''
 WRITE = """
     #!/bin/bash
     echo "$3" >> ran.txt
@@ -93,7 +33,7 @@ class Flow:
     def __init__(self, project: Project) -> None:
         self.project, self.folder = project, project.folder
         self.drivers: list[subprocess.Popen[bytes]] = []
-        project.write("tasks.py", TASKS)
+        project.plugin("traces")
         project.write("write.sh", WRITE).chmod(0o755)
         project.write("input.txt", "in\n")
         project.config("{}", "terminate_grace: 1\nclean_up_grace: 1")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conftest import Project
-from web.helpers import TASKS, Served, serving
+from web.helpers import Served, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -30,7 +30,7 @@ ARGUMENTS = [
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """An experiment with a plug-in."""
     project = Project(tmp_path_factory.mktemp("lab"))
-    project.write("tasks.py", TASKS)
+    project.plugin("counter")
     project.config()
     return project
 

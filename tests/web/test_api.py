@@ -9,7 +9,7 @@ import pytest
 
 from conftest import Project
 from process.helpers import start, wait_until
-from web.helpers import TASKS, Served, record, row, serving
+from web.helpers import Served, record, row, serving
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -22,7 +22,7 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "postgres":
         server: Server = request.getfixturevalue("postgres")
         project.env["LUTE_DATABASE"] = server.new_database()
-    project.write("tasks.py", TASKS)
+    project.plugin("counter")
     project.config()
     place = project.env.get("LUTE_DATABASE", project.folder / "lute.db")
     record(place, *(row(f"0000000000{n:02d}", run=str(n), parameters={"n": n, "lute_config": {}}) for n in range(7)))
