@@ -26,6 +26,7 @@ from lute.record.store import Record
 
 if TYPE_CHECKING:
     from lute.record.queries import Condition
+    from lute.record.types import RunRow
 
 __all__ = ["Records", "Run", "Runs", "open"]
 
@@ -67,7 +68,7 @@ class Run(Mapping[str, Any]):
 
     __slots__ = ("_row",)
 
-    def __init__(self, row: Mapping[str, Any]) -> None:
+    def __init__(self, row: RunRow) -> None:
         object.__setattr__(self, "_row", dict(row))
 
     def __getitem__(self, name: str) -> Any:

@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lute.record.store import BUSY_TIMEOUT, Record
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 Save = Callable[[dict[str, Any]], None]
 
@@ -40,7 +43,7 @@ def recorded(path: str) -> Save:
     record = Record(path)
 
     def save(row: dict[str, Any]) -> None:
-        if not record.save(row):
+        if not record.save(cast("RunRow", row)):
             sys.exit("the record did not take a row")
 
     return save

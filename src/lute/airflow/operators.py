@@ -11,13 +11,16 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.airflow._compat import AirflowException, AirflowFailException, AirflowSkipException, BaseOperator
 from lute.airflow.child import Child
 from lute.airflow.hook import DEFAULT, LuteHook
 from lute.record.rows import id_at
 from lute.workflows.engines.airflow import START
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject, WorkflowRow
 
 LARGEST_RESULT = 48 << 10
 """A result of more bytes as JSON is not handed on through Airflow's database."""
@@ -85,7 +88,7 @@ class LuteOperator(BaseOperator):  # type: ignore[misc]
             raise AirflowException(_error(row))
         return dict(row)
 
-    def waited_for(self, context: Any, identity: str, so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def waited_for(self, context: Any, identity: str, so: Callable[[Any], bool]) -> JsonObject:
         """Returns what the record has of a workflow run, once something is so, or after `PATIENCE`.
 
         Airflow takes a task that it stops for ended before its command has.
@@ -189,7 +192,7 @@ class LuteStep(LuteOperator):
             raise AirflowFailException(f"step {self.step} {row['status']}: {row['reason']}")
         return self._small(row)
 
-    def _may_begin(self, row: dict[str, Any]) -> bool:
+    def _may_begin(self, row: WorkflowRow) -> bool:
         needs = {need for entry in row["steps"] if entry["step"] == self.step for need in entry["needs"]}
         return not any(entry["step"] in needs and entry["status"] == "RUNNING" for entry in row["steps"])
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.base import procfs
+
+if TYPE_CHECKING:
+    from lute.record.types import Owner
 
 
 @functools.cache
@@ -22,17 +25,17 @@ def start_time(pid: int) -> str | None:
     return None if not fields or fields[0] in "ZX" else fields[19]
 
 
-def this_process() -> dict[str, Any]:
+def this_process() -> Owner:
     """Returns what tells this process from every other."""
     return _process(os.getpid())
 
 
 @functools.lru_cache(maxsize=1)
-def _process(pid: int) -> dict[str, Any]:
+def _process(pid: int) -> Owner:
     return {"pid": pid, "started": start_time(pid), "boot": boot_id()}
 
 
-def is_gone(owner: dict[str, Any]) -> bool:
+def is_gone(owner: Owner) -> bool:
     """Returns whether an owner on this host does not live any more; False if that cannot be told."""
     if not owner.get("pid"):
         return False

@@ -16,6 +16,7 @@ from lute.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from lute.batch.jobs import Job, Options, OwnJob
+    from lute.record.types import Owner
 
 
 SCHEDULERS = {"slurm": ("lute.batch.slurm", "SLURM_JOB_ID")}
@@ -136,7 +137,7 @@ def own_job() -> OwnJob | None:
     return scheduler().own_job(os.environ)
 
 
-def job_here() -> dict[str, str]:
+def job_here() -> Owner:
     """Returns what the owner of a run notes of the job that it is a part of: nothing if it is in none."""
     job = own_job()
     return {"job": job.id, "cluster": job.cluster} if job else {}

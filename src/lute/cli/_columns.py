@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
 from lute.errors import UsageError, did_you_mean
+from lute.record.rows import column
 from lute.record.schema import BESIDES, COLUMNS, PUBLIC, flat_values
 from lute.tasks.progress import metric_as_text
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
+
 NESTED = ("parameters", "metrics")
 """Columns whose entries can be columns, as `parameters.a.b[0]`."""
 _TIMES = ("started", "ended")
@@ -43,17 +46,17 @@ def sources(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def picked(row: Row, names: Iterable[str]) -> dict[str, Any]:
+def picked(row: RunRow, names: Iterable[str]) -> dict[str, Any]:
     """Returns the values of named columns; null for a parameter or metric that a run has not."""
     return {name: _value(row, name) for name in names}
 
 
-def cells(row: Row, names: Iterable[str]) -> list[str]:
+def cells(row: RunRow, names: Iterable[str]) -> list[str]:
     """Returns named columns as people read them."""
     return [_as_text(name, _value(row, name)) for name in names]
 
 
-def print_csv(rows: Sequence[Row], names: Sequence[str] = ()) -> None:
+def print_csv(rows: Sequence[RunRow], names: Sequence[str] = ()) -> None:
     """Prints runs as CSV: named columns, or every column, parameter and metric. Times are as in the record."""
     table = csv.writer(sys.stdout, lineterminator="\n")
     names = names or _all_names(rows)
@@ -63,26 +66,27 @@ def print_csv(rows: Sequence[Row], names: Sequence[str] = ()) -> None:
         table.writerow([_as_cell(flat[name] if name in flat else _value(row, name)) for name in names])
 
 
-def _all_names(rows: Iterable[Row]) -> list[str]:
+def _all_names(rows: Iterable[RunRow]) -> list[str]:
     parts: dict[str, None] = {}
     for row in rows:
         parts |= dict.fromkeys(_flat(row))
     return [*(name for name in [*PUBLIC, *BESIDES] if name not in NESTED), *parts]
 
 
-def _flat(row: Row) -> dict[str, Any]:
+def _flat(row: RunRow) -> dict[str, Any]:
     """Returns parameters, without the header, and metrics by the names of their columns."""
     parameters = {name: value for name, value in (row.get("parameters") or {}).items() if name != "lute_config"}
     found = {f"parameters.{name}": value for name, value in flat_values(parameters).items()}
     return found | {f"metrics.{name}": item["value"] for name, item in (row.get("metrics") or {}).items()}
 
 
-def _value(row: Row, name: str) -> Any:
+def _value(row: RunRow, name: str) -> Any:
     if name in row:
-        return row[name]
+        return column(row, name)
     first, _, rest = name.partition(".")
     if first == "metrics":
-        return (row["metrics"] or {}).get(rest, {}).get("value")
+        metric = (row["metrics"] or {}).get(rest)
+        return metric["value"] if metric is not None else None
     parameters = row["parameters"] or {}
     return parameters[rest] if rest in parameters else flat_values(parameters).get(rest)
 

@@ -7,10 +7,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
 from lute.cli.workflow import end
@@ -20,6 +20,9 @@ from lute.record import workflow_store
 from lute.record.rows import RunFiles, public
 from lute.record.schema import is_live
 from lute.record.store import Record
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject, RunRow, WorkflowRow
 
 LOOK = 0.05
 """Time between two looks at the record, in s."""
@@ -40,14 +43,14 @@ class Kind:
     """
 
     name: str
-    get: Callable[[Record, str], dict[str, Any]]
-    folder: Callable[[Mapping[str, Any]], str]
+    get: Callable[[Record, str], Any]
+    folder: Callable[[Any], str]
     mark_lost: Callable[[Record], object]
-    public: Callable[[Mapping[str, Any]], dict[str, Any]]
-    cancel_elsewhere: Callable[[Record, Mapping[str, Any], requests.Request], bool]
+    public: Callable[[Any], JsonObject]
+    cancel_elsewhere: Callable[[Record, Any, requests.Request], bool]
 
 
-def _cancel_workflow(record: Record, row: Mapping[str, Any], request: requests.Request) -> bool:
+def _cancel_workflow(record: Record, row: WorkflowRow, request: requests.Request) -> bool:
     from lute.workflows import detached
 
     elsewhere = bool((row["owner"] or {}).get(detached.ENGINE))
@@ -131,7 +134,7 @@ def ask(
     return _tell(options, kind.public(row), text, 0)
 
 
-def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind, dict[str, Any]]:
+def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind, RunRow | WorkflowRow]:
     for kind in kinds[1:]:
         with contextlib.suppress(RecordError):
             row = kind.get(record, identity)
@@ -140,7 +143,7 @@ def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind,
     return kinds[0], kinds[0].get(record, identity)
 
 
-def _tell(options: argparse.Namespace, row: dict[str, Any], text: str, code: int) -> int:
+def _tell(options: argparse.Namespace, row: JsonObject, text: str, code: int) -> int:
     with common.unread_output():
         if options.json:
             common.print_json(row)

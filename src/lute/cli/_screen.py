@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from lute.tasks.progress import ERASE, as_text, share
 from lute.wire.channel import write_fully
 
 if TYPE_CHECKING:
-    from lute.record.types import Progress
+    from lute.record.types import Progress, RunRow
 
 WIDEST_BAR = 30
 """Most columns of the bar itself."""
@@ -87,7 +87,7 @@ class Screen(io.TextIOBase):
             self._at_start = data.endswith(b"\n")
             self._draw(drawn)
 
-    def show(self, row: Mapping[str, Any]) -> None:
+    def show(self, row: RunRow) -> None:
         """Draws the line for a run as it is now; nothing if it has told of no progress."""
         progress = row.get("progress")
         if progress:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lute.cli import common
 from lute.record.rows import public
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 EPILOG = "exit status: 0 done, 2 one of the runs cannot be changed, and so none was"
 
@@ -20,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
 
 
-def change(options: argparse.Namespace, valid: bool, check: Callable[[Mapping[str, Any]], None]) -> int:
+def change(options: argparse.Namespace, valid: bool, check: Callable[[RunRow], None]) -> int:
     """Says of runs whether their results may be used by others. Returns the exit code.
 
     Args:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.cli import common
-from lute.record.compare import Differences, compare, differs
+from lute.record.compare import Differences, Entries, compare, differs
+
+if TYPE_CHECKING:
+    pass
 
 LONGEST = 60
 """Most characters of a value in the table."""
@@ -52,7 +55,7 @@ def _print(a: str, b: str, found: Differences, mark: bool) -> None:
         print("* differs")
 
 
-def _shown(entry: dict[str, Any], side: str, short: bool) -> str:
+def _shown(entry: Entries, side: str, short: bool) -> str:
     if side not in entry:
         return "-"
     value = entry[side]

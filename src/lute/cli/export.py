@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.cli import common
 from lute.cli.rerun import load_plugins
@@ -14,6 +13,9 @@ from lute.errors import PluginError, RecordError, UsageError
 from lute.publish import rerun_yaml
 from lute.record import workflow_store
 from lute.record.db import Record
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow, WorkflowRow
 
 NO_LICENSE = "No license was given: ask whoever made this before you use it."
 MEGABYTE = 1_000_000
@@ -40,12 +42,15 @@ def execute(options: argparse.Namespace) -> int:
     """Runs the command. Returns its exit code."""
     common.set_up(options)
     with common.open_record(options) as record:
-        row, is_workflow = _run_or_workflow(record, options.id)
-        if options.format == "yaml" and is_workflow:
+        run, workflow = _run_or_workflow(record, options.id)
+        if options.format == "yaml" and workflow is not None:
             raise UsageError(
-                f"{row['id']} is a workflow run: give --format crate. To run it again: lute workflow rerun"
+                f"{workflow['id']} is a workflow run: give --format crate. To run it again: lute workflow rerun"
             )
-        place = _yaml(row, options) if options.format == "yaml" else _crate(record, row, is_workflow, options)
+        if options.format == "yaml" and run is not None:
+            place = _yaml(run, options)
+        else:
+            place = _crate(record, run, workflow, options)
     if options.json:
         common.print_json({"path": str(place) if place else None})
     elif place is not None:
@@ -53,7 +58,7 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _yaml(row: Mapping[str, Any], options: argparse.Namespace) -> Path | None:
+def _yaml(row: RunRow, options: argparse.Namespace) -> Path | None:
     """Writes a run's YAML file, or prints it. Returns where it is."""
     _load(row)
     if rerun_yaml.hidden(row):
@@ -72,31 +77,36 @@ def _yaml(row: Mapping[str, Any], options: argparse.Namespace) -> Path | None:
     return place
 
 
-def _crate(record: Record, row: dict[str, Any], is_workflow: bool, options: argparse.Namespace) -> Path:
+def _crate(record: Record, run: RunRow | None, workflow: WorkflowRow | None, options: argparse.Namespace) -> Path:
     """Writes the crate of a run or workflow run. Returns where it is."""
     from lute.publish import crate
 
     about = crate.About(options.license, options.author, int(options.largest * MEGABYTE))
-    place = Path(options.output or f"{row['id']}.crate").absolute()
+    identity = workflow["id"] if workflow is not None else options.id
+    if run is not None:
+        identity = run["id"]
+    place = Path(options.output or f"{identity}.crate").absolute()
     _refuse(place, place.exists() and not (place.is_dir() and not any(place.iterdir())))
-    if not is_workflow:
-        _load(row)
-    made = crate.of_workflow(record, row, about) if is_workflow else crate.of_run(row, about)
+    if workflow is not None:
+        made = crate.of_workflow(record, workflow, about)
+    elif run is not None:
+        _load(run)
+        made = crate.of_run(run, about)
     crate.write(made, place)
     return place
 
 
-def _run_or_workflow(record: Record, identity: str) -> tuple[dict[str, Any], bool]:
+def _run_or_workflow(record: Record, identity: str) -> tuple[RunRow, None] | tuple[None, WorkflowRow]:
     try:
-        return record.get(identity), False
+        return record.get(identity), None
     except RecordError as error:
         try:
-            return workflow_store.get(record, identity), True
+            return None, workflow_store.get(record, identity)
         except RecordError:
             raise error from None
 
 
-def _load(row: Mapping[str, Any]) -> None:
+def _load(row: RunRow) -> None:
     """Loads a run's plug-ins: the model knows aliases. Without it the file is nearly always the same."""
     try:
         load_plugins(row)

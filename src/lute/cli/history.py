@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from lute.cli import _columns, common
 from lute.errors import RecordError, UsageError
@@ -15,6 +15,9 @@ from lute.record.rows import public
 from lute.record.schema import is_live
 from lute.tasks.progress import as_text
 from lute.wire.results import TaskStatus
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 NEEDED = (
     *("id", "started", "experiment", "run", "task", "managed_task", "status", "valid", "wall_s", "summary"),
@@ -106,9 +109,7 @@ def _limit(options: argparse.Namespace) -> int | None:
     return max(shutil.get_terminal_size().lines - 4, 5)
 
 
-def _find(
-    record: Record, options: argparse.Namespace, columns: Sequence[str], limit: int | None
-) -> list[dict[str, Any]]:
+def _find(record: Record, options: argparse.Namespace, columns: Sequence[str], limit: int | None) -> list[RunRow]:
     sort, _, way = options.sort.partition(":")
     if way not in ("", "asc", "desc"):
         raise UsageError(f"--sort {options.sort}: write {sort}:asc or {sort}:desc")
@@ -146,7 +147,7 @@ def _workflow(record: Record, identity: str) -> str:
     return identity
 
 
-def _print(options: argparse.Namespace, rows: list[dict[str, Any]], wanted: list[str]) -> None:
+def _print(options: argparse.Namespace, rows: list[RunRow], wanted: list[str]) -> None:
     if options.json:
         common.print_json([_columns.picked(row, wanted) if wanted else public(row) for row in rows])
     elif options.csv:
@@ -160,7 +161,7 @@ def _print(options: argparse.Namespace, rows: list[dict[str, Any]], wanted: list
         common.print_table(head, [_cells(row) for row in rows])
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _cells(row: RunRow) -> tuple[Any, ...]:
     return (
         row["id"],
         common.when(row["started"]),
@@ -173,12 +174,12 @@ def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _last_column(row: Mapping[str, Any]) -> str:
+def _last_column(row: RunRow) -> str:
     """Returns what a run found, why it found nothing, or how far it is."""
     if row["status"] == "COMPLETED":
         return str(row["summary"])
-    live = is_live(row) and row["progress"]
-    return str(row["reason"]) or (as_text(row["progress"]) if live else "")
+    progress = row["progress"] if is_live(row) else None
+    return str(row["reason"]) or (as_text(progress) if progress else "")
 
 
 def _tell_next(options: argparse.Namespace, last: str) -> None:

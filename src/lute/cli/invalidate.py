@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.cli import _validity
 from lute.errors import UsageError
 from lute.record.schema import is_live
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,6 @@ def execute(options: argparse.Namespace) -> int:
     return _validity.change(options, False, _check)
 
 
-def _check(row: Mapping[str, Any]) -> None:
+def _check(row: RunRow) -> None:
     if is_live(row):
         raise UsageError(f"run {row['id']} is {row['status']}: it has no result yet. To stop it: lute cancel")

@@ -7,12 +7,15 @@ import bisect
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.cli import common
 from lute.errors import RecordError
 from lute.record.db import Record
 from lute.record.schema import is_live
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 LOOK = 0.1
 """Time between two looks at a log that is followed, in s."""
@@ -46,7 +49,7 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(path: Path, record: Record, row: dict[str, Any], follow: bool) -> None:
+def _print(path: Path, record: Record, row: RunRow, follow: bool) -> None:
     with open(path, "rb") as file:
         while True:
             live = follow and is_live(row)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lute
 from lute import plugins
@@ -28,6 +28,9 @@ from lute.record import headers
 from lute.record.db import FILE_NAME
 from lute.record.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.wire.results import DescribedAnalysis
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 CONFIG = "config.yaml"
 
@@ -59,7 +62,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _run(
-    options: argparse.Namespace, executor: BaseExecutor, managed_task: str, row: Mapping[str, Any], changes: Overrides
+    options: argparse.Namespace, executor: BaseExecutor, managed_task: str, row: RunRow, changes: Overrides
 ) -> int:
     identity = new_run_id()
     work_dir = dict(changes.settings).get("work_dir") or headers.header_of(row)["work_dir"]
@@ -79,7 +82,7 @@ def _run(
     return cli_run.watched(options, executor, managed_task or row["task"], start)
 
 
-def _plan(executor: BaseExecutor, row: Mapping[str, Any], folder: Path, changes: Overrides) -> Plan:
+def _plan(executor: BaseExecutor, row: RunRow, folder: Path, changes: Overrides) -> Plan:
     """Writes the run's YAML file into a folder, and returns what it says is to be run."""
     make_folder(folder)
     config = folder / CONFIG
@@ -90,7 +93,7 @@ def _plan(executor: BaseExecutor, row: Mapping[str, Any], folder: Path, changes:
     return executor.plan(config, changes)
 
 
-def _changes(options: argparse.Namespace, row: Mapping[str, Any], place: str | None) -> Overrides:
+def _changes(options: argparse.Namespace, row: RunRow, place: str | None) -> Overrides:
     """Returns what the command line changes, and where the record is, whose password is not recorded.
 
     Raises:
@@ -114,7 +117,7 @@ def _url(options: argparse.Namespace) -> str | None:
     return options.db or (file.analysis_header()[0].database if file else "") or os.environ.get("LUTE_DATABASE")
 
 
-def load_plugins(row: Mapping[str, Any]) -> None:
+def load_plugins(row: RunRow) -> None:
     """Loads the plug-ins that a run had.
 
     Raises:
@@ -128,7 +131,7 @@ def load_plugins(row: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _in_its_folder(row: Mapping[str, Any]) -> Iterator[None]:
+def _in_its_folder(row: RunRow) -> Iterator[None]:
     """Stands where the run was started: its relative paths are from there."""
     folder = (row["owner"] or {}).get("cwd") or os.getcwd()
     if not os.path.isdir(folder):
@@ -138,17 +141,17 @@ def _in_its_folder(row: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def _is_set(name: str, row: Mapping[str, Any], changes: Overrides) -> bool:
+def _is_set(name: str, row: RunRow, changes: Overrides) -> bool:
     return any(given == f"{row['task']}.{name}" for given, _ in changes.settings)
 
 
-def _tell_changes(row: Mapping[str, Any], plan: Plan) -> None:
+def _tell_changes(row: RunRow, plan: Plan) -> None:
     """Says on standard error what is not as it was for the recorded run."""
     for text in changed_since(row, plan):
         print(f"lute: since run {row['id']}: {text}", file=sys.stderr)
 
 
-def changed_since(row: Mapping[str, Any], plan: Plan) -> list[str]:
+def changed_since(row: RunRow, plan: Plan) -> list[str]:
     """Returns what is not as it was for a recorded run: code, input files, versions."""
     known = [file for file in row["code"] or [] if file["digest"]]
     code = [file["path"] for file in known if code_of(file["path"])["digest"] != file["digest"]]
@@ -157,7 +160,7 @@ def changed_since(row: Mapping[str, Any], plan: Plan) -> list[str]:
     return [*found, *(f"the input {path} has changed" for path in inputs), *_changed_versions(row, plan)]
 
 
-def _changed_versions(row: Mapping[str, Any], plan: Plan) -> list[str]:
+def _changed_versions(row: RunRow, plan: Plan) -> list[str]:
     now = {"lute": lute.__version__, "python": ".".join(str(part) for part in sys.version_info[:3])}
     command = plan.params.Config.version_command
     program = version_of(command, os.environ, plan.cwd) if command else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.cli import _validity
 from lute.errors import UsageError
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,6 @@ def execute(options: argparse.Namespace) -> int:
     return _validity.change(options, True, _check)
 
 
-def _check(row: Mapping[str, Any]) -> None:
+def _check(row: RunRow) -> None:
     if row["status"] != "COMPLETED":
         raise UsageError(f"run {row['id']} is {row['status']}: only a run that completed can be valid")

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lute import managed_tasks, plugins, registry
 from lute.base import secrets
@@ -103,9 +103,10 @@ def watched(
             analysis, failure = error.analysis, error
         if copier is not None:
             copier.finish()
-    row = analysis.record | {"task": executor.task_name, "status": analysis.task_result.task_status.name}
-    row |= {"impl_schemas": analysis.task_result.impl_schemas, "valid": failure is None}
-    row |= {name: to_sql(name, row[name]) for name in ("summary", "reason", "log_tail") if name in row}
+    found = analysis.record | {"task": executor.task_name, "status": analysis.task_result.task_status.name}
+    found |= {"impl_schemas": analysis.task_result.impl_schemas, "valid": failure is None}
+    found |= {name: to_sql(name, found[name]) for name in ("summary", "reason", "log_tail") if name in found}
+    row = cast("RunRow", found)
     with common.unread_output():
         _print(options, analysis, row, failure, shown=copier is not None)
     return exit_code(row)
@@ -120,11 +121,10 @@ def screen_for(options: argparse.Namespace, name: str) -> Screen | None:
     return Screen(sys.stderr.fileno(), name)
 
 
-def _print(
-    options: argparse.Namespace, analysis: Any, row: dict[str, Any], failure: TaskFailed | None, shown: bool
-) -> None:
+def _print(options: argparse.Namespace, analysis: Any, row: RunRow, failure: TaskFailed | None, shown: bool) -> None:
     if options.json:
-        common.print_json(public(row | {"experiment": _header(analysis).experiment, "run": str(_header(analysis).run)}))
+        row |= {"experiment": _header(analysis).experiment, "run": str(_header(analysis).run)}
+        common.print_json(public(row))
     else:
         print_result(row)
     if failure is not None:
@@ -153,7 +153,7 @@ def find(name: str) -> tuple[BaseExecutor, str]:
     return Executor(name), ""
 
 
-def exit_code(row: Mapping[str, Any]) -> int:
+def exit_code(row: RunRow) -> int:
     """Returns the exit code that stands for how a run ended."""
     if row["status"] == "CANCELLED" and row["reason"] == "cancelled by Ctrl-C":
         return CTRL_C
@@ -173,7 +173,7 @@ class LogCopier:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, row: Mapping[str, Any]) -> None:
+    def start(self, row: Mapping[str, object]) -> None:
         """Begins to copy the log of a run."""
         self._thread = threading.Thread(target=self._copy, args=(row,), daemon=True, name="lute-log")
         self._thread.start()
@@ -189,7 +189,7 @@ class LogCopier:
         if self._thread is not None:
             self._thread.join()
 
-    def _copy(self, row: Mapping[str, Any]) -> None:
+    def _copy(self, row: RunRow) -> None:
         try:
             with open(row["log"], "rb", buffering=0) as log:
                 while True:
@@ -210,7 +210,7 @@ class LogCopier:
             write_fully(self._out, piece)  # with no buffer, which other threads could meddle with
 
 
-def print_result(row: Mapping[str, Any]) -> None:
+def print_result(row: RunRow) -> None:
     """Prints a run's result in a few lines."""
     name = row.get("managed_task") or row["task"]
     common.print_text(f"{name} {row['status']} in {common.seconds(row.get('wall_s'))} (run {row['id']})")
@@ -231,13 +231,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def tell_failure(text: str | None, row: Mapping[str, Any], shown: bool) -> None:
+def tell_failure(text: str | None, row: RunRow, shown: bool) -> None:
     """Tells of a run that did not complete on standard error, with the end of its log if that was not shown."""
     if text:
         common.tell(f"lute: {text}")
-    if not shown and row.get("log_tail"):
+    tail = row.get("log_tail")
+    if not shown and tail:
         print("The log ends:", file=sys.stderr)
-        print("\n".join(f"  {line}" for line in row["log_tail"].splitlines()), file=sys.stderr)
+        print("\n".join(f"  {line}" for line in tail.splitlines()), file=sys.stderr)
 
 
 def _header(analysis: Any) -> Any:

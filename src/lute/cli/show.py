@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
 from lute.record.rows import public
 from lute.tasks.progress import as_text, metric_as_text
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject, RunRow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +39,7 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pages(row: dict[str, Any]) -> list[str]:
+def _pages(row: RunRow) -> list[str]:
     """Returns where the pages of a run's figures are, which may be among earlier ones by now."""
     if not row["plots"]:
         return []
@@ -45,7 +48,7 @@ def _pages(row: dict[str, Any]) -> list[str]:
     return [version_of(path, row["id"]) for path in row["plots"]]
 
 
-def _with_reason(row: dict[str, Any]) -> dict[str, Any]:
+def _with_reason(row: JsonObject) -> JsonObject:
     """Returns a run with the reason why its result may not be used, or may again, beside whether it may."""
     reason = row.pop("invalid_reason", None)
     return {**row, "valid": f"{row['valid']}{': ' if not row['valid'] else ': restored, '}{reason}"} if reason else row
@@ -72,7 +75,7 @@ def _print_entry(name: str, value: Any) -> None:
         common.print_text(f"{name:<14}{value}")
 
 
-def _file_as_text(file: dict[str, Any]) -> str:
+def _file_as_text(file: JsonObject) -> str:
     notes = [f"{file['size']} bytes"] if file.get("size") is not None else []
     if file.get("commit"):
         notes.append(f"commit {file['commit'][:12]}")
@@ -83,7 +86,7 @@ def _file_as_text(file: dict[str, Any]) -> str:
     return f"{parameter}{file['path']}{about}"
 
 
-def _print_values(name: str, values: dict[str, Any]) -> None:
+def _print_values(name: str, values: JsonObject) -> None:
     print(name)
     for key, value in values.items():
         common.print_text(f"  {key:<20} {value if isinstance(value, str) else json.dumps(value)}")

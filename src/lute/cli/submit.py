@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute import facility
 from lute.base.files import make_folder
@@ -24,6 +24,9 @@ from lute.execution.run import SUBMITTED
 from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, public
 from lute.record.schema import is_live
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 LOOK = 0.5
 """Time between two looks at what became of a job, in s."""
@@ -136,7 +139,7 @@ def _show(options: argparse.Namespace, text: str) -> int:
 # ---------------------------------------------------------------------------------------------- waiting
 
 
-def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job: str) -> int:
+def _wait(options: argparse.Namespace, record: Record, row: RunRow, job: str) -> int:
     """Waits for the end of a run, and copies its log meanwhile. Returns the exit code that `lute run` has for it."""
     if not options.quiet:
         print(f"lute: {scheduler().NAME} job {job} (run {row['id']})", file=sys.stderr)
@@ -151,9 +154,7 @@ def _wait(options: argparse.Namespace, record: Record, row: dict[str, Any], job:
     return cli_run.CTRL_C if "Ctrl-C" in stops and row["status"] == "CANCELLED" else cli_run.exit_code(row)
 
 
-def _until_ended(
-    record: Record, row: dict[str, Any], job: str, copier: cli_run.LogCopier | None, stops: list[str]
-) -> dict[str, Any]:
+def _until_ended(record: Record, row: RunRow, job: str, copier: cli_run.LogCopier | None, stops: list[str]) -> RunRow:
     """Waits for the end of a run and of its job: one whose node failed may be started again. Returns its row.
 
     Args:
@@ -176,7 +177,7 @@ def _until_ended(
     return row
 
 
-def _tell(options: argparse.Namespace, row: dict[str, Any]) -> None:
+def _tell(options: argparse.Namespace, row: RunRow) -> None:
     if options.json:
         common.print_json(public(row))
     else:

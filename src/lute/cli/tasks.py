@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.fields import FieldInfo
 
@@ -13,6 +13,9 @@ from lute import managed_tasks, plugins, registry
 from lute.cli import common
 from lute.models.base import ThirdPartyParameters
 from lute.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
 
 _EMPTY = (list, dict, set, frozenset, tuple, str)
 """The factories of a default whose value is shown; another is only named, since it may do anything."""
@@ -94,7 +97,7 @@ def _one(options: argparse.Namespace) -> int:
     return 0
 
 
-def _default(row: dict[str, Any]) -> str:
+def _default(row: JsonObject) -> str:
     if row["from_result"]:
         return f"from {row['from_result']}"
     if row["default_factory"]:

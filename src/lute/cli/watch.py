@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lute.cli import common
 from lute.cli.workflow.end import exit_code, public
@@ -21,6 +21,7 @@ from lute.errors import ElogError, LuteError, RecordError, UsageError
 from lute.execution.run import STOP_SIGNALS
 
 if TYPE_CHECKING:
+    from lute.record.types import WorkflowRow
     from lute.workflows.runner import WorkflowRun
     from lute.workflows.watch import Look, Memory, Stamp
 
@@ -206,13 +207,13 @@ class Watcher:
             self.code = exit_code(row)
         return not by_signal
 
-    def _ended(self, name: str, row: Mapping[str, Any]) -> None:
+    def _ended(self, name: str, row: WorkflowRow) -> None:
         if row["status"] != "COMPLETED":
             self.code = 1
         self._tell(name, row)
         self._memory.put(name, row["id"], row["status"])
 
-    def _tell(self, name: str, row: Mapping[str, Any]) -> None:
+    def _tell(self, name: str, row: WorkflowRow) -> None:
         with common.unread_output():
             if self._options.json:
                 told = {"new": name, **public(row)}

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lute
 from lute import facility
@@ -194,7 +194,7 @@ class RunRecorder:
             "environment": secrets.hide_variables(self.changed, self._secrets),
             "pid": self._proc.pid,
         }
-        row = cast("RunRow", row_of(self._analysis))
+        row = row_of(self._analysis)
         row["summary"] = self._analysis.record["summary"] = self.hide(row["summary"])
         return row
 

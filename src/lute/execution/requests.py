@@ -10,15 +10,15 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lute.batch.scheduler import scheduler
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
     from lute.record.store import Record
+    from lute.record.types import RunRow
 
 CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
 
@@ -75,7 +75,7 @@ def post(path: Path, request: Request) -> None:
             aside.unlink()
 
 
-def cancel_waiting(record: Record, row: Mapping[str, Any], request: Request) -> bool:
+def cancel_waiting(record: Record, row: RunRow, request: Request) -> bool:
     """Cancels a run whose batch job has not started, so that nobody could take a request. Returns whether it is one.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.batch.scheduler import own_job, scheduler
 from lute.execution.executor import BaseExecutor
@@ -13,12 +13,17 @@ from lute.execution.run import SUBMITTED
 from lute.models.base import AnalysisHeader
 from lute.record.rows import RunFiles
 
+if TYPE_CHECKING:
+    from lute.record.types import Owner, RunRow
 
-def waiting_row(executor: BaseExecutor, plan: Plan, place: Place, job: str) -> dict[str, Any]:
+
+def waiting_row(executor: BaseExecutor, plan: Plan, place: Place, job: str) -> RunRow:
     """Returns the row of a run that waits for its job: PENDING, with all that is known by now."""
     run = executor.prepare(plan, place)
-    owner = {"job": job, "cluster": "", "cwd": os.getcwd(), "config": plan.config_path}
-    return run.row() | {"owner": owner, "host": "", "reason": f"waits for {scheduler().NAME} job {job}"}
+    owner: Owner = {"job": job, "cluster": "", "cwd": os.getcwd(), "config": plan.config_path}
+    row = run.row()
+    row |= {"owner": owner, "host": "", "reason": f"waits for {scheduler().NAME} job {job}"}
+    return row
 
 
 def place_in_job(plan: Plan, managed_task: str) -> Place:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.base.secrets import without_password
 from lute.errors import UsageError
@@ -25,6 +25,9 @@ from lute.record.rows import kept_files, public, utc
 from lute.record.schema import flat_values, is_live
 from lute.record.store import Record
 
+if TYPE_CHECKING:
+    from lute.record.types import CodeEntry, FileEntry, RunRow, WorkflowRow
+
 try:
     from rocrate.model import ComputerLanguage, ContextEntity
     from rocrate.rocrate import ROCrate
@@ -33,7 +36,6 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
-Row = Mapping[str, Any]
 VERSION = "1.1"
 PROCESS = "https://w3id.org/ro/wfrun/process/0.5"
 WORKFLOW = "https://w3id.org/ro/wfrun/workflow/0.5"
@@ -72,7 +74,7 @@ def write(crate: ROCrate, place: Path) -> None:
         crate.write(place)
 
 
-def of_run(row: Row, about: About) -> ROCrate:
+def of_run(row: RunRow, about: About) -> ROCrate:
     """Returns the crate of a run.
 
     Raises:
@@ -83,7 +85,7 @@ def of_run(row: Row, about: About) -> ROCrate:
     return builder.crate
 
 
-def of_workflow(record: Record, row: Row, about: About) -> ROCrate:
+def of_workflow(record: Record, row: WorkflowRow, about: About) -> ROCrate:
     """Returns the crate of a workflow run with the runs of all its steps.
 
     Raises:
@@ -101,7 +103,7 @@ def of_workflow(record: Record, row: Row, about: About) -> ROCrate:
     return builder.crate
 
 
-def _told(row: Row) -> str:
+def _told(row: RunRow | WorkflowRow) -> str:
     after = f", run {row['run']}" if row["run"] else ""
     reason = f": {row['reason']}" if row["reason"] else ""
     return f"Experiment {row['experiment'] or '(none)'}{after}. {row['status']}{reason}"
@@ -134,7 +136,7 @@ class _Builder:
 
     # ------------------------------------------------------------------------------------------ a run
 
-    def run(self, row: Row, folder: str) -> Any:
+    def run(self, row: RunRow, folder: str) -> Any:
         """Adds a run with its files in a folder of the crate. Returns its action.
 
         Raises:
@@ -149,7 +151,7 @@ class _Builder:
         action["subjectOf"] = list(self._papers(row, folder))
         return action
 
-    def _action(self, row: Row, identity: str, name: str) -> Any:
+    def _action(self, row: RunRow | WorkflowRow, identity: str, name: str) -> Any:
         completed = row["status"] == "COMPLETED"
         action = self._entity(
             identity,
@@ -166,7 +168,7 @@ class _Builder:
         self.crate.root_dataset.append_to("mentions", action)
         return action
 
-    def _program(self, row: Row) -> Any:
+    def _program(self, row: RunRow) -> Any:
         versions = row["versions"] or {}
         code = list(self._code(row["code"] or []))
         program = (row["parameters"] or {}).get("executable")
@@ -189,7 +191,7 @@ class _Builder:
             application["hasPart"] = code
         return application
 
-    def _code(self, files: Iterable[Row]) -> Iterable[Any]:
+    def _code(self, files: Iterable[CodeEntry]) -> Iterable[Any]:
         for file in files:
             about: dict[str, Any] = {
                 "programmingLanguage": "Python",
@@ -202,12 +204,12 @@ class _Builder:
                 name = os.path.basename(file["path"])
                 yield self._entity(f"#code-{name}-{about['version']}", "SoftwareSourceCode", name=name, **about)
 
-    def _parameters(self, row: Row) -> Iterable[Any]:
+    def _parameters(self, row: RunRow) -> Iterable[Any]:
         parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
         for name, value in flat_values(parameters).items():
             yield self._value(row, name, value)
 
-    def _results(self, row: Row, folder: str) -> Iterable[Any]:
+    def _results(self, row: RunRow, folder: str) -> Iterable[Any]:
         for name, item in (row["metrics"] or {}).items():
             yield self._value(row, f"metrics.{name}", item["value"], item["unit"])
         if row["summary"]:
@@ -218,19 +220,19 @@ class _Builder:
         if not kept and row["payload"] not in (None, ""):
             yield self._value(row, "payload", row["payload"])
 
-    def _value(self, row: Row, name: str, value: Any, unit: str = "") -> Any:
+    def _value(self, row: RunRow, name: str, value: Any, unit: str = "") -> Any:
         plain = value if isinstance(value, (str, int, float)) else json.dumps(value)
         plain = without_password(plain) if isinstance(plain, str) else plain
         entity = self._entity(f"#run-{row['id']}-{name}", "PropertyValue", name=name, unitText=unit)
         entity["value"] = plain
         return entity
 
-    def _pages(self, row: Row, folder: str) -> Iterable[Any]:
+    def _pages(self, row: RunRow, folder: str) -> Iterable[Any]:
         for path in row["plots"] or []:
             if os.path.isfile(path):
                 yield self._file(path, f"{folder}figures/", name=os.path.basename(os.path.dirname(path)))
 
-    def _papers(self, row: Row, folder: str) -> Iterable[Any]:
+    def _papers(self, row: RunRow, folder: str) -> Iterable[Any]:
         """Adds what tells about a run: its log, its row of the record, and the YAML file that would run it again."""
         if os.path.isfile(row["log"] or ""):
             yield self._file(row["log"], folder, named="log.txt", name="What the Task printed")
@@ -243,13 +245,13 @@ class _Builder:
 
     # ------------------------------------------------------------------------------------------ files
 
-    def _data(self, files: Iterable[Row] | None) -> Iterable[Any]:
+    def _data(self, files: Iterable[FileEntry] | None) -> Iterable[Any]:
         """Adds input or output files as they are in the record; one that is large, gone or changed is described."""
         for file in files or []:
             entity = self._copied(file) or self._described(file)
             yield entity
 
-    def _copied(self, file: Row) -> Any:
+    def _copied(self, file: FileEntry) -> Any:
         try:
             about = os.stat(file["path"])
         except OSError:
@@ -257,7 +259,7 @@ class _Builder:
         same = (about.st_size, utc(about.st_mtime)) == (file["size"], file["mtime"])
         return self._file(file["path"], "data/") if same and about.st_size <= self._about.largest else None
 
-    def _described(self, file: Row) -> Any:
+    def _described(self, file: FileEntry) -> Any:
         key = (file["path"], file["size"], file["mtime"])
         if key not in self._files:
             told = (
@@ -297,7 +299,7 @@ class _Builder:
 
     # ------------------------------------------------------------------------------------- a workflow
 
-    def workflow(self, row: Row, actions: list[Any]) -> None:
+    def workflow(self, row: WorkflowRow, actions: list[Any]) -> None:
         """Adds the workflow as the crate's main entity, and its run."""
         language = self.crate.add(
             ComputerLanguage(
@@ -318,13 +320,13 @@ class _Builder:
         if used:
             main["hasPart"] = list(used.values())
 
-    def _workflow_inputs(self, row: Row, main: Any) -> Iterable[Any]:
+    def _workflow_inputs(self, row: WorkflowRow, main: Any) -> Iterable[Any]:
         if os.path.isfile(row["config"] or ""):
             text = Path(row["config"]).read_text(encoding="utf-8", errors="replace")
             told = "The parameters of all Tasks, as they were when the crate was made"
             yield self._input(main, "config", "File", self._written("config.yaml", text, description=told))
-        overrides = (row["options"] or {}).get("overrides") or {}
-        given = {"experiment": row["experiment"], "run": row["run"], **dict(overrides.get("settings") or [])}
+        settings = dict(row["options"]["overrides"]["settings"]) if row["options"] else {}
+        given = {"experiment": row["experiment"], "run": row["run"], **settings}
         for name, value in given.items():
             if value:
                 value = without_password(str(value))

@@ -19,10 +19,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.base.files import create_file, make_folder, write_whole
 from lute.errors import ElogError
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["Outbox", "Post"]
 

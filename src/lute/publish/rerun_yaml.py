@@ -13,10 +13,10 @@ from lute.base.formatting import read_scalar
 from lute.base.secrets import HIDDEN
 from lute.config.substitution import literally
 from lute.errors import UsageError
-from lute.record.headers import Row, header_of
+from lute.record.headers import header_of
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject
+    from lute.record.types import JsonObject, RunRow, WorkflowRow
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -24,7 +24,7 @@ _UNBROKEN = 2**30
 """A width at which no line is broken."""
 
 
-def as_yaml(row: Row) -> str:
+def as_yaml(row: RunRow) -> str:
     """Returns the two documents that would run a run again: its header and all its parameters, as recorded.
 
     Plug-ins and the work folder are absolute paths, and a password of the record's URL is left out.
@@ -33,20 +33,20 @@ def as_yaml(row: Row) -> str:
         UsageError: The run has no parameters, or a value that YAML cannot hold.
     """
     header = header_of(row)
-    parameters = {name: value for name, value in row["parameters"].items() if name != "lute_config"}
+    parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
     documents = [header, {row["task"]: _as_given(row["task"], parameters)}]
     texts = [_dump(_escaped(document)) for document in documents]
     about = f"# Run {row['id']} of {row['task']}, {row['started']}"
     return f"%YAML 1.2\n---\n{about}\n{texts[0]}---\n{texts[1]}"
 
 
-def steps_as_yaml(row: Row) -> str:
+def steps_as_yaml(row: WorkflowRow) -> str:
     """Returns the steps of a workflow run whose workflow is in no file."""
     entries = {step["step"]: {"task": step["task"], "needs": list(step["needs"])} for step in row["steps"]}
     return _dump({"name": row["name"], "steps": entries})
 
 
-def hidden(row: Row) -> list[str]:
+def hidden(row: RunRow) -> list[str]:
     """Returns the names of the parameters whose values were secrets, which are not recorded."""
     return [name for name, value in (row["parameters"] or {}).items() if any(HIDDEN in text for text in _texts(value))]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.record import headers, schema
 from lute.record.rows import kept_file
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
+
 Entries = dict[str, Any]
 Differences = dict[str, dict[str, Entries]]
 """By section and name, the values as `a` and `b`; one that a run has not is left out."""
@@ -19,7 +21,7 @@ RUN_FOLDER = "RUN"
 """Stands for the run's own folder, which is never the same."""
 
 
-def sections(row: Row) -> dict[str, Entries]:
+def sections(row: RunRow) -> dict[str, Entries]:
     """Returns what of a run can be compared with another's, by section and name."""
     parameters = dict(row["parameters"] or {})
     header = headers.header_of(row) if parameters.pop("lute_config", None) else {}
@@ -37,7 +39,7 @@ def sections(row: Row) -> dict[str, Entries]:
     }
 
 
-def compare(a: Row, b: Row, everything: bool = False) -> Differences:
+def compare(a: RunRow, b: RunRow, everything: bool = False) -> Differences:
     """Returns what differs between two runs; with `everything` also what is the same."""
     found: Differences = {}
     other = sections(b)
@@ -63,13 +65,13 @@ def _typed(value: Any) -> Any:
     return isinstance(value, bool), value
 
 
-def _command(row: Row) -> str:
+def _command(row: RunRow) -> str:
     folder = os.path.dirname(row["log"] or "")
     command = shlex.join(str(part) for part in row["command"] or [])
     return command.replace(folder, RUN_FOLDER) if folder else command
 
 
-def _inputs(row: Row) -> Entries:
+def _inputs(row: RunRow) -> Entries:
     found: Entries = {}
     for file in row["inputs"] or []:
         name, number = file["parameter"], 2

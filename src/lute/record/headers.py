@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.errors import UsageError
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 
-def header_of(row: Row) -> dict[str, Any]:
+def header_of(row: RunRow) -> dict[str, Any]:
     """Returns a run's header, with absolute paths.
 
     Raises:
@@ -30,7 +30,7 @@ def header_of(row: Row) -> dict[str, Any]:
     return header
 
 
-def plugins_of(row: Row) -> list[str]:
+def plugins_of(row: RunRow) -> list[str]:
     """Returns the plug-ins that a run had: files as absolute paths, and modules by their names."""
     named = ((row["parameters"] or {}).get("lute_config") or {}).get("plugins") or []
     named = [named] if isinstance(named, str) else list(named)
@@ -49,11 +49,11 @@ def plugins_of(row: Row) -> list[str]:
     return found + given  # those of `-p` and $LUTE_PLUGINS are in no header
 
 
-def _folder(row: Row) -> str:
+def _folder(row: RunRow) -> str:
     return (row["owner"] or {}).get("cwd") or os.getcwd()
 
 
-def _work_dir(row: Row) -> str | None:
+def _work_dir(row: RunRow) -> str | None:
     """Returns the folder that the run's own is in, which is absolute also where the header has `.`."""
     parents = Path(row["log"] or "").parents
     return str(parents[3]) if len(parents) > 3 and parents[2].name == "lute.runs" else None

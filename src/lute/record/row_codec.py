@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lute.record import schema
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 _JSON_COLUMNS = {name for name, kind in schema.COLUMNS.items() if kind == schema.JSON}
@@ -43,10 +46,10 @@ def to_sql(name: str, value: Any) -> Any:
     return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def from_sql(names: Sequence[str], row: tuple[Any, ...], wanted: Iterable[str]) -> dict[str, Any]:
+def from_sql(names: Sequence[str], row: tuple[Any, ...], wanted: Iterable[str]) -> RunRow:
     """Returns what is wanted of a run, by the columns' names and what the database gave of them."""
     found = dict(zip(names, row, strict=True))
-    return {name: _value(name, found[name]) for name in wanted}
+    return cast("RunRow", {name: _value(name, found[name]) for name in wanted})
 
 
 def _value(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lute.base.formatting import in_order
 from lute.base.secrets import without_password
@@ -16,7 +16,7 @@ from lute.record.schema import BESIDES, PUBLIC, RESULT_COLUMNS
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, KeptFile
+    from lute.record.types import JsonObject, KeptFile, RunRow, WorkflowRow
 
 LARGEST_ARRAY = 1000
 """An array of more values is not written out as JSON."""
@@ -121,7 +121,7 @@ class Earlier(NamedTuple):
     run: str | None
 
 
-def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
+def row_of(analysis: DescribedAnalysis) -> RunRow:
     """Returns the whole row of a run; what is not known of an analysis made by hand is empty."""
     result, params = analysis.task_result, analysis.task_parameters
     row: dict[str, Any] = dict(analysis.record)
@@ -142,12 +142,18 @@ def row_of(analysis: DescribedAnalysis) -> dict[str, Any]:
     row.setdefault("started", utc(time.time()))
     row.setdefault("log", "")
     row.setdefault("attempt", 1)
-    return row
+    return cast("RunRow", row)
 
 
-def public(row: Mapping[str, Any]) -> dict[str, Any]:
+def column(row: RunRow | WorkflowRow, name: str) -> Any:
+    """Returns a column of a row by a name that is not known before."""
+    values: Mapping[str, Any] = row
+    return values[name]
+
+
+def public(row: RunRow) -> JsonObject:
     """Returns a run as `--json` and the web page's API tell it."""
-    return {name: row.get(name) for name in PUBLIC} | {name: row[name] for name in BESIDES if row.get(name)}
+    return {name: row.get(name) for name in PUBLIC} | {name: row.get(name) for name in BESIDES if row.get(name)}
 
 
 def plain_parameters(params: Any) -> JsonObject:
@@ -206,13 +212,13 @@ def path_of_kept(value: Any) -> Any:
     return value if kept is None else kept["path"]
 
 
-def value_of(row: Mapping[str, Any], param: str) -> Any:
+def value_of(row: RunRow, param: str) -> Any:
     """Returns a parameter's or result's value in a run, by the name that other Tasks and people use; None if none."""
     if param in ("result", "payload", "result.payload"):
         return path_of_kept(row["payload"])
     if param.startswith("result.") or param == "valid_flag":
-        column = RESULT_COLUMNS.get(param)
-        return row[column] if column else None
+        name = RESULT_COLUMNS.get(param)
+        return column(row, name) if name else None
     return _value_at(row["parameters"] or {}, param)
 
 

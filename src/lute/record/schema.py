@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lute.wire.status import LIVE
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject
+    from lute.record.types import JsonObject, RunRow, WorkflowRow
 
 TEXT, INTEGER, REAL, JSON = "TEXT", "INTEGER", "REAL", "JSON"
 
@@ -97,7 +97,7 @@ BESIDES = ["progress", "invalid_reason", "sources", "inputs", "outputs", "code"]
 """What `lute show` tells besides those, where there is something to tell."""
 
 
-def is_live(row: Mapping[str, Any]) -> bool:
+def is_live(row: RunRow | WorkflowRow) -> bool:
     """Returns whether a run has not ended. An older `lute` also kept one of `LIVE` for runs that had."""
     return row["status"] in LIVE and row["ended"] is None
 

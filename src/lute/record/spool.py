@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.base.files import make_folder, shared_mode, written_aside
 from lute.errors import RecordError
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class Aside:
         """Returns the file of a run."""
         return self.folder / f"{identity}.json"
 
-    def put(self, row: Mapping[str, Any]) -> None:
+    def put(self, row: RunRow) -> None:
         """Writes a row, in place of an older state of the same run.
 
         Raises:
@@ -40,7 +43,7 @@ class Aside:
         with written_aside(self.file(row["id"]), shared_mode(self.folder.parent, 0o600)) as file:
             file.write(text.encode())
 
-    def rows(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def rows(self) -> Iterator[tuple[Path, RunRow]]:
         """Gives this record's rows, each with its file. A file that holds none is renamed, and told.
 
         What is no regular file was not put here by `lute`, and is passed over: a named pipe would be read for ever.

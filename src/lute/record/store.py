@@ -24,7 +24,7 @@ from lute.errors import RecordError, SchedulerError, UsageError, did_you_mean
 from lute.record import schema
 from lute.record.database import Database
 from lute.record.row_codec import from_sql, to_sql, upsert_query
-from lute.record.rows import value_of
+from lute.record.rows import column, value_of
 from lute.record.spool import Aside
 from lute.record.sqlite import Sqlite
 from lute.record.views import Views
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from lute.record.queries import Clause, Condition, Wanted
+    from lute.record.types import Owner, RunRow
 
 __all__ = ["Record"]
 
@@ -82,7 +83,7 @@ class Record:
 
     # ------------------------------------------------------------------------------------- writing
 
-    def save(self, row: Mapping[str, Any], wait: float | None = None, *, again: bool = False) -> bool:
+    def save(self, row: RunRow, wait: float | None = None, *, again: bool = False) -> bool:
         """Writes a run's whole row.
 
         Args:
@@ -114,11 +115,13 @@ class Record:
             ) from error
         return False
 
-    def _upsert(self, row: Mapping[str, Any], only_newer: bool = False, fixed: tuple[str, ...] = ()) -> None:
+    def _upsert(self, row: RunRow, only_newer: bool = False, fixed: tuple[str, ...] = ()) -> None:
         names = tuple(name for name in schema.COLUMNS if name in row)
-        self._database.execute(upsert_query(names, only_newer, fixed), [to_sql(name, row[name]) for name in names])
+        self._database.execute(
+            upsert_query(names, only_newer, fixed), [to_sql(name, column(row, name)) for name in names]
+        )
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: RunRow) -> None:
         """Writes the row of a run that waits for its job; nothing if the job was faster, and wrote it.
 
         Raises:
@@ -175,7 +178,7 @@ class Record:
         When they ended is not known, so `ended` stays empty; the reason says when it was noticed.
         """
         lost: dict[str, tuple[str, str]] = {}
-        in_jobs: dict[str, dict[str, Any]] = {}
+        in_jobs: dict[str, Owner] = {}
         noticed = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         reason = (
             "the lute process that owned this run is gone (killed, or its machine was restarted);"
@@ -195,9 +198,7 @@ class Record:
             self.end_lost(identity, status, told)
         return list(lost)
 
-    def _ends_of_jobs(
-        self, in_jobs: Mapping[str, dict[str, Any]], gone: Iterable[str]
-    ) -> dict[str, tuple[str, str] | None]:
+    def _ends_of_jobs(self, in_jobs: Mapping[str, Owner], gone: Iterable[str]) -> dict[str, tuple[str, str] | None]:
         """Returns what has become of runs in batch jobs whose owner does not say: status and reason, None to wait.
 
         Args:
@@ -235,7 +236,7 @@ class Record:
         offset: int = 0,
         before: tuple[str, str] | None = None,
         **wanted: Unpack[Wanted],
-    ) -> list[dict[str, Any]]:
+    ) -> list[RunRow]:
         """Returns runs as dicts by the names in `_schema.COLUMNS`, newest first.
 
         Args:
@@ -284,7 +285,7 @@ class Record:
             values += bound
         return f"({clause}({' OR '.join(parts)}))", values
 
-    def get(self, identity: str) -> dict[str, Any]:
+    def get(self, identity: str) -> RunRow:
         """Returns one run by its id, the unique start of one, or `last`.
 
         Raises:

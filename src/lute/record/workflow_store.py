@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lute.base.process_identity import is_gone
 from lute.errors import RecordError, UsageError
+from lute.record.rows import column
 from lute.record.schema import JSON, WORKFLOW_COLUMNS
 from lute.record.store import Record
 
+if TYPE_CHECKING:
+    from lute.record.types import Owner, RunRow, StepEntry, WorkflowRow
+
 _NAMES = ", ".join(WORKFLOW_COLUMNS)
-OF_A_RUN = ("status", "reason", "id", "attempt", "started", "ended", "exit_code")
-"""What the entry of a step, or of an instance of one, takes from the row of its run."""
 LOOKED_AT = 100
 """So many workflow runs are looked at for what a step last was."""
 LOST = "the lute process that ran this workflow is gone (killed, or its machine was restarted)"
 
 
-def save(record: Record, row: Mapping[str, Any], wait: float | None = None) -> None:
+def save(record: Record, row: WorkflowRow, wait: float | None = None) -> None:
     """Writes a workflow run's whole row.
 
     Raises:
@@ -29,14 +31,14 @@ def save(record: Record, row: Mapping[str, Any], wait: float | None = None) -> N
     """
     marks = ", ".join("?" * len(WORKFLOW_COLUMNS))
     changes = ", ".join(f"{name} = excluded.{name}" for name in WORKFLOW_COLUMNS if name != "id")
-    values = [json.dumps(row[name]) if kind == JSON else row[name] for name, kind in WORKFLOW_COLUMNS.items()]
+    values = [_to_sql(row, name) for name in WORKFLOW_COLUMNS]
     with record.transaction(wait) as database:
         query = f"INSERT INTO lute_workflows ({_NAMES}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {changes}"
         database.execute(query, values)
 
 
 @contextmanager
-def changing(record: Record, identity: str) -> Iterator[dict[str, Any]]:
+def changing(record: Record, identity: str) -> Iterator[WorkflowRow]:
     """Yields a workflow run's row to be changed, while nobody else can; it is written at the end.
 
     Raises:
@@ -50,7 +52,7 @@ def changing(record: Record, identity: str) -> Iterator[dict[str, Any]]:
         row = _row(found[0])
         yield row
         names = [name for name in WORKFLOW_COLUMNS if name not in ("id", "definition", "options")]
-        values = [json.dumps(row[name]) if WORKFLOW_COLUMNS[name] == JSON else row[name] for name in names]
+        values = [_to_sql(row, name) for name in names]
         changes = ", ".join(f"{name} = ?" for name in names)
         database.execute(f"UPDATE lute_workflows SET {changes} WHERE id = ?", (*values, identity))
 
@@ -67,7 +69,7 @@ def on_others(record: Record) -> list[str]:
     return [identity for identity, owner in found if owner.get("on") or owner.get("job")]
 
 
-def get(record: Record, identity: str) -> dict[str, Any]:
+def get(record: Record, identity: str) -> WorkflowRow:
     """Returns one workflow run by its id, the unique start of one, or `last`.
 
     Raises:
@@ -85,18 +87,18 @@ def get(record: Record, identity: str) -> dict[str, Any]:
     raise RecordError(f"there is no workflow run {identity!r} in {record}. See: lute workflow list")
 
 
-def _starting_with(record: Record, identity: str) -> list[dict[str, Any]]:
+def _starting_with(record: Record, identity: str) -> list[WorkflowRow]:
     query = f"SELECT {_NAMES} FROM lute_workflows WHERE id >= ? AND id < ? LIMIT 2"
     return [_row(values) for values in record.read(query, (identity, identity + "\U0010ffff"))]
 
 
-def find(record: Record, limit: int | None = None) -> list[dict[str, Any]]:
+def find(record: Record, limit: int | None = None) -> list[WorkflowRow]:
     """Returns workflow runs, newest first."""
     query = f"SELECT {_NAMES} FROM lute_workflows ORDER BY started DESC, id DESC LIMIT ?"
     return [_row(values) for values in record.read(query, (2**31 - 1 if limit is None else limit,))]
 
 
-def steps_of(record: Record, workflow: str) -> dict[str, dict[str, Any]]:
+def steps_of(record: Record, workflow: str) -> dict[str, RunRow]:
     """Returns the last run of each step, or instance of one, in a workflow run, by its name."""
     return {row["step"]: row for row in record.find(workflow=workflow, descending=False) if row["step"]}
 
@@ -118,16 +120,22 @@ def last_completed(record: Record, name: str, experiment: str, run: str) -> dict
     for (text,) in record.read(query, (name, experiment, run)) if record.exists() else ():
         for step, several in by_step(json.loads(text or "[]")).items():
             if step not in found and all(one["status"] == "COMPLETED" and one["id"] for one in several):
-                found[step] = {one["name"]: one["id"] for one in several}
+                found[step] = {one["name"]: str(one["id"]) for one in several}
     return found
 
 
-def by_step(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def by_step(entries: Iterable[StepEntry]) -> dict[str, list[StepEntry]]:
     """Returns the entries of each step: one, or one for each instance of its `foreach`."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[StepEntry]] = {}
     for entry in entries:
-        found.setdefault(entry["step"], []).append(dict(entry))
+        found.setdefault(entry["step"], []).append(entry.copy())
     return found
+
+
+def take_run(entry: StepEntry, run: RunRow) -> None:
+    """Takes into the entry of a step, or of an instance of one, what its run's row says of it."""
+    entry |= {"status": run["status"], "reason": run["reason"], "id": run["id"], "attempt": run["attempt"]}
+    entry |= {"started": run["started"], "ended": run["ended"], "exit_code": run["exit_code"]}
 
 
 def mark_lost(record: Record) -> list[str]:
@@ -149,21 +157,21 @@ def end_lost(record: Record, identity: str, reason: str) -> None:
         database.execute(query, (f"{reason}. To go on: lute workflow run --resume {identity}", steps, identity))
 
 
-def _as_they_are(record: Record, identity: str) -> list[dict[str, Any]]:
+def _as_they_are(record: Record, identity: str) -> list[StepEntry]:
     """Returns the steps of a workflow run that was lost, as the record of their own runs has them."""
     record.mark_lost()
     runs = steps_of(record, identity)
-    steps: list[dict[str, Any]] = get(record, identity)["steps"]
+    steps = get(record, identity)["steps"]
     for entry in steps:
         known = runs.get(entry["name"])
         if known is not None:
-            entry |= {name: known[name] for name in OF_A_RUN}
+            take_run(entry, known)
         elif entry["status"] == "RUNNING":
             entry["status"] = "PENDING"
     return steps
 
 
-def claim(record: Record, identity: str, owner: Mapping[str, Any]) -> bool:
+def claim(record: Record, identity: str, owner: Owner | None) -> bool:
     """Makes a process the owner of a workflow run that does not run. Returns whether it is; only one can be.
 
     Raises:
@@ -177,6 +185,12 @@ def claim(record: Record, identity: str, owner: Mapping[str, Any]) -> bool:
     return bool(now == mine)
 
 
-def _row(values: tuple[Any, ...]) -> dict[str, Any]:
+def _row(values: tuple[Any, ...]) -> WorkflowRow:
     found = zip(WORKFLOW_COLUMNS.items(), values, strict=True)
-    return {name: json.loads(value or "null") if kind == JSON else value for (name, kind), value in found}
+    row = {name: json.loads(value or "null") if kind == JSON else value for (name, kind), value in found}
+    return cast("WorkflowRow", row)
+
+
+def _to_sql(row: WorkflowRow, name: str) -> Any:
+    value = column(row, name)
+    return json.dumps(value) if WORKFLOW_COLUMNS[name] == JSON else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -22,6 +22,9 @@ from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.tasks.progress import as_text
 from lute.wire.status import LOOKS, SYMBOLS
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 REFRESH = 1.0
 """Time between two looks at the record, in s."""
@@ -93,7 +96,7 @@ class RecordApp(App[None]):
         self._wanted: dict[str, Any] = {}
         self._shown: dict[str, tuple[Any, ...]] = {}
         self._pages, self._current, self._follow = 1, "", True
-        self._row: dict[str, Any] = {}
+        self._row: RunRow | None = None
 
     def compose(self) -> ComposeResult:
         """Has a line to filter, the table, and tabs for one run."""
@@ -129,7 +132,7 @@ class RecordApp(App[None]):
         self._fill({row["id"]: self._cells(row) for row in rows})
         self._show_run()
 
-    def _find(self) -> list[dict[str, Any]]:
+    def _find(self) -> list[RunRow]:
         if not self._record.exists():
             return []
         return self._record.find(columns=[*READ, *READ_ALSO], limit=PAGE * self._pages, **self._wanted)
@@ -152,7 +155,7 @@ class RecordApp(App[None]):
                         table.update_cell(identity, column, new)
         self._shown = rows
 
-    def _cells(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _cells(self, row: RunRow) -> tuple[Any, ...]:
         sign, style = SYMBOLS[row["status"]], STYLES[LOOKS[row["status"]]]
         invalid = " invalid" if row["status"] == "COMPLETED" and not row["valid"] else ""
         told = row["summary"] if row["status"] == "COMPLETED" else row["reason"]
@@ -276,7 +279,7 @@ class RecordApp(App[None]):
             self._look()
 
 
-def _cancel(record: Record, row: Mapping[str, Any], reason: str) -> None:
+def _cancel(record: Record, row: RunRow, reason: str) -> None:
     request = requests.Request(requests.CANCEL, requests.this_user(), reason)
     if not requests.cancel_waiting(record, row, request):
         requests.post(RunFiles(Path(row["log"]).parent).request, request)
@@ -305,7 +308,7 @@ def read_filter(text: str) -> dict[str, Any]:
     return wanted | ({"text": " ".join(words)} if words else {})
 
 
-def _about(row: Mapping[str, Any], when: Callable[[str | None], str], seconds: Callable[[float | None], str]) -> str:
+def _about(row: RunRow, when: Callable[[str | None], str], seconds: Callable[[float | None], str]) -> str:
     lines = [
         ("status", f"{row['status']}{'' if row['valid'] or row['status'] != 'COMPLETED' else ' (invalid)'}"),
         ("reason", row["reason"]),

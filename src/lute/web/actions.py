@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +23,9 @@ from lute.web import files
 from lute.web.guard import is_bearer, may_act
 from lute.web.render import page
 from lute.web.site import Site
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 LONGEST_FORM = 10_000
 """Largest form, in bytes."""
@@ -97,7 +100,7 @@ def _start_rerun(site: Site, identity: str, told: IO[bytes]) -> subprocess.Popen
     return process
 
 
-def _repeats(site: Site, row: dict[str, Any], since: str) -> str | None:
+def _repeats(site: Site, row: RunRow, since: str) -> str | None:
     """Returns the run that repeats another, once it is in the record."""
     found = site.record.find(task=row["task"], since=since, columns=["id", "sources"])
     return next((str(new["id"]) for new in found if (new["sources"] or {}).get(RERUN_OF) == row["id"]), None)
@@ -121,7 +124,7 @@ def restore(site: Site, identity: str, reason: str) -> str:
     return str(row["id"])
 
 
-def _check_completed(row: dict[str, Any]) -> None:
+def _check_completed(row: RunRow) -> None:
     if row["status"] != "COMPLETED":
         raise UsageError(f"run {row['id']} is {row['status']}: only what completed has a result")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
@@ -11,6 +11,9 @@ from starlette.datastructures import QueryParams
 from lute.errors import UsageError, did_you_mean
 from lute.record.queries import Wanted
 from lute.wire.results import TaskStatus
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 STATUSES = [status.name for status in TaskStatus]
 ONE = ("experiment", "run", "since", "until", "text")
@@ -58,7 +61,7 @@ class Asked:
         pairs = [(name, value) for name, value in asked.items() if value not in (None, "", [])]
         return f"{path}?{urlencode(pairs, doseq=True)}"
 
-    def older(self, row: dict[str, Any], path: str = "") -> str:
+    def older(self, row: RunRow, path: str = "") -> str:
         """Returns the address of the page after the one that ends with a run."""
         return self.address(path, before=f"{row['started']},{row['id']}")
 

@@ -8,10 +8,13 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lute.record.rows import RunFiles
 from lute.web.site import NotThere
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 PIECE = 1 << 16
 TAIL_LINES = 200
@@ -45,7 +48,7 @@ def open_below(folder: Path, path: str | Path) -> BinaryIO:
     return open(descriptor, "rb", buffering=0)
 
 
-def open_log(row: dict[str, Any]) -> BinaryIO:
+def open_log(row: RunRow) -> BinaryIO:
     """Opens the log of a run.
 
     Raises:
@@ -62,7 +65,7 @@ def open_log(row: dict[str, Any]) -> BinaryIO:
         raise NotThere(f"the log {path} is not there any more") from error
 
 
-def request_file(row: dict[str, Any]) -> Path:
+def request_file(row: RunRow) -> Path:
     """Returns where a request to a run's owner is left.
 
     Raises:
@@ -86,7 +89,7 @@ def size_of(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def tail(row: dict[str, Any]) -> tuple[str, int, bool]:
+def tail(row: RunRow) -> tuple[str, int, bool]:
     """Returns the last lines of a log, the size that it has, and whether there is more before.
 
     Raises:
@@ -121,7 +124,7 @@ class Follower:
         offset: Where to begin, in bytes.
     """
 
-    def __init__(self, row: dict[str, Any], offset: int) -> None:
+    def __init__(self, row: RunRow, offset: int) -> None:
         self._row = row
         self.offset = offset
 

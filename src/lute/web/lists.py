@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.web.asking import Asked
 from lute.web.site import Site
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 COLUMNS = (
     *("id", "task", "managed_task", "experiment", "run", "status", "reason", "summary", "valid", "started"),
@@ -17,7 +20,7 @@ GRID = 300
 MOST_POINTS = 2000
 
 
-def runs(site: Site, asked: Asked, limit: int, columns: tuple[str, ...] = COLUMNS) -> tuple[list[dict[str, Any]], bool]:
+def runs(site: Site, asked: Asked, limit: int, columns: tuple[str, ...] = COLUMNS) -> tuple[list[RunRow], bool]:
     """Returns one page of runs, and whether there are older ones; nothing is counted, so its time does not grow.
 
     Raises:
@@ -29,7 +32,7 @@ def runs(site: Site, asked: Asked, limit: int, columns: tuple[str, ...] = COLUMN
     return found[:limit], len(found) > limit
 
 
-def last_before(site: Site, row: dict[str, Any]) -> dict[str, Any] | None:
+def last_before(site: Site, row: RunRow) -> RunRow | None:
     """Returns the run of the same Task before a run."""
     found = site.record.find(task=row["task"], before=(row["started"], row["id"]), limit=1) if row["started"] else []
     return found[0] if found else None

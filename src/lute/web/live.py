@@ -7,18 +7,22 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from lute.record.rows import column
 from lute.record.schema import is_live
 from lute.tasks.progress import as_text, metric_as_text, share
 from lute.web.asking import number
 from lute.web.files import Follower
 from lute.web.site import Site
 from lute.wire.status import LOOKS, SYMBOLS
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject, RunRow
 
 LOOK = 0.3
 """Time between two looks at a run, in s."""
@@ -62,10 +66,13 @@ async def _events(site: Site, identity: str, log: Follower) -> AsyncIterator[str
             await asyncio.wait_for(site.stopping.wait(), LOOK)
 
 
-def state_of(row: dict[str, Any]) -> dict[str, Any]:
+def state_of(row: RunRow) -> JsonObject:
     """Returns what may change of a run while it lives; `progress` also as text and share, metrics also as text."""
-    state = {name: row[name] for name in ("status", "reason", "summary", "started", "ended", "wall_s", "progress")}
-    state |= {"symbol": SYMBOLS[row["status"]], "look": LOOKS[row["status"]]}
+    names = ("status", "reason", "summary", "started", "ended", "wall_s", "progress")
+    state = {name: column(row, name) for name in names} | {
+        "symbol": SYMBOLS[row["status"]],
+        "look": LOOKS[row["status"]],
+    }
     progress = row["progress"]
     state["progress_text"] = as_text(progress) if progress else ""
     state["progress_share"] = share(progress) if progress else None

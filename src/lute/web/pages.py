@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -20,6 +20,9 @@ from lute.web.render import page, readable
 from lute.web.site import NotThere, Site, figures_of
 from lute.wire.status import SYMBOLS
 from lute.workflows import definition, draw
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow, WorkflowRow
 
 LARGEST_FIGURE = 1 << 28
 """A page of figures that is larger is not shown, in bytes."""
@@ -82,7 +85,7 @@ def run(request: Request) -> Response:
     return show(request, "run.html", **content, parameters=views.parameters(row, last), figures=_figures(row))
 
 
-def _figures(row: dict[str, Any]) -> list[dict[str, Any]]:
+def _figures(row: RunRow) -> list[dict[str, Any]]:
     """Returns name and address of each of a run's pages of figures."""
     found = []
     for number, path in enumerate(row["plots"] or []):
@@ -91,7 +94,7 @@ def _figures(row: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _is_there(row: dict[str, Any], number: int) -> bool:
+def _is_there(row: RunRow, number: int) -> bool:
     try:
         _open_figure(row, number).close()
     except NotThere:
@@ -99,7 +102,7 @@ def _is_there(row: dict[str, Any], number: int) -> bool:
     return True
 
 
-def _open_figure(row: dict[str, Any], number: int) -> BinaryIO:
+def _open_figure(row: RunRow, number: int) -> BinaryIO:
     return files.open_below(figures_of(row), report.version_of(str(row["plots"][number]), row["id"]))
 
 
@@ -211,7 +214,7 @@ def workflows(request: Request) -> Response:
     return show(request, "workflows.html", rows=found, counts=_counts)
 
 
-def _counts(row: dict[str, Any]) -> list[tuple[str, int]]:
+def _counts(row: WorkflowRow) -> list[tuple[str, int]]:
     statuses = [step["status"] for step in row["steps"] or []]
     return [(status, statuses.count(status)) for status in SYMBOLS if status in statuses]
 

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute.errors import RecordError
 from lute.publish.report import summary_folder
 from lute.record import workflow_store
 from lute.record.store import Record
 from lute.workflows import detached
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow, WorkflowRow
 
 _ID = re.compile(r"[0-9a-z]{1,40}")
 
@@ -51,7 +54,7 @@ class Site:
         """Returns a secret made from the token, for one use; from it the token cannot be found."""
         return hmac.new((self.token or "").encode(), use.encode(), hashlib.sha256).hexdigest()
 
-    def run(self, identity: str) -> dict[str, Any]:
+    def run(self, identity: str) -> RunRow:
         """Returns one run by its id, the unique start of one, or `last`.
 
         Raises:
@@ -63,7 +66,7 @@ class Site:
         except RecordError as error:
             raise NotThere(str(error)) from error
 
-    def workflow(self, identity: str) -> dict[str, Any]:
+    def workflow(self, identity: str) -> WorkflowRow:
         """Returns one workflow run by its id, the unique start of one, or `last`.
 
         Raises:
@@ -89,7 +92,7 @@ class Site:
             detached.mark_lost(self.record)
 
 
-def figures_of(row: dict[str, Any]) -> Path:
+def figures_of(row: RunRow) -> Path:
     """Returns the folder in which a run's figures must be."""
     header = (row["parameters"] or {}).get("lute_config") or {}
     return summary_folder(str(header.get("work_dir") or "."), row["experiment"] or "", row["run"] or "")

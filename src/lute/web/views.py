@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute import registry
 from lute.base.formatting import seconds, when
@@ -17,16 +17,18 @@ from lute.tasks.progress import as_text, metric_as_text
 from lute.web.render import as_value
 from lute.wire.status import badness_of
 
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
+
 MOST_NUMBERS = 3
 """Key numbers of a run in the grid."""
-Row = Mapping[str, Any]
 
 
 @dataclass
 class Cell:
     """The runs of a Task on one acquisition: the newest, and how many others the page has."""
 
-    row: Row
+    row: RunRow
     others: int = 0
 
 
@@ -39,12 +41,12 @@ class Line:
     cells: dict[str, Cell] = field(default_factory=dict)
 
 
-def name_of(row: Row) -> str:
+def name_of(row: RunRow) -> str:
     """Returns by which name a run was started."""
     return str(row["managed_task"] or row["task"])
 
 
-def grid(rows: Sequence[Row]) -> tuple[list[str], list[Line]]:
+def grid(rows: Sequence[RunRow]) -> tuple[list[str], list[Line]]:
     """Returns the Tasks, in the order in which they first ran, and the acquisitions, those with new runs first."""
     lines: dict[tuple[str, str], Line] = {}
     for row in rows:
@@ -58,7 +60,7 @@ def grid(rows: Sequence[Row]) -> tuple[list[str], list[Line]]:
     return list(tasks), list(lines.values())
 
 
-def key_numbers(row: Row) -> list[str]:
+def key_numbers(row: RunRow) -> list[str]:
     """Returns the few things worth knowing of a run: its metrics or summary; why it failed; or how far it is."""
     if is_live(row):
         return [as_text(row["progress"])] if row["progress"] else []
@@ -80,7 +82,7 @@ class Parameter:
     last: list[Any] | None
 
 
-def parameters(row: Row, last: Row | None) -> list[Parameter]:
+def parameters(row: RunRow, last: RunRow | None) -> list[Parameter]:
     """Returns a run's parameters, with the default and the value of the last run of the Task where they differ."""
     defaults = defaults_of(row["task"])
     before = own(last) if last is not None else {}
@@ -95,7 +97,7 @@ def parameters(row: Row, last: Row | None) -> list[Parameter]:
     return found
 
 
-def own(row: Row) -> dict[str, Any]:
+def own(row: RunRow) -> dict[str, Any]:
     """Returns a run's parameters without the header, flat."""
     return flat_values({name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"})
 
@@ -124,7 +126,7 @@ class Difference:
     differs: bool
 
 
-def compared(a: Row, b: Row, everything: bool) -> dict[str, list[Difference]]:
+def compared(a: RunRow, b: RunRow, everything: bool) -> dict[str, list[Difference]]:
     """Returns two runs side by side, by section: what `lute diff` tells, and when and where they ran."""
     found = {"About": [Difference(name, about(a), about(b), False) for name, about in _ABOUT.items()]}
     for section, entries in compare.compare(a, b, everything).items():
@@ -135,11 +137,11 @@ def compared(a: Row, b: Row, everything: bool) -> dict[str, list[Difference]]:
     return found
 
 
-def _side(entry: Mapping[str, Any], side: str) -> str | None:
+def _side(entry: compare.Entries, side: str) -> str | None:
     return as_value(entry[side]) if side in entry else None
 
 
-_ABOUT: dict[str, Callable[[Row], str]] = {
+_ABOUT: dict[str, Callable[[RunRow], str]] = {
     "acquisition": lambda row: f"{row['experiment'] or ''} {row['run'] or ''}",
     "why it ended": lambda row: row["reason"] or "",
     "started": lambda row: when(row["started"]),

@@ -22,7 +22,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute import plugins
 from lute.config import yaml_reader
@@ -30,6 +30,9 @@ from lute.errors import ConfigError, Problem, WorkflowError, did_you_mean
 from lute.graph.dag import NAME, Chain, Step, Workflow, circle_of, in_a_circle, ordered, same
 from lute.workflows.results import steps_used
 from lute.workflows.step_fields import Source, StepFields, unknown_task
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
 
 STEP_KEYS = (
     "task",
@@ -230,7 +233,7 @@ class Reading(Source):
         return set(above).union(*(_all_before(steps, name) for name in above))
 
     def _take_node(
-        self, name: str, value: dict[str, Any], at: yaml_reader.Path, above: list[str], steps: dict[str, Step]
+        self, name: str, value: JsonObject, at: yaml_reader.Path, above: list[str], steps: dict[str, Step]
     ) -> None:
         """A node that is reached twice is one step that needs both."""
         entry = {key: item for key, item in value.items() if key not in ("task_name", "next", "slurm_params")}

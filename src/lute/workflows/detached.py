@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lute.base.files import make_folder
 from lute.batch.jobs import Job
@@ -25,12 +25,13 @@ from lute.record import workflow_store
 from lute.record.rows import since_epoch, utc
 from lute.record.schema import is_live
 from lute.record.store import Record
-from lute.record.workflow_store import OF_A_RUN, by_step
+from lute.record.workflow_store import by_step
 from lute.wire.status import StepState, state_of_run
 from lute.workflows import page
 from lute.workflows.state import StepNode, entries_of, state_in, step_in
 
 if TYPE_CHECKING:
+    from lute.record.types import RunRow, StepEntry, WorkflowRow
     from lute.workflows.runner import WorkflowRun
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ ENGINE = "on"
 # ----------------------------------------------------------------------- what is known -> the row
 
 
-def with_entries(steps: list[dict[str, Any]], entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def with_entries(steps: list[StepEntry], entries: list[StepEntry]) -> list[StepEntry]:
     """Returns the entries of all steps with those of one step in place of what was there of it.
 
     Instances that others write stay; the one entry of a step that had not begun gives way to its instances.
@@ -50,14 +51,14 @@ def with_entries(steps: list[dict[str, Any]], entries: list[dict[str, Any]]) -> 
     step = entries[0]["step"]
     several = by_step(steps)
     before = {entry["name"]: entry for entry in several.get(step, [])}
-    job = before.get(step, {}).get("job")
-    new = {entry["name"]: entry | {"job": before.get(entry["name"], {}).get("job") or job} for entry in entries}
+    jobs = {name: entry["job"] for name, entry in before.items()}
+    new = {entry["name"]: _with_job(entry, jobs.get(entry["name"]) or jobs.get(step)) for entry in entries}
     kept = {name: entry for name, entry in before.items() if name != step or set(new) == {step}}
     several[step] = list((kept | new).values())
     return [entry for group in several.values() for entry in group]
 
 
-def with_job(steps: list[dict[str, Any]], step: str, job: str, count: int) -> list[dict[str, Any]]:
+def with_job(steps: list[StepEntry], step: str, job: str, count: int) -> list[StepEntry]:
     """Returns the entries of all steps with the job of one; what its job has already told stays.
 
     Args:
@@ -69,22 +70,26 @@ def with_job(steps: list[dict[str, Any]], step: str, job: str, count: int) -> li
     several = by_step(steps)
     before = {entry["name"]: entry for entry in several[step]}
     if not count:
-        several[step] = [entry | {"job": job} for entry in before.values()]
+        several[step] = [_with_job(entry, job) for entry in before.values()]
     else:
         blank = _blank(several[step][0])
         names = [f"{step}[{number}]" for number in range(count)]
         several[step] = [
-            before.get(name, blank | {"name": name}) | {"job": f"{job}_{number}"} for number, name in enumerate(names)
+            _with_job(before.get(name, blank | {"name": name}), f"{job}_{number}") for number, name in enumerate(names)
         ]
     return [entry for group in several.values() for entry in group]
 
 
-def _blank(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _with_job(entry: StepEntry, job: str | None) -> StepEntry:
+    return entry | {"job": job}
+
+
+def _blank(entry: StepEntry) -> StepEntry:
     """Returns the entry of a step before it begins."""
     return entries_of(StepNode(step_in(entry)))[0]
 
 
-def settle(row: dict[str, Any], jobs: Mapping[str, Job] | None = None, runs: Mapping[str, Any] | None = None) -> None:
+def settle(row: WorkflowRow, jobs: Mapping[str, Job] | None = None, runs: Mapping[str, RunRow] | None = None) -> None:
     """Says in a workflow run's row what is known by now: of steps that never run, and of the whole.
 
     Args:
@@ -99,8 +104,9 @@ def settle(row: dict[str, Any], jobs: Mapping[str, Job] | None = None, runs: Map
         if states[name] is StepState.PENDING:
             _settle_waiting(entries, states, row)
         for entry in entries:
-            if not StepState[entry["status"]].final and (jobs or {}).get(entry["job"], Job("PENDING")).ended:
-                _take_end(entry, (jobs or {})[entry["job"]], (runs or {}).get(entry["name"]))
+            job = (jobs or {}).get(entry["job"]) if entry["job"] else None
+            if job is not None and job.ended and not StepState[entry["status"]].final:
+                _take_end(entry, job, (runs or {}).get(entry["name"]))
         states[name] = state_in(entries)
     row["steps"] = [entry for group in several.values() for entry in group]
     if all(state.final for state in states.values()) and row["ended"] is None:
@@ -110,7 +116,7 @@ def settle(row: dict[str, Any], jobs: Mapping[str, Job] | None = None, runs: Map
         row |= {"ended": utc(now), "wall_s": round(now - (since_epoch(row["started"]) or now), 6)}
 
 
-def _settle_waiting(entries: list[dict[str, Any]], states: Mapping[str, StepState], row: Mapping[str, Any]) -> None:
+def _settle_waiting(entries: list[StepEntry], states: Mapping[str, StepState], row: WorkflowRow) -> None:
     step = step_in(entries[0])
     found = decide(step, states, stopping=row["status"] != "RUNNING")
     if found is not None and found.final:
@@ -119,19 +125,31 @@ def _settle_waiting(entries: list[dict[str, Any]], states: Mapping[str, StepStat
             entry |= {"status": found.value, "reason": reason}
 
 
-def _take_end(entry: dict[str, Any], job: Job, run: Mapping[str, Any] | None) -> None:
+def _take_end(entry: StepEntry, job: Job, run: RunRow | None) -> None:
     if run is not None and not is_live(run):
-        entry |= {name: run[name] for name in OF_A_RUN} | {"status": state_of_run(run["status"]).value}
+        _take_run(entry, run)
         return
     entry |= {"status": job.status, "reason": job.reason}
     if run is not None:
-        entry |= {name: run[name] for name in ("id", "attempt", "started")}
+        entry |= {"id": run["id"], "attempt": run["attempt"], "started": run["started"]}
+
+
+def _take_run(entry: StepEntry, run: RunRow) -> None:
+    entry |= {
+        "status": state_of_run(run["status"]).value,
+        "reason": run["reason"],
+        "id": run["id"],
+        "attempt": run["attempt"],
+        "started": run["started"],
+        "ended": run["ended"],
+        "exit_code": run["exit_code"],
+    }
 
 
 # --------------------------------------------------------------------------------- the row in the record
 
 
-def begin(run: WorkflowRun, engine: str) -> dict[str, Any]:
+def begin(run: WorkflowRun, engine: str) -> WorkflowRow:
     """Records a workflow run whose steps others will run, and returns its row.
 
     Args:
@@ -151,12 +169,12 @@ def begin(run: WorkflowRun, engine: str) -> dict[str, Any]:
     run.prepared.check()
     run.prepared.progression.select()
     make_folder(run.folder)  # for the report
-    run.row |= {"owner": {ENGINE: engine}, "reason": ""}
+    run.row |= {"owner": {"on": engine}, "reason": ""}
     run.save()
     return run.row
 
 
-def begin_again(record: Record, identity: str) -> dict[str, Any] | None:
+def begin_again(record: Record, identity: str) -> WorkflowRow | None:
     """Opens a workflow run again: what did not complete, and what needs it, waits anew.
 
     Args:
@@ -181,7 +199,7 @@ def begin_again(record: Record, identity: str) -> dict[str, Any] | None:
     return row
 
 
-def refresh(record: Record, identity: str) -> dict[str, Any]:
+def refresh(record: Record, identity: str) -> WorkflowRow:
     """Returns a workflow run's row, with what Slurm knows of jobs that ended without a word.
 
     Raises:
@@ -210,7 +228,7 @@ def refresh(record: Record, identity: str) -> dict[str, Any]:
     return row
 
 
-def _refresh_whole(record: Record, row: dict[str, Any], job: str) -> dict[str, Any]:
+def _refresh_whole(record: Record, row: WorkflowRow, job: str) -> WorkflowRow:
     """Ends a workflow run all of whose steps run in one job, if that has ended without a word."""
     known = scheduler().jobs([job])[job]
     if not known.ended:
@@ -232,7 +250,7 @@ def mark_lost(record: Record) -> None:
             logger.info("what became of workflow run %s is not known: %s", identity, error)
 
 
-def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED") -> dict[str, Any]:
+def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED") -> WorkflowRow:
     """Cancels a workflow run: nothing new starts but steps with the rule `always`, and its jobs are cancelled.
 
     Args:
@@ -255,7 +273,8 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
     here = own_job()
     own = set(here.ids) if here else set()
     jobs = {entry["job"] for entry in row["steps"] if entry["job"] and Rule(entry["rule"]) is not Rule.ALWAYS}
-    jobs |= {row["owner"]["job"]} if (row["owner"] or {}).get("job") else set()
+    if whole := (row["owner"] or {}).get("job"):
+        jobs.add(whole)
     if jobs - own:
         scheduler().cancel(jobs - own)
     _ask_to_end(record, row)
@@ -263,7 +282,7 @@ def cancel(record: Record, identity: str, reason: str, status: str = "CANCELLED"
     return row
 
 
-def _ask_to_end(record: Record, row: Mapping[str, Any]) -> None:
+def _ask_to_end(record: Record, row: WorkflowRow) -> None:
     """Asks the steps that run in no job, so that nobody else can stop them from here."""
     entries = {entry["name"]: entry for entry in row["steps"]}
     for name, run in workflow_store.steps_of(record, row["id"]).items():
@@ -274,7 +293,7 @@ def _ask_to_end(record: Record, row: Mapping[str, Any]) -> None:
                 requests.post(Path(run["log"]).with_name("request"), request)
 
 
-def report_if_ended(record: Record, row: Mapping[str, Any]) -> None:
+def report_if_ended(record: Record, row: WorkflowRow) -> None:
     """Writes the report page of a workflow run that has ended."""
     if row["ended"] is None:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from lute.config.config_file import ConfigFile
 from lute.errors import WorkflowError
@@ -38,7 +38,7 @@ class LastRuns:
         Raises:
             WorkflowError: It never completed, or a run of it is not valid any more.
         """
-        rows = {name: cast("RunRow", self._record.get(run)) for name, run in self.ids.get(step, {}).items()}
+        rows = {name: self._record.get(run) for name, run in self.ids.get(step, {}).items()}
         if not rows or not all(row["valid"] for row in rows.values()):
             raise WorkflowError(
                 f"step {step} has no completed, valid run to be taken as it was: run without --from and --only"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from lute.base.files import write_whole
@@ -18,6 +18,9 @@ from lute.publish import page
 from lute.record.store import Record
 from lute.wire.status import badness_of
 from lute.workflows.draw import as_svg, colour_of
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow, StepEntry, WorkflowRow
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ h2{font-size:1.2rem;margin:1.4rem 0 .5rem}
 """
 
 
-def write(workflow: Workflow, row: Mapping[str, Any], record: Record) -> Path:
+def write(workflow: Workflow, row: WorkflowRow, record: Record) -> Path:
     """Writes the page of a workflow run into its folder.
 
     Args:
@@ -60,7 +63,7 @@ def write(workflow: Workflow, row: Mapping[str, Any], record: Record) -> Path:
     return place
 
 
-def write_if_possible(workflow: Workflow, row: Mapping[str, Any], record: Record) -> None:
+def write_if_possible(workflow: Workflow, row: WorkflowRow, record: Record) -> None:
     """Writes the page of a workflow run that has ended; that it cannot be written is no more than a warning."""
     try:
         write(workflow, row, record)
@@ -68,26 +71,26 @@ def write_if_possible(workflow: Workflow, row: Mapping[str, Any], record: Record
         logger.warning("the report of workflow run %s could not be written: %s", row["id"], error)
 
 
-def public(row: Mapping[str, Any]) -> dict[str, Any]:
+def public(row: WorkflowRow) -> dict[str, object]:
     """Returns a workflow run as `--json` and the web page's API tell it."""
     shown = {name: value for name, value in row.items() if name not in ("owner", "definition", "options", "steps")}
     return {**shown, "report": path_of(row), "steps": row["steps"]}
 
 
-def path_of(row: Mapping[str, Any]) -> str | None:
+def path_of(row: WorkflowRow) -> str | None:
     """Returns where the page of a workflow run is; None if it has none."""
     place = os.path.join(row["folder"], NAME)
     return place if os.path.isfile(place) else None
 
 
-def _runs_of(record: Record, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _runs_of(record: Record, row: WorkflowRow) -> list[RunRow]:
     """Returns the runs of this workflow run, oldest first, and those that it took from earlier ones."""
     runs = record.find(workflow=row["id"], columns=COLUMNS, descending=False)
     own = {run["id"] for run in runs}
     return runs + [record.get(step["id"]) for step in row["steps"] if step["id"] and step["id"] not in own]
 
 
-def html(workflow: Workflow, row: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
+def html(workflow: Workflow, row: WorkflowRow, runs: Sequence[RunRow]) -> str:
     """Returns the page of a workflow run.
 
     Args:
@@ -106,7 +109,7 @@ def html(workflow: Workflow, row: Mapping[str, Any], runs: Sequence[Mapping[str,
     return page.document(f"{row['name']}: {row['status']}", "\n".join(parts), _STYLE)
 
 
-def _facts(row: Mapping[str, Any]) -> str:
+def _facts(row: WorkflowRow) -> str:
     told = {
         "Workflow run": row["id"],
         "Why": row["reason"],
@@ -122,7 +125,7 @@ def _facts(row: Mapping[str, Any]) -> str:
     return f'<dl class="about">{pairs}</dl>'
 
 
-def _states(row: Mapping[str, Any]) -> dict[str, str]:
+def _states(row: WorkflowRow) -> dict[str, str]:
     """Returns the state of each step: of its instances' states, the one that counts most."""
     states: dict[str, str] = {}
     for entry in row["steps"]:
@@ -134,7 +137,7 @@ def _states(row: Mapping[str, Any]) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------- the timeline
 
 
-def timeline(row: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
+def timeline(row: WorkflowRow, runs: Sequence[RunRow]) -> str:
     """Returns a drawing: a line for each step or instance, a bar for each of its attempts."""
     bars = {entry["name"]: _bars(entry, runs) for entry in row["steps"]}
     ends = [end for several in bars.values() for _, end, _ in several]
@@ -162,12 +165,16 @@ def timeline(row: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
-def _bars(entry: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> list[tuple[float, float, str]]:
+def _bars(entry: StepEntry, runs: Sequence[RunRow]) -> list[tuple[float, float, str]]:
     """Returns start, end and state of each attempt; of a step that was reused, of the look at it."""
-    own = [run for run in runs if run["step"] == entry["name"] and run["started"] and run["ended"]]
-    if entry["reused"] or not own:
-        own = [entry] if entry["started"] and entry["ended"] else []
-    return [(_seconds(one["started"]), _seconds(one["ended"]), one["status"]) for one in own]
+    own = [] if entry["reused"] else [bar for run in runs if run["step"] == entry["name"] and (bar := _bar_of(run))]
+    whole = _bar_of(entry)
+    return own or ([whole] if whole else [])
+
+
+def _bar_of(one: RunRow | StepEntry) -> tuple[float, float, str] | None:
+    started, ended = one["started"], one["ended"]
+    return (_seconds(started), _seconds(ended), one["status"]) if started and ended else None
 
 
 def _bar(name: str, line: int, start: float, end: float, state: str, took: float) -> str:
@@ -183,19 +190,19 @@ def _bar(name: str, line: int, start: float, end: float, state: str, took: float
 # ------------------------------------------------------------------------------------------- the table
 
 
-def _table(row: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) -> str:
+def _table(row: WorkflowRow, runs: Mapping[str, RunRow]) -> str:
     heads = "".join(f"<th>{head}</th>" for head in HEADS)
-    lines = "\n".join(_line(entry, runs.get(entry["id"] or "", {}), row["folder"]) for entry in row["steps"])
+    lines = "\n".join(_line(entry, runs.get(entry["id"] or ""), row["folder"]) for entry in row["steps"])
     return f'<h2>Table</h2>\n<div class="scroll"><table><tr>{heads}</tr>\n{lines}\n</table></div>'
 
 
-def _line(entry: Mapping[str, Any], run: Mapping[str, Any], folder: str) -> str:
+def _line(entry: StepEntry, run: RunRow | None, folder: str) -> str:
     took = _seconds(entry["ended"]) - _seconds(entry["started"]) if entry["started"] and entry["ended"] else None
     state = entry["status"] + (" (reused)" if entry["reused"] else "")
     colour = colour_of(entry["status"])
-    pages = [_link(path, folder, Path(path).parent.name) for path in run.get("plots") or []]
-    log = _link(run["log"], folder, "log") if run.get("log") else ""
-    command = f"<code>{escape(shlex.join(run['command']))}</code>" if run.get("command") else ""
+    pages = [_link(path, folder, Path(path).parent.name) for path in (run.get("plots") or [] if run else [])]
+    log = _link(run["log"], folder, "log") if run and run.get("log") else ""
+    command = f"<code>{escape(shlex.join(run['command']))}</code>" if run and run.get("command") else ""
     return (
         f"<tr><td>{escape(entry['name'])}</td><td>{escape(entry['task'])}</td>"
         f'<td><span class="state" style="background:{colour}">{escape(state)}</span></td>'

@@ -19,7 +19,7 @@ from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
 from lute.workflows.state import Options, StepInstance, StepNode
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow
+    from lute.record.types import JsonObject, RunRow
 
 
 class Planner:
@@ -127,7 +127,7 @@ class Planner:
         found = [self._one_given(instance) for instance in node.instances]
         return found if node.step.foreach is not None else found[0] if found else {"status": node.state.value}
 
-    def _one_given(self, instance: StepInstance) -> dict[str, Any]:
+    def _one_given(self, instance: StepInstance) -> JsonObject:
         run = instance.outcome.run if instance.outcome else None
         if run is None:
             return {"status": instance.state.value}

@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import lute
 from lute import registry
@@ -74,8 +74,7 @@ def earlier_run(record: Record, fingerprint: str, plan: Plan) -> RunRow | None:
     """Returns the newest valid run with a fingerprint, if all that it wrote is still as it left it."""
     if not record.exists():
         return None
-    for found in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=1):
-        row = cast("RunRow", found)
+    for row in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=1):
         if all(_as_it_was(path, row) for path in declared_outputs(plan)):
             return row
     return None

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from lute.base import process_identity, procfs
 from lute.base.files import make_folder
@@ -29,7 +29,7 @@ from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.state import Options, StepInstance, StepNode, entries_of
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow
+    from lute.record.types import JsonObject, WorkflowRow
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ ENDED_BY_THEN = 2.0
 class Viewer(Protocol):
     """Shows people how a workflow run goes on."""
 
-    def started(self, row: Mapping[str, Any], nodes: Mapping[str, StepNode]) -> None:
+    def started(self, row: WorkflowRow, nodes: Mapping[str, StepNode]) -> None:
         """It has been recorded, and begins."""
 
     def changed(self, node: StepNode, instance: StepInstance | None) -> None:
@@ -82,7 +82,7 @@ class WorkflowRun:
         overrides: Overrides = AS_WRITTEN,
         options: Options = Options(),  # noqa: B008 - it cannot be changed
         viewer: Viewer | None = None,
-        earlier: Mapping[str, Any] | None = None,
+        earlier: WorkflowRow | None = None,
         identity: str | None = None,
     ) -> None:
         self.viewer, self._save_at, self._changed = viewer, 0.0, False
@@ -95,7 +95,7 @@ class WorkflowRun:
         identity = earlier["id"] if earlier else identity or new_run_id()
         files = RunFiles.of(header.work_dir, identity, start)
         self.folder = Path(earlier["folder"]) if earlier else files.folder
-        self.row: dict[str, Any] = {
+        self.row: WorkflowRow = {
             "id": identity,
             "name": workflow.name,
             "file": workflow.path,
@@ -114,11 +114,11 @@ class WorkflowRun:
             "definition": workflow.text,
             "steps": [],
         }
-        known = cast("dict[str, RunRow]", workflow_store.steps_of(self.record, identity)) if earlier else {}
+        known = workflow_store.steps_of(self.record, identity) if earlier else {}
         self.prepared = PreparedWorkflow(workflow, config, overrides, options, self.record, known, self._on_change)
         self._engine: Engine | None = None
 
-    def execute(self, engine_for: Callable[[WorkflowRun], Engine] | None = None) -> dict[str, Any]:
+    def execute(self, engine_for: Callable[[WorkflowRun], Engine] | None = None) -> WorkflowRow:
         """Runs it to its end, whatever that is. Returns its row.
 
         Args:
@@ -214,7 +214,7 @@ def resumed(
     made = WorkflowRun(workflow, config, overrides, _both(options_in(row), options), viewer, earlier=row)
     made.prepared.check()
     _wait_for_programs(record, row, config)
-    if not workflow_store.claim(record, row["id"], made.row["owner"]):
+    if not workflow_store.claim(record, row["id"], made.row["owner"] or {}):
         raise WorkflowError(f"workflow run {row['id']} still runs: another --resume was first")
     return made
 
@@ -243,7 +243,7 @@ def again(
     return WorkflowRun(*kept_in(row, settings), replace(kept, fresh=fresh or kept.fresh), viewer)
 
 
-def ended(record: Record, identity: str) -> dict[str, Any]:
+def ended(record: Record, identity: str) -> WorkflowRow:
     """Returns what the record has of a workflow run that has ended, or whose process is gone.
 
     Raises:
@@ -258,7 +258,7 @@ def ended(record: Record, identity: str) -> dict[str, Any]:
     return row
 
 
-def kept_in(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[Workflow, ConfigFile, Overrides]:
+def kept_in(row: WorkflowRow, more: tuple[tuple[str, str], ...]) -> tuple[Workflow, ConfigFile, Overrides]:
     """Returns what a workflow run was made of, with further settings.
 
     Raises:
@@ -271,7 +271,9 @@ def kept_in(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[
             raise WorkflowError(
                 f"--set {name} of workflow run {row['id']} held a secret, which is not recorded: give --set {name}=..."
             )
-    settings = (tuple(pair) for pair in kept["settings"] if pair[0] not in given and not _is_hidden_place(*pair))
+    settings = [
+        (name, text) for name, text in kept["settings"] if name not in given and not _is_hidden_place(name, text)
+    ]
     overrides = Overrides(kept["experiment"], kept["run"], (*settings, *more))
     config = read_config(row["config"], overrides)
     config.load_plugins()
@@ -279,7 +281,7 @@ def kept_in(row: Mapping[str, Any], more: tuple[tuple[str, str], ...]) -> tuple[
     return workflow, config, overrides
 
 
-def hidden_in(row: Mapping[str, Any]) -> list[str]:
+def hidden_in(row: WorkflowRow) -> list[str]:
     """Returns the names of a workflow run's settings whose values held secrets, which are not recorded."""
     settings = row["options"]["overrides"]["settings"]
     return [name for name, text in settings if HIDDEN in text and not _is_hidden_place(name, text)]
@@ -290,14 +292,14 @@ def _is_hidden_place(name: str, text: str) -> bool:
     return name == "database" and HIDDEN in text
 
 
-def options_in(row: Mapping[str, Any]) -> Options:
+def options_in(row: WorkflowRow) -> Options:
     """Returns how a workflow run is run, as its row has it."""
-    kept: dict[str, Any] = row["options"]["options"]
-    found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+    kept = row["options"]["options"]
+    found: JsonObject = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
     return Options(**found)
 
 
-def _wait_for_programs(record: Record, row: Mapping[str, Any], config: ConfigFile) -> None:
+def _wait_for_programs(record: Record, row: WorkflowRow, config: ConfigFile) -> None:
     """Waits until the programs of a killed workflow run are gone: a step must not begin again beside itself."""
     runs = record.find(workflow=row["id"], columns=("id", "ended"))
     lost = {run["id"] for run in runs if not run["ended"]} if row["host"] == socket.gethostname() else set()

@@ -5,14 +5,17 @@ What becomes of them is decided in `lute.workflows.progression`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lute.graph.dag import Rule, Step, Workflow, state_of_all
 from lute.record.rows import since_epoch, utc
 from lute.wire.status import StepState
 from lute.workflows.results import NO_ITEM
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow, StepEntry
 
 
 @dataclass(frozen=True)
@@ -108,24 +111,25 @@ def nodes_of(workflow: Workflow) -> dict[str, StepNode]:
     return nodes
 
 
-def entries_of(node: StepNode) -> list[dict[str, Any]]:
+def entries_of(node: StepNode) -> list[StepEntry]:
     """Returns what the record keeps of a step: one entry, or one for each instance."""
-    step = node.step
-    common = {"step": step.name, "task": step.task, "needs": list(step.needs), "rule": step.rule.value, "job": None}
     if not node.instances:
-        entry = {**common, "name": step.name, "status": node.state.value, "reason": node.reason}
-        return [entry | {"id": None, "attempt": 0, "reused": False, "started": None, "ended": None, "exit_code": None}]
-    return [{**common, **_entry(instance)} for instance in node.instances]
+        return [_entry(node.step, node.step.name, node.state, 0, Outcome(node.state, node.reason))]
+    return [_entry(node.step, one.name, one.state, one.attempt, one.outcome) for one in node.instances]
 
 
-def _entry(instance: StepInstance) -> dict[str, Any]:
-    outcome = instance.outcome
+def _entry(step: Step, name: str, state: StepState, attempt: int, outcome: Outcome | None) -> StepEntry:
     return {
-        "name": instance.name,
-        "status": instance.state.value,
+        "step": step.name,
+        "task": step.task,
+        "needs": list(step.needs),
+        "rule": step.rule.value,
+        "job": None,
+        "name": name,
+        "status": state.value,
         "reason": outcome.reason if outcome else "",
         "id": outcome.run if outcome else None,
-        "attempt": instance.attempt,
+        "attempt": attempt,
         "reused": outcome.reused if outcome else False,
         "started": utc(outcome.started) if outcome and outcome.started else None,
         "ended": utc(outcome.ended) if outcome and outcome.ended else None,
@@ -133,17 +137,17 @@ def _entry(instance: StepInstance) -> dict[str, Any]:
     }
 
 
-def state_in(entries: Iterable[Mapping[str, Any]]) -> StepState:
+def state_in(entries: Iterable[StepEntry]) -> StepState:
     """Returns the state of a step, by what the record keeps of it."""
     return state_of_all([StepState[entry["status"]] for entry in entries])
 
 
-def step_in(entry: Mapping[str, Any]) -> Step:
+def step_in(entry: StepEntry) -> Step:
     """Returns a step, as far as the record keeps it: its Task, what it needs and its rule."""
     return Step(entry["task"], entry["step"], needs=tuple(entry["needs"]), rule=Rule(entry["rule"]))
 
 
-def restore(node: StepNode, entries: Sequence[Mapping[str, Any]]) -> None:
+def restore(node: StepNode, entries: Sequence[StepEntry]) -> None:
     """Makes a step what the record keeps of it: the other way round than `entries_of`."""
     node.state = state_in(entries)
     node.reason = next((entry["reason"] for entry in entries if entry["status"] == node.state.value), "")
@@ -160,7 +164,7 @@ def restore(node: StepNode, entries: Sequence[Mapping[str, Any]]) -> None:
 class Follower(Protocol):
     """Follows the log of one run."""
 
-    def start(self, row: Mapping[str, Any]) -> None:
+    def start(self, row: RunRow) -> None:
         """The run has been recorded; this is its row."""
 
     def finish(self) -> None:

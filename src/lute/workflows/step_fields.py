@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute import managed_tasks, plugins, registry
 from lute.base.paths import split_path
@@ -18,6 +18,9 @@ from lute.graph.dag import Resources, Retries, Rule, Step
 from lute.wire.results import TaskStatus
 from lute.workflows import conditions
 from lute.workflows.results import runs_of
+
+if TYPE_CHECKING:
+    from lute.record.types import JsonObject
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 MOST_RETRIES = 10_000
@@ -47,7 +50,7 @@ class Source:
         """Adds a problem."""
         self.problems.append(Problem(self.path, *self.place(at), message))
 
-    def expect(self, entry: Mapping[str, Any], key: str, at: yaml_reader.Path, kind: type, default: Any) -> Any:
+    def expect(self, entry: JsonObject, key: str, at: yaml_reader.Path, kind: type, default: Any) -> Any:
         """Returns a mapping's entry if it is of a kind; else the default, and if it was given, that is a problem."""
         value = entry.get(key)
         if value is None:
@@ -76,7 +79,7 @@ class StepFields:
         at: Where they are in the document.
     """
 
-    def __init__(self, source: Source, name: str, entry: Mapping[str, Any], at: yaml_reader.Path) -> None:
+    def __init__(self, source: Source, name: str, entry: JsonObject, at: yaml_reader.Path) -> None:
         self._source, self._name, self._entry, self._at = source, name, entry, at
 
     def step(self) -> Step:
@@ -115,13 +118,13 @@ class StepFields:
             self._wrong(f"step {self._name}: {problem}", "task")
         return task
 
-    def _parameters(self, task: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._source.expect(self._entry, "parameters", self._at, dict, {})
+    def _parameters(self, task: str) -> JsonObject:
+        found: JsonObject = self._source.expect(self._entry, "parameters", self._at, dict, {})
         for parameter, problem in (_unknown_parameters(task, found) if found else {}).items():
             self._wrong(f"step {self._name}: {problem}", "parameters", parameter)
         return found
 
-    def _texts_of(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+    def _texts_of(self, parameters: JsonObject) -> dict[str, str]:
         """Returns how the numbers among the parameters were written."""
         texts, at = self._source.document.texts, (*self._at, "parameters")
         return {name: texts[(*at, name)] for name in parameters if (*at, name) in texts}

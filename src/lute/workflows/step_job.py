@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from lute.batch.scheduler import own_job, scheduler
 from lute.errors import WorkflowError
@@ -51,7 +51,7 @@ def run_step(
         RecordError: There is no such workflow run, or the record cannot be written.
         WorkflowError: There is no such step.
     """
-    row = cast("WorkflowRow", workflow_store.get(record, identity))
+    row = workflow_store.get(record, identity)
     workflow, config, overrides = kept_in(row, ())
     step = workflow.find(name)
     if row["status"] != "RUNNING" and step.rule is not Rule.ALWAYS:
@@ -72,13 +72,13 @@ def run_step(
 
 def _known(record: Record, row: WorkflowRow, name: str) -> dict[str, RunRow]:
     """Returns the runs that a step has already had; one that seems to live belongs to a job that was started again."""
-    known = cast("dict[str, RunRow]", workflow_store.steps_of(record, row["id"]))
+    known = workflow_store.steps_of(record, row["id"])
     own = {instance: run for instance, run in known.items() if instance.partition("[")[0] == name}
     job = own_job()
     for instance, run in own.items():
         if job and is_live(run) and (run["owner"] or {}).get("job") == job.id:
             record.end_lost(run["id"], "FAILED", f"{scheduler().NAME} started job {job.id} again")
-            own[instance] = cast("RunRow", record.get(run["id"]))
+            own[instance] = record.get(run["id"])
     return own
 
 
@@ -118,20 +118,43 @@ class _Told:
         report_if_ended(self._record, row)
 
 
-def told_of(record: Record, identity: str, name: str) -> dict[str, Any]:
+class StepReport(TypedDict):
+    """How a step stands and what it gave; of a step with `foreach`, the last four are lists, one item an instance."""
+
+    workflow: str
+    step: str
+    status: str
+    reason: str
+    id: str | list[str | None] | None
+    summary: str | list[str | None] | None
+    result: Any
+    log: str | list[str | None] | None
+
+
+def told_of(record: Record, identity: str, name: str) -> StepReport:
     """Returns how a step stands and what it gave; of a step with `foreach`, a list with one item an instance."""
     entries = by_step(workflow_store.get(record, identity)["steps"])[name]
     state = state_in(entries).value
     runs = [record.get(entry["id"]) if entry["id"] else {} for entry in entries]
-    parts = {"id": "id", "summary": "summary", "result": "payload", "log": "log"}
-    gave: dict[str, Any] = {part: [run.get(key) for run in runs] for part, key in parts.items()}
-    if entries[0]["name"] == name:
-        gave = {part: values[0] for part, values in gave.items()}
+
+    def given(column: str) -> Any:
+        values = [run.get(column) for run in runs]
+        return values[0] if entries[0]["name"] == name else values
+
     reason = next((entry["reason"] for entry in entries if entry["status"] == state), "")
-    return {"workflow": identity, "step": name, "status": state, "reason": reason, **gave}
+    return {
+        "workflow": identity,
+        "step": name,
+        "status": state,
+        "reason": reason,
+        "id": given("id"),
+        "summary": given("summary"),
+        "result": given("payload"),
+        "log": given("log"),
+    }
 
 
-def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> dict[str, Any]:
+def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> WorkflowRow:
     """Runs all steps of a workflow run here, side by side: in the one job that was submitted for them.
 
     Raises:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, TypedDict
 
 from lute.base.files import create_file, make_folder, write_whole
 from lute.errors import UsageError
@@ -100,6 +100,13 @@ class Settling:
         return bool(self._since)
 
 
+class Seen(TypedDict, total=False):
+    """What is kept of one thing that was seen; `workflow` is missing of what nobody was to look at."""
+
+    workflow: str
+    status: str
+
+
 class Memory:
     """What one watch has seen, kept in a file. Only one process at a time can have it.
 
@@ -119,7 +126,7 @@ class Memory:
         self.path = folder / f"{name}.{key}.json"
         self._lock = self._locked(self.path.with_suffix(".lock"))
         text = self.path.read_text() if self.path.exists() else ""
-        self._seen: dict[str, dict[str, Any]] | None = json.loads(text)["seen"] if text else None
+        self._seen: dict[str, Seen] | None = json.loads(text)["seen"] if text else None
 
     def _locked(self, path: Path) -> TextIO:
         create_file(path)

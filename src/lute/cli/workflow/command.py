@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
@@ -15,6 +14,7 @@ from lute.cli.workflow.options import add_choice, add_file, add_jobs, add_settin
 from lute.errors import UsageError
 
 if TYPE_CHECKING:
+    from lute.record.types import WorkflowRow
     from lute.workflows.prepared import PreparedWorkflow
     from lute.workflows.runner import WorkflowRun
 
@@ -229,7 +229,7 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _counts(row: Mapping[str, Any]) -> str:
+def _counts(row: WorkflowRow) -> str:
     statuses = [step["status"] for step in row["steps"]]
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
 

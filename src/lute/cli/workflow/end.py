@@ -5,31 +5,33 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
 from lute.errors import RecordError
 from lute.wire.status import StepState, exit_code_of
 
+if TYPE_CHECKING:
+    from lute.record.types import StepEntry, WorkflowRow
+
 CTRL_C = "cancelled by Ctrl-C"
 
 
-def exit_code(row: Mapping[str, Any]) -> int:
+def exit_code(row: WorkflowRow) -> int:
     """Returns the exit code that stands for how a workflow run ended."""
     if row["status"] == "CANCELLED":
         return 130 if row["reason"] == CTRL_C else exit_code_of(row["status"])
     return 0 if row["status"] == "COMPLETED" else 1
 
 
-def public(row: Mapping[str, Any]) -> dict[str, Any]:
+def public(row: WorkflowRow) -> dict[str, Any]:
     """Returns a workflow run as `--json` prints it."""
     from lute.workflows import page
 
     return page.public(row)
 
 
-def print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
+def print_end(options: argparse.Namespace, row: WorkflowRow) -> None:
     """Prints how a workflow run ended: a table of its steps, and the one error that matters."""
     if options.json:
         common.print_json(public(row))
@@ -47,7 +49,7 @@ def print_end(options: argparse.Namespace, row: Mapping[str, Any]) -> None:
         print(f"To go on: {_resume_command(options, row)}", file=sys.stderr)
 
 
-def print_steps(row: Mapping[str, Any]) -> None:
+def print_steps(row: WorkflowRow) -> None:
     """Prints a table of a workflow run's steps."""
     cells = [
         (
@@ -63,7 +65,7 @@ def print_steps(row: Mapping[str, Any]) -> None:
     common.print_table(("STEP", "TASK", "STATUS", "TIME", "RUN", "REASON"), cells)
 
 
-def print_report(row: Mapping[str, Any]) -> None:
+def print_report(row: WorkflowRow) -> None:
     """Prints where a workflow run's page is, if it has one."""
     from lute.workflows import page
 
@@ -72,7 +74,7 @@ def print_report(row: Mapping[str, Any]) -> None:
         print(f"  report   file://{report}")
 
 
-def _tell_worst(options: argparse.Namespace, step: Mapping[str, Any]) -> None:
+def _tell_worst(options: argparse.Namespace, step: StepEntry) -> None:
     common.tell(f"step {step['name']} {step['status']}: {step['reason']}")
     if not step["id"]:
         return
@@ -88,6 +90,6 @@ def _tell_worst(options: argparse.Namespace, step: Mapping[str, Any]) -> None:
     print(f"Log: {run['log']}", file=sys.stderr)
 
 
-def _resume_command(options: argparse.Namespace, row: Mapping[str, Any]) -> str:
+def _resume_command(options: argparse.Namespace, row: WorkflowRow) -> str:
     where = ["-c", options.config] if options.config else ["--db", options.db] if options.db else []
     return shlex.join(["lute", "workflow", "run", "--resume", row["id"], *where])

@@ -15,6 +15,7 @@ from lute.cli import common
 from lute.wire.status import StepState
 
 if TYPE_CHECKING:
+    from lute.record.types import WorkflowRow
     from lute.workflows.state import StepInstance, StepNode
 
 STYLES = {"good": "green", "bad": "bold red", "busy": "cyan", "odd": "yellow", "quiet": "dim"}
@@ -31,7 +32,7 @@ class Table:
         self._drawn = 0.0
         self._changed = False
 
-    def started(self, row: Mapping[str, Any], nodes: Mapping[str, StepNode]) -> None:
+    def started(self, row: WorkflowRow, nodes: Mapping[str, StepNode]) -> None:
         """It begins."""
         self._row, self._nodes, self._begin = row, nodes, time.monotonic()
         with common.unseen_progress():

@@ -6,11 +6,12 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lute.cli import common
 
 if TYPE_CHECKING:
+    from lute.record.types import WorkflowRow
     from lute.workflows.runner import Viewer
     from lute.workflows.state import StepInstance, StepNode
 
@@ -35,7 +36,7 @@ class Lines:
         """Counts the time from now on."""
         self._begin = time.monotonic()
 
-    def started(self, row: Mapping[str, Any], nodes: Mapping[str, StepNode]) -> None:
+    def started(self, row: WorkflowRow, nodes: Mapping[str, StepNode]) -> None:
         """It begins."""
         self.begin()
         self._say(f"workflow {row['name']}, {len(nodes)} steps (workflow run {row['id']})")

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lute import facility, managed_tasks
 from lute.base.files import make_folder
@@ -31,6 +31,9 @@ from lute.workflows.preview import of_step
 from lute.workflows.results import items_of, steps_used
 from lute.workflows.runner import WorkflowRun, kept_in
 from lute.workflows.state import StepNode, entries_of, restore, state_in
+
+if TYPE_CHECKING:
+    from lute.record.types import WorkflowRow
 
 LOOK = 1.0
 """Time between two looks at how the jobs go on, in s."""
@@ -312,7 +315,7 @@ class SlurmEngine:
         job = scheduler().submit(self._whole_script(), self._environment())
         self._jobs[self.workflow.name] = job
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
-            if row["owner"].get(detached.ENGINE) == "slurm":  # it has not begun
+            if row["owner"] and row["owner"].get(detached.ENGINE) == "slurm":  # it has not begun
                 row["owner"] |= {"job": job}
 
     # ------------------------------------------------------------------------------------------ waiting
@@ -338,7 +341,7 @@ class SlurmEngine:
                     viewer.look()
                 self._wake.wait(LOOK)
 
-    def _show(self, row: Mapping[str, Any]) -> None:
+    def _show(self, row: WorkflowRow) -> None:
         """Tells people what has changed."""
         for name, entries in by_step(row["steps"]).items():
             node = self.nodes[name]
