@@ -16,23 +16,11 @@ from lute.record import schema
 from lute.record.db import record_at
 from process.test_record import obey_permissions
 
-PLUGIN = """
-    from lute import Task, TaskParameters
-
-    class BytesParameters(TaskParameters):
-        n: int = 5
-
-    class Bytes(Task):
-        def _run(self):
-            print("x" * 99)
-            self._result.payload = bytes(self._task_parameters.n)
-"""
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def shelf(request: pytest.FixtureRequest, project: Project) -> Project:
     """A project with a run whose payload is in a file of its own, in each kind of database."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("database")
     project.config()
     if request.param == "postgresql":
         project.env["LUTE_DATABASE"] = request.getfixturevalue("postgres").new_database()
@@ -43,7 +31,7 @@ def shelf(request: pytest.FixtureRequest, project: Project) -> Project:
 @pytest.fixture
 def small(project: Project) -> Project:
     """A project with one run in SQLite."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("database")
     project.config()
     project.run_task("Bytes")
     return project

@@ -17,33 +17,13 @@ import pytest
 from conftest import Project
 from process.helpers import peak
 
-PLUGIN = """
-    import collections, datetime, os, sys, threading
-    from pathlib import Path
-    from lute import ElogSummaryPlots, Task, TaskParameters
-
-    class GiveParameters(TaskParameters):
-        payload: str = "''"
-        summary: str = "''"
-        before: str = ""
-
-    class Give(Task):
-        def _run(self):
-            names = {"ElogSummaryPlots": ElogSummaryPlots, "os": os, "sys": sys, "collections": collections,
-                     "datetime": datetime, "threading": threading, "Path": Path, "__name__": "__main__"}
-            params = self._task_parameters
-            exec(params.before, names)
-            self._result.payload = eval(params.payload, names)
-            self._result.summary = eval(params.summary, names)
-"""
-
 NUMPY = "import numpy as np"
 
 
 @pytest.fixture
 def gives(project: Project) -> Project:
     """A project with a Task that gives what it is told to."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("gives")
     return project
 
 

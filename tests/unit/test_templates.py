@@ -286,23 +286,11 @@ def test_a_subclass_may_add_variables(folders: Folders) -> None:
 
 # ------------------------------------------------------------------------------------- the real command
 
-PLUGIN = """
-    from lute import Executor, TemplateConfig, ThirdPartyParameters, Positional
-    from typing import Annotated
-
-    class ShowParameters(ThirdPartyParameters):
-        executable: str = "cat"
-        file: Annotated[str, Positional()] = "shown.cfg"
-        lute_template_cfg: TemplateConfig = TemplateConfig(template_name="show.cfg", output_path="shown.cfg")
-
-    Shower = Executor("Show")
-"""
-
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_the_template_is_there_before_the_program_starts(locale: str, project: Project) -> None:
     """A3: the template beside the YAML is rendered as UTF-8 before the program starts, whatever the locale."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("templated")
     project.write("templates/show.cfg", "d_min = {{ d_min }} Å {{ label }}\n")
     project.config("Show: {d_min: 1.5, label: '{{ experiment }} 結晶'}")
     found = project.run_task("Shower", env={"LC_ALL": locale, "PYTHONUTF8": "0"})
@@ -312,7 +300,7 @@ def test_the_template_is_there_before_the_program_starts(locale: str, project: P
 
 def test_a_dry_run_shows_the_template_and_writes_none(project: Project) -> None:
     """B: `--dry-run` shows rendered templates and starts nothing."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("templated")
     project.write("templates/show.cfg", "d_min = {{ d_min }}\n")
     project.config("Show: {d_min: 1.5}")
     outcome = project.lute("run", "Shower", "-c", "config.yaml", "--dry-run")
@@ -328,7 +316,7 @@ def test_a_dry_run_shows_the_template_and_writes_none(project: Project) -> None:
 )
 def test_what_is_missing_is_told_by_check(template: str | None, named: str, project: Project) -> None:
     """A3: a template or variable that is missing is an error that names it, before anything starts."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("templated")
     if template is not None:
         project.write("templates/show.cfg", template)
     project.config("Show: {d_min: 1.5}")
