@@ -187,7 +187,7 @@ def test_nonsense_after_a_proof(stage: Stage, caplog: pytest.LogCaptureFixture, 
     }[what]
     with stage.connect() as sock:
         key = Path(stage.env["LUTE_KEY_FILE"]).read_bytes()
-        stage.pumped(lambda: channel.prove_key(sock, key))
+        stage.pumped(lambda: channel.authenticate(sock, key))
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
         assert stage.closed(sock)
@@ -202,7 +202,7 @@ def test_large_claims_take_no_memory(stage: Stage) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(10):
             sock = stack.enter_context(stage.connect())
-            stage.pumped(lambda sock=sock: channel.prove_key(sock, key))
+            stage.pumped(lambda sock=sock: channel.authenticate(sock, key))
             sock.sendall(head(2, 0, 200 << 20) + b"x")
         for _ in range(50):
             stage.communicator.pump()

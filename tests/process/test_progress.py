@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from conftest import LUTE, Project
-from lute.tasks.progress import Teller
+from lute.tasks.progress import ProgressReporter
 from lute.wire.control import Progress
 from process.helpers import make_bare_python, python, start, wait_until
 
@@ -71,7 +71,7 @@ def test_many_reports_cost_little_and_the_last_one_arrives(tells: Project) -> No
 def test_at_most_ten_a_second_are_sent() -> None:
     """B: reports are held back where they are made."""
     sent: list[Any] = []
-    teller = Teller(sent.append)
+    teller = ProgressReporter(sent.append)
     begun = time.monotonic()
     count = 0
     while time.monotonic() - begun < 1:

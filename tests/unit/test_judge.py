@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 
 from lute import Field, Output, TaskParameters, ThirdPartyParameters
-from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending
+from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo
 from lute.execution.outcome import Judgement, hint, judge
 from lute.models.base import AnalysisHeader
 from lute.wire.results import TaskResult
@@ -63,7 +63,7 @@ def judged(
     params = model(lute_config=AnalysisHeader(work_dir=str(folder)), **parameters)
     result = None if sent is None else TaskResult("Judged", sent, summary, "")
     env = {"PATH": "/only/here"}
-    return judge(Ending(**ending), result, params, program=program, env=env, cwd=str(folder))
+    return judge(ExitInfo(**ending), result, params, program=program, env=env, cwd=str(folder))
 
 
 NOT_STARTED = {"failed": "[Errno 2] no such file", "errno": errno.ENOENT}
@@ -256,6 +256,6 @@ def test_a_bad_end_is_not_told_by_its_outputs(folder: Path) -> None:
 )
 def test_what_the_log_tells_besides(code: int | None, tail: str, said: str) -> None:
     """A4: an exit status that a shell, the loader or MPI made is put into words."""
-    found = hint(Ending(exit_code=code), tail)
+    found = hint(ExitInfo(exit_code=code), tail)
     assert said in found
     assert bool(said) == bool(found)

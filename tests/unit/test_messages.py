@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict
 
-from lute.config.messages import real_location
+from lute.config.messages import yaml_path
 
 
 class Beam(BaseModel):
@@ -64,4 +64,4 @@ def test_an_error_is_at_its_place(values: dict[str, Any], places: set[tuple[str 
     """W10: fields whose names begin with the name of a type keep their places."""
     with pytest.raises(ValidationError) as caught:
         Run.model_validate(values)
-    assert {real_location(error, Run) for error in caught.value.errors()} == places
+    assert {yaml_path(error, Run) for error in caught.value.errors()} == places

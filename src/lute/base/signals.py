@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def heard(signals: Mapping[signal.Signals, str], stop: Callable[[str], object]) -> Iterator[None]:
+def stop_on_signals(signals: Mapping[signal.Signals, str], stop: Callable[[str], object]) -> Iterator[None]:
     """Calls `stop` with the name of each of the signals that comes, where Python lets us: in the main thread.
 
     Args:

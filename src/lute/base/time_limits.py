@@ -10,11 +10,11 @@ from types import FrameType
 from typing import Any
 
 
-class TookTooLong(BaseException):
+class CallTimeout(BaseException):
     """The time for a call was over. No `except Exception` of the code that is called catches it."""
 
 
-class InPlace:
+class AlarmLimit:
     """Limits the time of calls in this thread; those within one `with` share a timer, as many in a row need.
 
     Only the main thread can be interrupted, and only between Python's own steps; in another thread there is no limit.
@@ -29,7 +29,7 @@ class InPlace:
         self._before: tuple[Any, tuple[float, float]] | None = None
         self._deadline: float | None = None
 
-    def __enter__(self) -> InPlace:
+    def __enter__(self) -> AlarmLimit:
         self._entered += 1
         return self
 
@@ -44,7 +44,7 @@ class InPlace:
         """Calls a function and interrupts it when its time is over.
 
         Raises:
-            TookTooLong: The time was over.
+            CallTimeout: The time was over.
         """
         with self:
             if self._before is None:
@@ -66,11 +66,11 @@ class InPlace:
             return
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise TookTooLong(f"it took longer than {self._seconds:g} s")
+            raise CallTimeout(f"it took longer than {self._seconds:g} s")
         signal.setitimer(signal.ITIMER_REAL, left, self._seconds)
 
 
-def call_beside(function: Callable[[], Any], seconds: float, give_up: Callable[[], bool], look: float) -> Any:
+def call_in_thread(function: Callable[[], Any], seconds: float, give_up: Callable[[], bool], look: float) -> Any:
     """Calls a function in a thread of its own and waits for it.
 
     A function that does not return in time is left behind: its thread does not keep the process from ending.
@@ -82,7 +82,7 @@ def call_beside(function: Callable[[], Any], seconds: float, give_up: Callable[[
         look: Time between two questions, in s.
 
     Raises:
-        TookTooLong: The time was over, or the waiting was given up.
+        CallTimeout: The time was over, or the waiting was given up.
         Exception: Whatever the function raised.
     """
     found: list[Any] = []
@@ -103,9 +103,9 @@ def call_beside(function: Callable[[], Any], seconds: float, give_up: Callable[[
     while not done.wait(min(look, left)):
         left -= look
         if give_up():
-            raise TookTooLong("the run was cancelled, or its Task is gone")
+            raise CallTimeout("the run was cancelled, or its Task is gone")
         if left <= 0:
-            raise TookTooLong(f"it took longer than {seconds:g} s")
+            raise CallTimeout(f"it took longer than {seconds:g} s")
     thread.join()
     if failed:
         raise failed[0]

@@ -22,7 +22,7 @@ from lute.errors import PluginError, UsageError
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
 from lute.execution.provenance import code_of, version_of
-from lute.execution.recorder import Place
+from lute.execution.recorder import RunContext
 from lute.publish import rerun_yaml
 from lute.record import headers
 from lute.record.db import FILE_NAME
@@ -74,7 +74,7 @@ def _run(
         raise
     _tell_changes(row, plan)
     sources = {name: run for name, run in (row["sources"] or {}).items() if not _is_set(name, row, changes)}
-    place = Place(managed_task, identity=identity, sources={**sources, RERUN_OF: row["id"]})
+    place = RunContext(managed_task, identity=identity, sources={**sources, RERUN_OF: row["id"]})
 
     def start(on_start: cli_run.OnStart) -> DescribedAnalysis:
         return executor.execute_plan(plan, place, on_start=on_start)

@@ -20,7 +20,7 @@ from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import environment
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
-from lute.execution.recorder import Place
+from lute.execution.recorder import RunContext
 from lute.execution.run import SUBMITTED
 from lute.record.row_codec import to_sql
 from lute.record.rows import kept_file, plain_parameters, public
@@ -74,9 +74,9 @@ def execute(options: argparse.Namespace) -> int:
     return watched(options, executor, options.name, start)
 
 
-def _place(plan: Plan, managed_task: str) -> Place:
+def _place(plan: Plan, managed_task: str) -> RunContext:
     if SUBMITTED not in os.environ:
-        return Place(managed_task)
+        return RunContext(managed_task)
     from lute.execution import waiting_run  # only in a job of `lute submit`
 
     return waiting_run.place_in_job(plan, managed_task)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lute import facility
 from lute.base.files import make_folder
-from lute.base.signals import heard
+from lute.base.signals import stop_on_signals
 from lute.batch.jobs import Options
 from lute.batch.scheduler import STOP_SIGNALS, scheduler
 from lute.cli import common
@@ -19,7 +19,7 @@ from lute.cli import run as cli_run
 from lute.errors import UsageError
 from lute.execution import waiting_run
 from lute.execution.plan import Plan
-from lute.execution.recorder import Place
+from lute.execution.recorder import RunContext
 from lute.execution.run import SUBMITTED
 from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, public
@@ -70,7 +70,7 @@ def execute(options: argparse.Namespace) -> int:
         raise
     with record_of(plan.params.lute_config) as record:
         try:
-            row = waiting_run.waiting_row(executor, plan, Place(managed_task, identity=identity), job)
+            row = waiting_run.waiting_row(executor, plan, RunContext(managed_task, identity=identity), job)
             record.add(row)
         except BaseException:  # Ctrl-C, or a record that cannot be written: nobody would know of the job
             scheduler().cancel([job])
@@ -145,7 +145,7 @@ def _wait(options: argparse.Namespace, record: Record, row: RunRow, job: str) ->
         print(f"lute: {scheduler().NAME} job {job} (run {row['id']})", file=sys.stderr)
     copier = None if options.quiet else cli_run.LogCopier(cli_run.screen_for(options, options.name))
     stops: list[str] = []
-    with heard(STOP_SIGNALS, stops.append):
+    with stop_on_signals(STOP_SIGNALS, stops.append):
         row = _until_ended(record, row, job, copier, stops)
     if copier is not None:
         copier.finish()

@@ -39,7 +39,7 @@ from lute.models.fields import FromResult
 from lute.record.rows import Earlier
 
 if TYPE_CHECKING:
-    from lute.config.unresolved import Later
+    from lute.config.unresolved import Unresolved
 
 __all__ = ["ConfigFile", "Overrides", "Reader", "parse_config", "read_config", "unknown_names"]
 
@@ -256,7 +256,7 @@ class ConfigFile:
             return AnalysisHeader.model_construct(**{**defaults, **values}), problems
 
     def parameters(
-        self, task_name: str, reader: Reader, later: Later | None = None
+        self, task_name: str, reader: Reader, later: Unresolved | None = None
     ) -> tuple[TaskParameters | None, list[Problem]]:
         """Returns a Task's validated parameters, or None, and every problem of header and Task.
 
@@ -365,7 +365,7 @@ class ConfigFile:
         values: dict[str, Any],
         header: AnalysisHeader,
         unknown: list[str],
-        later: Later | None,
+        later: Unresolved | None,
     ) -> tuple[TaskParameters | None, list[Problem]]:
         third_party = issubclass(model, ThirdPartyParameters)
         given = {name: value for name, value in values.items() if third_party or name not in unknown}
@@ -430,20 +430,20 @@ class ConfigFile:
         at: yaml_reader.Path,
         model: type[BaseModel],
         errors: list[Any],
-        later: Later | None = None,
+        later: Unresolved | None = None,
     ) -> list[Problem]:
         """Returns the problems that stand for pydantic's errors: one a place, however many kinds were tried."""
-        from lute.config.messages import in_words, real_location, short  # most files are right
+        from lute.config.messages import message_for, short, yaml_path  # most files are right
 
         by_place: dict[yaml_reader.Path, list[Any]] = {}
         for error in errors:
-            by_place.setdefault(real_location(error, model), []).append(error)
+            by_place.setdefault(yaml_path(error, model), []).append(error)
         found = []
         for location, several in by_place.items():
             if later is not None and later.may_mend(model, several):
                 continue
             name = ".".join(str(part) for part in (*(at or ("header",)), *location))
-            text = " or ".join(dict.fromkeys(in_words(error, model, location) for error in several))
+            text = " or ".join(dict.fromkeys(message_for(error, model, location) for error in several))
             shown = several[0]["input"]
             if shown is None:
                 text += " (nothing is written there; remove the line to take the default)"

@@ -16,7 +16,7 @@ from lute.models.fields import type_name
 Location = tuple[str | int, ...]
 
 
-def real_location(error: Any, model: type[BaseModel]) -> Location:
+def yaml_path(error: Any, model: type[BaseModel]) -> Location:
     """Returns where an error is, without pydantic's names for the branches of a union.
 
     A part of pydantic's own location is told from a name by the types of the model, never by how it is spelt: a field
@@ -71,7 +71,7 @@ def _branches(kind: Any) -> list[Any]:
     return [kind]
 
 
-def in_words(error: Any, model: type[BaseModel], location: Location) -> str:
+def message_for(error: Any, model: type[BaseModel], location: Location) -> str:
     """Returns what is wrong, and for what is missing what it should be."""
     if error["type"] != "missing":
         return str(error["msg"].removeprefix("Value error, "))

@@ -14,7 +14,7 @@ _SURE = set(get_args(ErrorType)) - _BY_VALIDATORS
 all, in a plug-in's validator."""
 
 
-class Later(NamedTuple):
+class Unresolved(NamedTuple):
     """What is known only when a Task's turn comes.
 
     Attributes:

@@ -16,7 +16,7 @@ from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, Reader, r
 from lute.errors import TaskFailed, UsageError
 from lute.execution import environment
 from lute.execution.plan import Plan, Ranks, Settings, Tasklet, make_plan
-from lute.execution.recorder import Place
+from lute.execution.recorder import RunContext
 from lute.execution.run import OnStart, Run
 from lute.launcher.handle import Launcher
 from lute.record.db import read_for
@@ -215,12 +215,12 @@ class BaseExecutor(ABC):
             UsageError: Something in the YAML or the model is wrong; nothing was started.
             TaskFailed: It ended in any other way; `analysis` is what is known of it.
         """
-        return self.execute_plan(self.plan(config_path, overrides), Place(managed_task), launcher, on_start)
+        return self.execute_plan(self.plan(config_path, overrides), RunContext(managed_task), launcher, on_start)
 
     def execute_plan(
         self,
         plan: Plan,
-        place: Place,
+        place: RunContext,
         launcher: Launcher | None = None,
         on_start: OnStart | None = None,
     ) -> DescribedAnalysis:
@@ -231,7 +231,7 @@ class BaseExecutor(ABC):
             raise TaskFailed(run.explanation(), run.analysis)
         return run.analysis
 
-    def prepare(self, plan: Plan, place: Place, on_start: OnStart | None = None) -> Run:
+    def prepare(self, plan: Plan, place: RunContext, on_start: OnStart | None = None) -> Run:
         """Returns a run of what was planned, still to be executed.
 
         Args:

@@ -14,7 +14,7 @@ JOB_LIMIT = "SIGUSR2 (a batch system's warning that the job's time is nearly ove
 
 
 @dataclass
-class Ending:
+class ExitInfo:
     """How the processes of a run ended.
 
     Attributes:
@@ -48,7 +48,7 @@ class Ending:
     out_of_memory: bool = False
 
 
-class Stopped(LuteError):
+class SourcingCancelled(LuteError):
     """A script of `shell_source` was stopped: `by` is `timeout`, or who cancelled the run."""
 
     def __init__(self, by: str) -> None:
@@ -56,7 +56,7 @@ class Stopped(LuteError):
         self.by = by
 
 
-class Limits(NamedTuple):
+class Timeouts(NamedTuple):
     """Times of a run, in s.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lute.base import procfs
 from lute.base.files import shared_mode
-from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending
+from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo
 from lute.models.base import AnalysisHeader, TaskParameters, result_field, says_no_result
 from lute.models.fields import Output
 from lute.models.files import outputs_declared
@@ -26,7 +26,7 @@ Judgement = tuple[TaskStatus, str]
 
 
 def judge(
-    ending: Ending,
+    ending: ExitInfo,
     result: TaskResult | None,
     params: TaskParameters,
     *,
@@ -84,7 +84,7 @@ SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 """The exit status of a shell whose program was ended by SIGKILL."""
 
 
-def hint(ending: Ending, tail: str) -> str:
+def hint(ending: ExitInfo, tail: str) -> str:
     """Returns what an exit status and the end of a log tell besides, as an addition to the reason."""
     missing = re.search(_MISSING_LIBRARY, tail)
     if ending.exit_code == 127 and missing:
@@ -135,11 +135,11 @@ def _count(path: str, name: str) -> int | None:
     return next((int(pair[1]) for pair in found if len(pair) == 2 and pair[0] == name), None)
 
 
-def _exited(ending: Ending) -> str:
+def _exited(ending: ExitInfo) -> str:
     return f"exited with status {ending.exit_code}"
 
 
-def _judge_result(ending: Ending, result: TaskResult, params: TaskParameters, cwd: str) -> Judgement:
+def _judge_result(ending: ExitInfo, result: TaskResult, params: TaskParameters, cwd: str) -> Judgement:
     status = result.task_status
     if status is TaskStatus.RUNNING:  # sent by hand, with the end still to come
         status = TaskStatus.COMPLETED
@@ -152,7 +152,7 @@ def _judge_result(ending: Ending, result: TaskResult, params: TaskParameters, cw
     return missing_output(params, cwd) or (TaskStatus.COMPLETED, _exited(ending))
 
 
-def _judge_program(ending: Ending, params: TaskParameters, cwd: str) -> Judgement:
+def _judge_program(ending: ExitInfo, params: TaskParameters, cwd: str) -> Judgement:
     code, config = ending.exit_code, params.Config
     meanings = {int(key): str(text) for key, text in {**config.success_codes, **config.exit_codes}.items()}
     said = f"{_exited(ending)}{': ' + meanings[code] if code in meanings else ''}"
@@ -204,7 +204,7 @@ def _is_empty(payload: Any) -> bool:
     return isinstance(payload, str) and payload == ""
 
 
-class Keeper:
+class ArtifactWriter:
     """Keeps the payload and summary of one run where they can be read back.
 
     Args:

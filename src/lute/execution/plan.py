@@ -19,7 +19,7 @@ from lute import plugins, registry
 from lute.config.substitution import Substituter
 from lute.errors import SubstitutionError, UsageError
 from lute.execution import environment
-from lute.execution.exit_info import Limits
+from lute.execution.exit_info import Timeouts
 from lute.models.base import AnalysisHeader, TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.models.fields import MPILauncher, MPIRanks
 from lute.record.rows import plain_parameters
@@ -95,10 +95,10 @@ class Settings(NamedTuple):
     terminate_grace: float | None = None
     ranks: Ranks | None = None
 
-    def timeouts(self, header: AnalysisHeader, task: str) -> Limits:
+    def timeouts(self, header: AnalysisHeader, task: str) -> Timeouts:
         """Returns the times of a run of a Task."""
         clean_up, terminate = self.clean_up_grace, self.terminate_grace
-        return Limits(
+        return Timeouts(
             timeout=float(header.task_timeouts.get(task, header.task_timeout)),
             clean_up_grace=header.clean_up_grace if clean_up is None else clean_up,
             terminate_grace=header.terminate_grace if terminate is None else terminate,

@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from lute.base.time_limits import InPlace, TookTooLong
+from lute.base.time_limits import AlarmLimit, CallTimeout
 from lute.models.patterns import Patterns
 from lute.tasks.progress import metric_of, one_line, progress_of
 from lute.wire import control
@@ -70,7 +70,7 @@ class Lines:
         return [rest] if rest and not self._skipping else []
 
 
-class Told:
+class ProgressTracker:
     """What one run has told so far.
 
     Args:
@@ -119,8 +119,8 @@ class Told:
 
     def _match_all(self, lines: list[bytes]) -> None:
         try:
-            InPlace(LIMIT).call(self._match_each, lines)
-        except TookTooLong:
+            AlarmLimit(LIMIT).call(self._match_each, lines)
+        except CallTimeout:
             self._lines = None
             self.trouble(
                 f"the patterns of the model took longer than {LIMIT:g} s, and are given up for this run:"

@@ -39,7 +39,7 @@ _code: dict[str, CodeEntry] = {}
 _versions: dict[tuple[Any, ...], str | None] = {}
 
 
-class Lineage:
+class Provenance:
     """What one run was made from.
 
     Args:

@@ -21,15 +21,15 @@ from lute.batch.scheduler import job_here
 from lute.errors import RecordError
 from lute.execution import outcome
 from lute.execution.plan import Plan
-from lute.execution.provenance import Lineage
+from lute.execution.provenance import Provenance
 from lute.execution.run_log import RunLog
 from lute.record.db import Record, record_of
 from lute.record.rows import RunFiles, new_run_id, row_of, utc
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
 if TYPE_CHECKING:
-    from lute.execution.exit_info import Ending
-    from lute.execution.progress import Told
+    from lute.execution.exit_info import ExitInfo
+    from lute.execution.progress import ProgressTracker
     from lute.execution.supervisor import TaskProcess
     from lute.record.types import RunRow
 
@@ -43,7 +43,7 @@ BETWEEN_PROGRESS = 1.0
 """Least time between two writes that only tell of progress, in s."""
 
 
-class Place(NamedTuple):
+class RunContext(NamedTuple):
     """What a run is a part of.
 
     Attributes:
@@ -84,7 +84,7 @@ class RunRecorder:
         changed: How its environment differs from this process's; None for a variable that is gone.
     """
 
-    def __init__(self, plan: Plan, analysis: DescribedAnalysis, place: Place, proc: TaskProcess) -> None:
+    def __init__(self, plan: Plan, analysis: DescribedAnalysis, place: RunContext, proc: TaskProcess) -> None:
         self._plan, self._analysis, self._proc = plan, analysis, proc
         self._header = plan.params.lute_config
         self.id = place.identity or new_run_id()
@@ -95,13 +95,13 @@ class RunRecorder:
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._secrets = secrets.secret_values(os.environ, {"database": self._header.database})
-        self._provenance = Lineage(plan.params, plan.cwd)
+        self._provenance = Provenance(plan.params, plan.cwd)
         self._saved = False
         self._save_at: float | None = None
         self._next_progress = time.monotonic() + BETWEEN_PROGRESS
         self._first_row(place)
 
-    def _first_row(self, place: Place) -> None:
+    def _first_row(self, place: RunContext) -> None:
         python = ".".join(str(part) for part in sys.version_info[:3])
         owner = {**process_identity.this_process(), **job_here()}
         self._analysis.record |= {
@@ -169,7 +169,7 @@ class RunRecorder:
         self._analysis.record["reason"] = reason
         self.save()
 
-    def progress(self, told: Told, ended: bool) -> None:
+    def progress(self, told: ProgressTracker, ended: bool) -> None:
         """Takes in what the Task has told: at once here, once a second in the record."""
         while told.troubles:
             self.trouble(told.troubles.pop())
@@ -211,7 +211,7 @@ class RunRecorder:
 
     # ------------------------------------------------------------------------------------ when it has ended
 
-    def ended(self, ending: Ending, reason: str, wall_s: float) -> None:
+    def ended(self, ending: ExitInfo, reason: str, wall_s: float) -> None:
         """Notes how the run ended, and what it read and made."""
         self._analysis.record |= {
             "reason": self.hide(reason),
@@ -237,7 +237,7 @@ class RunRecorder:
     def keep_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
         result = self._analysis.task_result
-        keeper = outcome.Keeper(self.files, self._header, self._plan.task, self.id)
+        keeper = outcome.ArtifactWriter(self.files, self._header, self._plan.task, self.id)
         result.payload, kept = keeper.payload(result.payload)
         result.summary = keeper.summary(result.summary)
         keeper.index()

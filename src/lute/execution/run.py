@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from lute.base import process_identity
-from lute.base.signals import heard
+from lute.base.signals import stop_on_signals
 from lute.batch.scheduler import own_job
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment, outcome
-from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, Ending, Stopped
+from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo, SourcingCancelled
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
-from lute.execution.progress import Told
-from lute.execution.recorder import LATER, Place, RunRecorder
-from lute.execution.supervisor import RunEvents, Supervision, TaskProcess
+from lute.execution.progress import ProgressTracker
+from lute.execution.recorder import LATER, RunContext, RunRecorder
+from lute.execution.supervisor import RunEvents, Supervisor, TaskProcess
 from lute.launcher.handle import Launcher
 from lute.models.patterns import patterns_of
 from lute.tasks import program
@@ -32,7 +32,7 @@ from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommuni
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
-    from lute.execution.user_hooks import Extras
+    from lute.execution.user_hooks import UserHooks
     from lute.launcher.events import StartRequest
     from lute.record.types import RunRow
 
@@ -67,7 +67,7 @@ class Run(RunEvents):
         on_start: Called with the run's row when it has been recorded.
     """
 
-    def __init__(self, plan: Plan, analysis: DescribedAnalysis, place: Place, on_start: OnStart | None) -> None:
+    def __init__(self, plan: Plan, analysis: DescribedAnalysis, place: RunContext, on_start: OnStart | None) -> None:
         self.plan, self.analysis = plan, analysis
         self._proc = TaskProcess()
         self.recorder = RunRecorder(plan, analysis, place, self._proc)
@@ -75,7 +75,7 @@ class Run(RunEvents):
         self._outer_env = dict(os.environ)
         self._timeouts = plan.settings.timeouts(plan.params.lute_config, plan.task)
         self._communicators: list[Communicator] = []
-        self._supervision: Supervision | None = None
+        self._supervisor: Supervisor | None = None
         self._cancelled_by: str | None = None
         self._launcher_pid: int | None = None
         self._result: TaskResult | None = None
@@ -83,16 +83,16 @@ class Run(RunEvents):
         self._start_told = False
         self._lost_by: Exception | None = None
         self._env: dict[str, str] = {}
-        self._so_far = Told(patterns_of(plan.task, plan.params.Config), plan.settings.ranks is not None)
-        self._extras = self._user_hooks()
+        self._tracker = ProgressTracker(patterns_of(plan.task, plan.params.Config), plan.settings.ranks is not None)
+        self._hooks = self._user_hooks()
 
-    def _user_hooks(self) -> Extras | _NoHooks:
+    def _user_hooks(self) -> UserHooks | _NoHooks:
         settings = self.plan.settings
         if not (settings.hooks or any(settings.tasklets.values())):
             return _NoHooks()
-        from lute.execution.user_hooks import Extras  # most runs have none
+        from lute.execution.user_hooks import UserHooks  # most runs have none
 
-        return Extras(settings, self.plan.params.lute_config, self)
+        return UserHooks(settings, self.plan.params.lute_config, self)
 
     @property
     def id(self) -> str:
@@ -109,9 +109,9 @@ class Run(RunEvents):
         """Runs the Task to its end, whatever that is; the analysis and the record say which."""
         recorder, files = self.recorder, self.recorder.files
         own_launcher = launcher is None
-        ending = Ending()
+        ending = ExitInfo()
         begun = time.monotonic()
-        with recorder.log.open(), heard(STOP_SIGNALS, self.cancel):
+        with recorder.log.open(), stop_on_signals(STOP_SIGNALS, self.cancel):
             if launcher is None:
                 launcher = Launcher.start()  # forked before the record is open and before there are threads
             self._launcher_pid = launcher.pid
@@ -120,7 +120,7 @@ class Run(RunEvents):
                 if self._on_start:
                     self._on_start(cast("RunRow", self.analysis.record))
                 ending = self._start_and_watch(launcher)
-            except Stopped as stopped:
+            except SourcingCancelled as stopped:
                 ending.stopped_by = stopped.by
             except (LuteError, OSError) as error:
                 ending.lost, self._lost_by = str(error), error
@@ -141,7 +141,7 @@ class Run(RunEvents):
         recorder.close()
         files.request.unlink(missing_ok=True)  # it came when there was nothing left to ask for
 
-    def _start_and_watch(self, launcher: Launcher) -> Ending:
+    def _start_and_watch(self, launcher: Launcher) -> ExitInfo:
         plan = self.plan
         self._env = self._environment(launcher)
         self.recorder.set_environment(environment.difference(self._outer_env, self._env))
@@ -152,14 +152,14 @@ class Run(RunEvents):
         if plan.argv is not None:
             self._announce_program()
         if self._cancelled_by:
-            return Ending(stopped_by=self._cancelled_by)
+            return ExitInfo(stopped_by=self._cancelled_by)
         return self._watch(launcher)
 
-    def _watch(self, launcher: Launcher) -> Ending:
+    def _watch(self, launcher: Launcher) -> ExitInfo:
         plan, log = self.plan, self.recorder.log
         self._open_communicators()
         self._complete_environment()
-        self._supervision = supervision = Supervision(
+        self._supervisor = supervisor = Supervisor(
             launcher,
             self.id,
             self._communicators,
@@ -169,20 +169,20 @@ class Run(RunEvents):
             ranks=child_command(plan, str(self.recorder.files.job)) if plan.in_ranks else None,
             proc=self._proc,
         )
-        self._so_far.follow(log.descriptor)
+        self._tracker.follow(log.descriptor)
         if self._cancelled_by:  # between the last look and now
-            supervision.cancel(self._cancelled_by)
+            supervisor.cancel(self._cancelled_by)
         with open(os.devnull, "rb", buffering=0) as nothing:
             pipe = next((c for c in self._communicators if isinstance(c, PipeCommunicator)), None)
             child_end = pipe.child_end if pipe else None
             descriptors = [nothing.fileno(), log.descriptor, log.descriptor]
             descriptors += [child_end.fileno()] if child_end else []
-            supervision.begin(self._request(launcher, child_end is not None), descriptors)
+            supervisor.begin(self._request(launcher, child_end is not None), descriptors)
             if child_end:
                 child_end.close()
         self.recorder.look_at_code(self._env)
         killed_before = outcome.memory_kills()
-        ending = supervision.watch()
+        ending = supervisor.watch()
         self._look_at_log(ended=True)
         killed = ending.signal == "SIGKILL" or ending.exit_code == outcome.SHELL_SAYS_KILLED
         ending.out_of_memory = killed and outcome.memory_kills() > killed_before
@@ -244,7 +244,7 @@ class Run(RunEvents):
         with open(os.open(self.recorder.files.job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(job_bytes(plan, backstop, launch, self._watched_start))
 
-    def _end(self, ending: Ending, wall_s: float) -> None:
+    def _end(self, ending: ExitInfo, wall_s: float) -> None:
         result, plan = self.analysis.task_result, self.plan
         if own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
             ending.stopped_by = self._cancelled_in_its_job()
@@ -258,7 +258,7 @@ class Run(RunEvents):
         result.task_status = status
         if status is TaskStatus.COMPLETED:
             outcome.result_from_parameters(result, plan.params)
-            self._extras.tasklets("after", result)
+            self._hooks.tasklets("after", result)
         elif not plan.program and is_unset(result.summary):
             result.summary = reason
         elif self._start_told and self._proc.pid is None and ending.stopped_by is None:
@@ -275,8 +275,8 @@ class Run(RunEvents):
         """Raises what a Task whose program cannot be started would, and gives the result that it would."""
         result, error = self.analysis.task_result, self._lost_by or LaunchError(reason)
         result.summary = traceback.format_exception_only(error)[-1].strip()
-        self._extras.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
-        self._extras.hook("TASK_RESULT", Message(result, "TASK_RESULT"), self._proc)
+        self._hooks.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
+        self._hooks.hook("TASK_RESULT", Message(result, "TASK_RESULT"), self._proc)
 
     def _cancelled_in_its_job(self) -> str | None:
         """Returns who cancelled a run that failed in a batch job, if somebody did.
@@ -335,34 +335,34 @@ class Run(RunEvents):
             return
         if request.do == requests.CANCEL:
             self.cancel(str(request))
-        elif self._supervision is None:
+        elif self._supervisor is None:
             return
-        elif request.do == requests.PAUSE and self._supervision.pause():
+        elif request.do == requests.PAUSE and self._supervisor.pause():
             self.recorder.paused(TaskStatus.STOPPED, f"{request.do}d by {request}")
-        elif request.do == requests.RESUME and self._supervision.resume():
+        elif request.do == requests.RESUME and self._supervisor.resume():
             self.recorder.paused(TaskStatus.RUNNING, "")
 
     def _look_at_log(self, ended: bool = False) -> None:
-        self._so_far.look(self.recorder.log.look(), ended)
-        self.recorder.progress(self._so_far, ended)
+        self._tracker.look(self.recorder.log.look(), ended)
+        self.recorder.progress(self._tracker, ended)
 
     def on_told(self, message: Progress | Metric) -> None:
         """The Task has told how far it is, or a number."""
-        self._so_far.take(message)
+        self._tracker.take(message)
 
     def on_nonsense(self, text: str) -> None:
         """Something came from the Task's side that cannot be understood."""
-        self._so_far.trouble(f"the Task's side sent what cannot be understood: {text}")
+        self._tracker.trouble(f"the Task's side sent what cannot be understood: {text}")
 
     def on_started(self) -> None:
         """The first process lives; of a Task with code that says nothing yet."""
         if self.plan.argv is not None:
             self.recorder.running(self._watched_start)
-            self._extras.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
+            self._hooks.hook("NO_PICKLE_MODE", Message(signal="NO_PICKLE_MODE"), self._proc)
 
     def on_messages(self, messages: Iterable[tuple[Message, bool]]) -> None:
         """Messages have come."""
-        with self._extras.limited:
+        with self._hooks.limited:
             for message, logged in messages:
                 self._on_message(message, logged)
 
@@ -371,17 +371,17 @@ class Run(RunEvents):
             if message.contents is not None and not logged:
                 self.recorder.log.write(message.contents)
             if message.contents is not None and not isinstance(message.contents, str):
-                self._extras.hook("TASK_LOG", message, self._proc)
+                self._hooks.hook("TASK_LOG", message, self._proc)
             return
         if message.signal == "TASK_STARTED":
             self.recorder.running(self._watched_start)
             self._announce_start()
-            if self._supervision is not None and self._watched_start:
-                self._supervision.tell(Go())
+            if self._supervisor is not None and self._watched_start:
+                self._supervisor.tell(Go())
             return
         if message.signal == "TASK_RESULT":
             self._take_result(message.contents)
-        self._extras.hook(str(message.signal), message, self._proc)
+        self._hooks.hook(str(message.signal), message, self._proc)
 
     def _take_result(self, contents: Any) -> None:
         if isinstance(contents, TaskResult):
@@ -404,8 +404,8 @@ class Run(RunEvents):
         return bool(self.plan.settings.hooks or self.plan.settings.tasklets.get("before"))
 
     def _announce_start(self) -> None:
-        self._extras.hook("TASK_STARTED", Message(self.plan.params, "TASK_STARTED"), self._proc)
-        self._extras.tasklets("before", self.analysis.task_result)
+        self._hooks.hook("TASK_STARTED", Message(self.plan.params, "TASK_STARTED"), self._proc)
+        self._hooks.tasklets("before", self.analysis.task_result)
 
     def _announce_program(self) -> None:
         """Does for a program that is started directly what a Task would before it becomes the program."""
@@ -426,8 +426,8 @@ class Run(RunEvents):
     def cancel(self, by: str) -> None:
         """Stops the run; a second time, at once. May be called from a signal handler."""
         self._cancelled_by = by
-        if self._supervision is not None:
-            self._supervision.cancel(by)
+        if self._supervisor is not None:
+            self._supervisor.cancel(by)
 
     # ---------------------------------------------------------------------------------- environment
 
@@ -435,11 +435,11 @@ class Run(RunEvents):
         base = environment.without_ours(self._outer_env)
 
         def source(script: str, env: dict[str, str]) -> dict[str, str]:
-            from lute.execution.shell_sourcing import Sourcing  # most Tasks have no script
+            from lute.execution.shell_sourcing import ShellSourcing  # most Tasks have no script
 
             left = self.recorder.files.folder / "environment"
-            sourcing = Sourcing(launcher, f"{self.id}-source", script, left, self._timeouts, _Looks(self))
-            self._supervision = sourcing.supervision
+            sourcing = ShellSourcing(launcher, f"{self.id}-source", script, left, self._timeouts, _Looks(self))
+            self._supervisor = sourcing.supervisor
             return sourcing.environment(env, self.plan.cwd, self.log_descriptor)
 
         env = environment.changed(base, self.plan.settings.changes, source)

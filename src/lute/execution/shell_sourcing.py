@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from lute.errors import LaunchError
 from lute.execution import environment
-from lute.execution.exit_info import Limits, Stopped
-from lute.execution.supervisor import RunEvents, Supervision
+from lute.execution.exit_info import SourcingCancelled, Timeouts
+from lute.execution.supervisor import RunEvents, Supervisor
 from lute.launcher.handle import Launcher
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CODE = 'source "$1" >&2 && exec "$3" -0 >"$2"'
 
 
-class Sourcing:
+class ShellSourcing:
     """One script that is sourced for one run.
 
     Args:
@@ -34,10 +34,10 @@ class Sourcing:
     """
 
     def __init__(
-        self, launcher: Launcher, run: str, script: str, left: Path, limits: Limits, events: RunEvents
+        self, launcher: Launcher, run: str, script: str, left: Path, limits: Timeouts, events: RunEvents
     ) -> None:
         self._run, self._script, self._left = run, script, left
-        self.supervision = Supervision(launcher, run, [], limits, events, can_clean_up=False)
+        self.supervisor = Supervisor(launcher, run, [], limits, events, can_clean_up=False)
 
     def environment(self, env: dict[str, str], cwd: str, log: int) -> dict[str, str]:
         """Returns what the script leaves of `env`.
@@ -58,10 +58,10 @@ class Sourcing:
         argv = ["bash", "--noprofile", "--norc", "-c", _CODE, "lute", script, str(self._left), env_program]
         with open(os.devnull, "rb") as nothing, _umask(0o077):
             request: StartRequest = {"argv": argv, "env": {**env, "LUTE_RUN_ID": self._run}, "cwd": cwd}
-            self.supervision.begin(request, [nothing.fileno(), log, log])
-            ending = self.supervision.watch()
+            self.supervisor.begin(request, [nothing.fileno(), log, log])
+            ending = self.supervisor.watch()
         if ending.stopped_by is not None:
-            raise Stopped(ending.stopped_by)
+            raise SourcingCancelled(ending.stopped_by)
         if ending.exit_code != 0 or not self._left.exists():
             why = ending.failed or ending.lost or ending.signal or f"exit status {ending.exit_code}"
             raise LaunchError(f"the script {self._script} of shell_source failed: {why}. The log has what it printed")

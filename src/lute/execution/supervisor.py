@@ -1,6 +1,6 @@
 """Starting, watching and stopping the processes of one run.
 
-`Supervision` is the one owner of a run's processes and clock. Its states, and what leads from one to the next:
+`Supervisor` is the one owner of a run's processes and clock. Its states, and what leads from one to the next:
 
     STARTING   the launcher was asked                        -> RUNNING, or ENDED if it cannot be started,
                                                                 STOPPING when time is over or on a cancel
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from lute.base import procfs
 from lute.base.procfs import SEARCH
 from lute.errors import LaunchError
-from lute.execution.exit_info import TIMEOUT, Ending, Limits
+from lute.execution.exit_info import TIMEOUT, ExitInfo, Timeouts
 from lute.launcher.events import Empty, Events, Exited, Failed, Started
 from lute.launcher.handle import Launcher
 from lute.wire.control import Exec, Go, Metric, Progress, RankFailed, Stop, Unprepared, from_json, to_json
@@ -107,7 +107,7 @@ class TaskProcess:
         self.send_signal(signal.SIGKILL)
 
 
-class Supervision:
+class Supervisor:
     """Watches one run from the request to start it until nothing of it lives.
 
     Args:
@@ -126,7 +126,7 @@ class Supervision:
         launcher: Launcher,
         run: str,
         communicators: list[Communicator],
-        limits: Limits,
+        limits: Timeouts,
         events: RunEvents,
         *,
         can_clean_up: bool,
@@ -135,7 +135,7 @@ class Supervision:
     ) -> None:
         self.launcher, self.run, self.limits = launcher, run, limits
         self.state = State.STARTING
-        self.ending = Ending()
+        self.ending = ExitInfo()
         self.proc = proc or TaskProcess()
         self._communicators = communicators
         self._told = events
@@ -215,7 +215,7 @@ class Supervision:
         log = os.readlink(f"/proc/self/fd/{self._output}")
         return procfs.processes_of(self.run, self.proc.pid, adopter=self.launcher.pid, log=log, alone=False)
 
-    def watch(self) -> Ending:
+    def watch(self) -> ExitInfo:
         """Watches until nothing of the run lives and everything it said was taken in."""
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -10,14 +10,14 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from lute.base.time_limits import InPlace, TookTooLong, call_beside
+from lute.base.time_limits import AlarmLimit, CallTimeout, call_in_thread
 from lute.execution.plan import Settings, Tasklet
 from lute.models.base import AnalysisHeader
 from lute.wire.ipc import Message
 from lute.wire.results import TaskResult
 
 
-class Host(Protocol):
+class RunServices(Protocol):
     """What hooks and tasklets need of the run they belong to."""
 
     def trouble(self, text: str) -> None:
@@ -34,7 +34,7 @@ class Host(Protocol):
         """The open log."""
 
 
-class Extras:
+class UserHooks:
     """The hooks and tasklets of one run.
 
     Args:
@@ -50,10 +50,10 @@ class Extras:
         self,
         settings: Settings,
         header: AnalysisHeader,
-        host: Host,
+        host: RunServices,
     ) -> None:
         self._settings, self._header, self._host = settings, header, host
-        self.limited = InPlace(header.hook_timeout)
+        self.limited = AlarmLimit(header.hook_timeout)
 
     def hook(self, event: str, message: Message, proc: Any) -> None:
         """Calls the hook for an event, if there is one."""
@@ -62,7 +62,7 @@ class Extras:
             return
         try:
             self.limited.call(hook, message, proc)
-        except (Exception, SystemExit, TookTooLong) as error:
+        except (Exception, SystemExit, CallTimeout) as error:
             self._tell(f"the hook for {event}", error)
 
     def tasklets(self, when: str, result: TaskResult) -> None:
@@ -70,19 +70,19 @@ class Extras:
         for tasklet in self._settings.tasklets.get(when, ()):
             try:
                 with self._output_to_log():
-                    found = call_beside(
+                    found = call_in_thread(
                         functools.partial(tasklet.function, *tasklet.args),
                         self._header.tasklet_timeout,
                         give_up=self._host.should_end,
                         look=self._settings.poll_interval,
                     )
-            except (Exception, SystemExit, TookTooLong) as error:
+            except (Exception, SystemExit, CallTimeout) as error:
                 self._tell(f"tasklet {tasklet.name}", error)
             else:
                 _use(tasklet, found, result)
 
     def _tell(self, what: str, error: BaseException) -> None:
-        if isinstance(error, TookTooLong):
+        if isinstance(error, CallTimeout):
             self._host.trouble(f"{what} was left: {error}")
             return
         self._host.trouble(f"{what} failed: {type(error).__name__}: {error}")

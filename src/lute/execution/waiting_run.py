@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lute.batch.scheduler import own_job, scheduler
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
-from lute.execution.recorder import Place
+from lute.execution.recorder import RunContext
 from lute.execution.run import SUBMITTED
 from lute.models.base import AnalysisHeader
 from lute.record.rows import RunFiles
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lute.record.types import Owner, RunRow
 
 
-def waiting_row(executor: BaseExecutor, plan: Plan, place: Place, job: str) -> RunRow:
+def waiting_row(executor: BaseExecutor, plan: Plan, place: RunContext, job: str) -> RunRow:
     """Returns the row of a run that waits for its job: PENDING, with all that is known by now."""
     run = executor.prepare(plan, place)
     owner: Owner = {"job": job, "cluster": "", "cwd": os.getcwd(), "config": plan.config_path}
@@ -26,17 +26,17 @@ def waiting_row(executor: BaseExecutor, plan: Plan, place: Place, job: str) -> R
     return row
 
 
-def place_in_job(plan: Plan, managed_task: str) -> Place:
+def place_in_job(plan: Plan, managed_task: str) -> RunContext:
     """Returns what a run is a part of; in a job of `lute submit` it is the run that waits for that job.
 
     A job that was started again runs under the same id, as another attempt, its log behind that of the first.
     """
     identity = os.environ.pop(SUBMITTED, "")  # what the Task starts is no such run
     if not identity:
-        return Place(managed_task)
+        return RunContext(managed_task)
     files_of(plan, identity).job.unlink(missing_ok=True)  # of an attempt whose node failed
     job = own_job()
-    return Place(managed_task, identity=identity, attempt=(job.restarts if job else 0) + 1)
+    return RunContext(managed_task, identity=identity, attempt=(job.restarts if job else 0) + 1)
 
 
 def files_of(plan: Plan, identity: str) -> RunFiles:

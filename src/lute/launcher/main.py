@@ -21,7 +21,7 @@ from lute.wire.fd_passing import receive, send
 
 if TYPE_CHECKING:
     from lute.launcher.events import StartRequest
-    from lute.launcher.worker import Assignment, Forked
+    from lute.launcher.worker import Assignment, Worker
 
 ENDING_LOOKS = 0.02
 """Time between two looks whether the last known processes of a run are gone, in s."""
@@ -66,7 +66,7 @@ def _hold_standard_streams() -> None:
     os.close(descriptor)
 
 
-class _Started:
+class SupervisedProcess:
     """A run whose processes are the launcher's to end."""
 
     def __init__(self, pid: int, grace: float, events: socket.socket, log: str) -> None:
@@ -83,7 +83,7 @@ class _Started:
         self.search_at = 0.0
 
 
-class _Spare(NamedTuple):
+class PreforkedWorker(NamedTuple):
     """A forked process that has no job yet, and where it waits for one."""
 
     pid: int
@@ -99,12 +99,12 @@ class _Spare(NamedTuple):
 class _Launching:
     def __init__(self, sock: socket.socket, owner: int) -> None:
         self.sock = sock
-        self.runs: dict[str, _Started] = {}
+        self.runs: dict[str, SupervisedProcess] = {}
         self.owner_gone = False
         self._tasks = 0
         """How many Tasks were forked."""
-        self._forked: Forked | None = None
-        self._spare: _Spare | None = None
+        self._forked: Worker | None = None
+        self._spare: PreforkedWorker | None = None
         wake, self._wake = socket.socketpair()
         for end in (wake, self._wake):
             end.setblocking(False)
@@ -173,14 +173,14 @@ class _Launching:
             events.close()
             return
         log = os.readlink(f"/proc/self/fd/{descriptors[1]}")
-        self.runs[request["run"]] = _Started(pid, request.get("grace", ORPHAN_GRACE), events, log)
+        self.runs[request["run"]] = SupervisedProcess(pid, request.get("grace", ORPHAN_GRACE), events, log)
         _tell(events, Started(pid))
 
     def _fork(self, request: StartRequest, events: socket.socket, descriptors: list[int]) -> int:
         if self._forked is None:
-            from lute.launcher.worker import Forked  # once and here, not in each child
+            from lute.launcher.worker import Worker  # once and here, not in each child
 
-            self._forked = Forked()
+            self._forked = Worker()
         self._tasks += 1
         spare, self._spare = self._spare, None
         job = self._forked.assignment(request["job"], request["env"], request["cwd"])
@@ -189,7 +189,7 @@ class _Launching:
                 return spare.take(job, descriptors)
         return self._new_spare(None, [events.fileno(), *descriptors]).take(job, descriptors)
 
-    def _new_spare(self, rehearse: Callable[[], None] | None, others: Sequence[int] = ()) -> _Spare:
+    def _new_spare(self, warm_up: Callable[[], None] | None, others: Sequence[int] = ()) -> PreforkedWorker:
         """Forks a process that waits for the job of a Task, and that keeps nothing of the launcher's open."""
         assert self._forked is not None
         ours, theirs = socket.socketpair()
@@ -200,8 +200,8 @@ class _Launching:
                 own = [ours, *self._own, *(run.events for run in self.runs.values())]
                 for descriptor in [self.selector.fileno(), *(sock.fileno() for sock in own), *others]:
                     os.close(descriptor)
-                _wait_for_job(self._forked, theirs, rehearse)
-        return _Spare(pid, ours)
+                _wait_for_job(self._forked, theirs, warm_up)
+        return PreforkedWorker(pid, ours)
 
     def _keep_spare(self) -> None:
         """Has a process wait for the next Task, so that no Task waits for its fork. One Task alone needs none.
@@ -209,9 +209,9 @@ class _Launching:
         Where runs go on side by side there are no idle cores for it, and pages are copied for one process more.
         """
         if self._spare is None and self._tasks > 1 and len(self.runs) <= 1:
-            from lute.launcher.warmup import rehearse
+            from lute.launcher.warmup import warm_up
 
-            self._spare = self._new_spare(rehearse)
+            self._spare = self._new_spare(warm_up)
 
     # ------------------------------------------------------------------------------------ endings
 
@@ -231,7 +231,7 @@ class _Launching:
                     self._first_process_ended(name, run, status, usage)
                     break
 
-    def _first_process_ended(self, name: str, run: _Started, status: int, usage: Any) -> None:
+    def _first_process_ended(self, name: str, run: SupervisedProcess, status: int, usage: Any) -> None:
         run.exited = True
         exited = Exited(status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
         if not self._left(name, run):
@@ -261,7 +261,7 @@ class _Launching:
         procfs.send(run.left, signal.SIGTERM)
         procfs.send(run.left, signal.SIGCONT)
 
-    def _left(self, name: str, run: _Started) -> set[int]:
+    def _left(self, name: str, run: SupervisedProcess) -> set[int]:
         """Returns the run's processes that live; the costly look only where there may be any.
 
         A look may miss one that forks on all the time: it is not believed at once while there are unknown children.
@@ -279,16 +279,16 @@ class _Launching:
     def _others(self, name: str) -> list[int]:
         return [other.pid for key, other in self.runs.items() if key != name and not other.exited]
 
-    def _known(self, but: _Started | None = None) -> set[int]:
+    def _known(self, but: SupervisedProcess | None = None) -> set[int]:
         """Returns the children that are known: the first processes of runs but one, and the one that waits."""
         known = {run.pid for run in self.runs.values() if not run.exited and run is not but}
         return known | {self._spare.pid} if self._spare is not None else known
 
-    def _kill(self, name: str, run: _Started) -> None:
+    def _kill(self, name: str, run: SupervisedProcess) -> None:
         procfs.send(run.left, signal.SIGKILL)
         procfs.kill_children(self._known(), lambda pid: self._is_of(pid, name, run))
 
-    def _is_of(self, pid: int, name: str, run: _Started) -> bool:
+    def _is_of(self, pid: int, name: str, run: SupervisedProcess) -> bool:
         said = procfs.run_id_of(pid)
         return said == name or (said is None and (not self._others(name) or procfs.prints_to(pid, run.log)))
 
@@ -304,10 +304,10 @@ class _Launching:
                 self._forget(name, Empty())
 
 
-def _wait_for_job(forked: Forked, sock: socket.socket, rehearse: Callable[[], None] | None) -> NoReturn:
+def _wait_for_job(forked: Worker, sock: socket.socket, warm_up: Callable[[], None] | None) -> NoReturn:
     forked.get_ready()
-    if rehearse is not None:
-        rehearse()
+    if warm_up is not None:
+        warm_up()
     try:
         job, descriptors = receive(sock)
     except EOFError:  # there was no further Task

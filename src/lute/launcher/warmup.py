@@ -27,7 +27,7 @@ _PARAMETERS = TaskParameters.model_construct(lute_config=AnalysisHeader.model_co
 _SENT = b"".join(bytes(piece) for piece in framing.encode(framing.VALUE, None, _PARAMETERS))
 
 
-def rehearse() -> None:
+def warm_up() -> None:
     """Runs the Task from its parameters to its result. This process's channel is another one afterwards."""
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -39,7 +39,7 @@ class Assignment(NamedTuple):
     cwd: str
 
 
-class Forked:
+class Worker:
     """What the processes that run Tasks are made of: made once, in the launcher; used in each of them.
 
     What can be done before a fork is done there: each page of memory that a child touches first is copied.

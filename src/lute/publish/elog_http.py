@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import lute
 from lute import facility
 from lute.base import secrets
-from lute.base.time_limits import TookTooLong, call_beside
+from lute.base.time_limits import CallTimeout, call_in_thread
 from lute.errors import ElogError
 
 __all__ = ["NOT_CONFIGURED", "Request", "Service", "ask", "check_address", "shown"]
@@ -152,8 +152,8 @@ def _exchange(service: Service, request: Request, url: str, login: _Login, secon
             return client.request(request.method, url, headers=headers, **content)
 
     try:
-        return call_beside(talk, seconds, give_up=lambda: False, look=seconds)
-    except (TookTooLong, httpx.TimeoutException):
+        return call_in_thread(talk, seconds, give_up=lambda: False, look=seconds)
+    except (CallTimeout, httpx.TimeoutException):
         raise ElogError(f"no answer within {seconds:.1f} s") from None
     except ElogError:
         raise

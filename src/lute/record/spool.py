@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Aside:
+class Spool:
     """The folder of one record. Constructing makes nothing.
 
     Args:

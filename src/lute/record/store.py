@@ -25,7 +25,7 @@ from lute.record import schema
 from lute.record.database import Database
 from lute.record.row_codec import from_sql, to_sql, upsert_query
 from lute.record.rows import column, value_of
-from lute.record.spool import Aside
+from lute.record.spool import Spool
 from lute.record.sqlite import Sqlite
 from lute.record.views import Views
 from lute.wire.status import LIVE
@@ -71,7 +71,7 @@ class Record:
         self._there: list[str] = []
         self._lock = threading.RLock()
         self._asked_at = -BETWEEN_QUESTIONS
-        self._aside = Aside(self._database.aside, self._database.mark)
+        self._aside = Spool(self._database.aside, self._database.mark)
         self._views = Views(self._database)
 
     def __str__(self) -> str:

@@ -35,7 +35,7 @@ def report_progress(done: float, total: Optional[float] = None, text: str = "") 
         total: How much there is; None if it is not known.
         text: What is being done, for people.
     """
-    (_running or Teller()).progress(done, total, text)
+    (_running or ProgressReporter()).progress(done, total, text)
 
 
 def log_metric(name: str, value: float, unit: str = "") -> None:
@@ -46,10 +46,10 @@ def log_metric(name: str, value: float, unit: str = "") -> None:
         value: Its value; a later one takes its place.
         unit: The value's unit.
     """
-    (_running or Teller()).metric(name, value, unit)
+    (_running or ProgressReporter()).metric(name, value, unit)
 
 
-class Teller:
+class ProgressReporter:
     """What one Task tells.
 
     Args:
@@ -117,7 +117,7 @@ class Teller:
             print(end=f"{ERASE}{as_text(held)}", file=sys.stderr, flush=True)
 
 
-_running: Optional[Teller] = None
+_running: Optional[ProgressReporter] = None
 
 
 def draws(stream: TextIO) -> bool:

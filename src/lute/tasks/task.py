@@ -66,7 +66,7 @@ class Task(ABC):
         self._task_parameters: Any = params  # of the Task's own model, which mypy cannot know here
         self._use_mpi = use_mpi
         self._in_run = self._announced = False
-        self._teller = progress.Teller(self._tell if self._under_executor else None)
+        self._teller = progress.ProgressReporter(self._tell if self._under_executor else None)
         self.metrics = self._teller.metrics
         self._parent = os.getppid()
         self._timer = Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)

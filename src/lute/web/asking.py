@@ -23,7 +23,7 @@ PAGE, LARGEST = 50, 1000
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunQuery:
     """What an address asks for.
 
     Attributes:
@@ -66,7 +66,7 @@ class Asked:
         return self.address(path, before=f"{row['started']},{row['id']}")
 
 
-def read(params: QueryParams) -> Asked:
+def read(params: QueryParams) -> RunQuery:
     """Returns what an address asks for.
 
     Raises:
@@ -84,7 +84,7 @@ def read(params: QueryParams) -> Asked:
         raise UsageError("before: write the time and the id of a run, as `next` in the answer has them")
     view = "list" if params.get("view") == "list" else "grid"
     limit = number(params, "limit", None, LARGEST)
-    return Asked(given, (started, identity) if before else None, limit, view)
+    return RunQuery(given, (started, identity) if before else None, limit, view)
 
 
 def number(params: QueryParams, name: str, default: int | None, largest: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lute.web.asking import Asked
+from lute.web.asking import RunQuery
 from lute.web.site import Site
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ GRID = 300
 MOST_POINTS = 2000
 
 
-def runs(site: Site, asked: Asked, limit: int, columns: tuple[str, ...] = COLUMNS) -> tuple[list[RunRow], bool]:
+def runs(site: Site, asked: RunQuery, limit: int, columns: tuple[str, ...] = COLUMNS) -> tuple[list[RunRow], bool]:
     """Returns one page of runs, and whether there are older ones; nothing is counted, so its time does not grow.
 
     Raises:
@@ -38,7 +38,7 @@ def last_before(site: Site, row: RunRow) -> RunRow | None:
     return found[0] if found else None
 
 
-def metrics(site: Site, asked: Asked, metric: str, limit: int) -> list[dict[str, Any]]:
+def metrics(site: Site, asked: RunQuery, metric: str, limit: int) -> list[dict[str, Any]]:
     """Returns a metric's values in the last runs of a Task, the oldest first.
 
     Raises:
@@ -50,7 +50,7 @@ def metrics(site: Site, asked: Asked, metric: str, limit: int) -> list[dict[str,
     return [{name: row[name] for name in keys} | row["metrics"][metric] for row in rows]
 
 
-def metric_names(site: Site, asked: Asked, limit: int) -> list[str]:
+def metric_names(site: Site, asked: RunQuery, limit: int) -> list[str]:
     """Returns the names of the metrics that the last runs of a Task have."""
     found, _ = runs(site, asked, limit, ("id", "started", "metrics"))
     return sorted({name for row in found for name in row["metrics"] or {}})

@@ -62,7 +62,7 @@ def home(request: Request) -> Response:
     )
 
 
-def _asked(request: Request) -> tuple[asking.Asked, str]:
+def _asked(request: Request) -> tuple[asking.RunQuery, str]:
     """Returns what is asked for, and what is wrong with it."""
     try:
         return asking.read(request.query_params), ""

@@ -264,7 +264,7 @@ def _find_executor() -> socket.socket | None:
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(HANDSHAKE_TIMEOUT)
         sock.connect(env["LUTE_SOCKET"])
-    prove_key(sock, Path(env.get("LUTE_KEY_FILE") or f"{env['LUTE_SOCKET']}.key").read_bytes())
+    authenticate(sock, Path(env.get("LUTE_KEY_FILE") or f"{env['LUTE_SOCKET']}.key").read_bytes())
     sock.settimeout(None)
     return sock
 
@@ -292,7 +292,7 @@ def _receive_exactly(sock: socket.socket, count: int) -> bytes:
     return data
 
 
-def prove_key(sock: socket.socket, key: bytes) -> None:
+def authenticate(sock: socket.socket, key: bytes) -> None:
     """Does the Task's side of the handshake.
 
     Raises:
@@ -305,7 +305,7 @@ def prove_key(sock: socket.socket, key: bytes) -> None:
         raise ProtocolError("the other end of the socket does not know this run's key")
 
 
-class Guest:
+class PendingPeer:
     """The Executor's side of a connection that has not proved its key yet."""
 
     def __init__(self, sock: socket.socket, key: bytes) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 from lute.errors import LaunchError, ProtocolError
-from lute.wire.channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Guest, Message, task_channel
+from lute.wire.channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Message, PendingPeer, task_channel
 from lute.wire.framing import CONTROL, LOGGED, SIGNALS, Frame
 
 __all__ = [
@@ -329,7 +329,7 @@ class SocketCommunicator(_ChannelCommunicator):
         for ready, _ in self._selector.select(0):
             if isinstance(ready.data, bytes):
                 self._greet(ready.fileobj, ready.data)  # type: ignore[arg-type]
-            elif isinstance(ready.data, Guest):
+            elif isinstance(ready.data, PendingPeer):
                 self._examine(ready.data)
             else:
                 self._read(ready.data)
@@ -339,20 +339,20 @@ class SocketCommunicator(_ChannelCommunicator):
         with contextlib.suppress(BlockingIOError, ConnectionError):
             sock, _ = listener.accept()
             sock.settimeout(HANDSHAKE_TIMEOUT)
-            self._selector.register(sock, selectors.EVENT_READ, Guest(sock, key))
+            self._selector.register(sock, selectors.EVENT_READ, PendingPeer(sock, key))
 
     def _dismiss_silent_guests(self) -> None:
         assert self._selector is not None
         if len(self._selector.get_map()) == 1:  # the listener alone
             return
-        guests = [key.data for key in self._selector.get_map().values() if isinstance(key.data, Guest)]
+        guests = [key.data for key in self._selector.get_map().values() if isinstance(key.data, PendingPeer)]
         for guest in guests:
             if time.monotonic() > guest.expires:
                 logger.warning("a connection that did not prove the run's key in time was closed")
                 self._selector.unregister(guest.sock)
                 guest.sock.close()
 
-    def _examine(self, guest: Guest) -> None:
+    def _examine(self, guest: PendingPeer) -> None:
         assert self._selector is not None
         try:
             proved = guest.advance()

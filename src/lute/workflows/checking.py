@@ -16,7 +16,7 @@ from lute import registry
 from lute.base.paths import split_path
 from lute.base.secrets import hide_here
 from lute.config.config_file import ConfigFile, Overrides
-from lute.config.unresolved import Later
+from lute.config.unresolved import Unresolved
 from lute.errors import ConfigError, LuteError, Problem, WorkflowError
 from lute.graph.dag import Step, Workflow
 from lute.models.base import fields_marked
@@ -86,7 +86,7 @@ class _Looking:
             except WorkflowError as error:
                 self._wrong(step, f"`when: {step.when}`: {error}", "when")
 
-    def _settings(self, step: Step, task: str) -> tuple[tuple[tuple[str, str], ...], Later]:
+    def _settings(self, step: Step, task: str) -> tuple[tuple[tuple[str, str], ...], Unresolved]:
         """Returns what is known of a step's parameters, as settings, and what is not."""
         scope, settings = self._planner.scope_ahead(step), []
         given = {part for name in step.parameters for part in split_path(name)[:1]}
@@ -100,7 +100,7 @@ class _Looking:
                 later |= set(split_path(name)[:1])
                 self._wrong(step, str(error), "parameters", name)
         later -= {name.removeprefix(f"{task}.") for name in self._set}
-        return tuple(settings), Later(frozenset(later), bool(step.needs))
+        return tuple(settings), Unresolved(frozenset(later), bool(step.needs))
 
     def _from_steps(self, task: str) -> set[str]:
         """Returns a Task's parameters that the YAML file does not give, but a step of this workflow."""
@@ -108,7 +108,7 @@ class _Looking:
         given = self._entries.get(task) or {}
         return {name for name, source in marked.items() if source.task in self._tasks and name not in given}
 
-    def _judge(self, step: Step, task: str, settings: tuple[tuple[str, str], ...], later: Later) -> list[Problem]:
+    def _judge(self, step: Step, task: str, settings: tuple[tuple[str, str], ...], later: Unresolved) -> list[Problem]:
         try:
             return self._planner.file_for(step, task, settings).parameters(task, read_for, later)[1]
         except ConfigError as error:

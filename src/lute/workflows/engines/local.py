@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 
 from lute import managed_tasks
 from lute.base.secrets import hide_here
-from lute.base.signals import heard
+from lute.base.signals import stop_on_signals
 from lute.errors import LuteError
-from lute.execution.recorder import Place
+from lute.execution.recorder import RunContext
 from lute.execution.run import STOP_SIGNALS, Run
 from lute.graph.dag import Rule
 from lute.launcher.handle import Launcher
@@ -80,7 +80,7 @@ class LocalEngine:
             stack.callback(launcher.close)
             workers = [threading.Thread(target=self._work, args=(launcher,), daemon=True) for _ in range(self._cores)]
             stack.enter_context(self._at_work(workers))
-            stack.enter_context(heard(STOP_SIGNALS, self._done.put))
+            stack.enter_context(stop_on_signals(STOP_SIGNALS, self._done.put))
             for worker in workers:
                 worker.start()
             self._state.begin()
@@ -190,7 +190,7 @@ class LocalEngine:
             return Outcome(
                 StepState.COMPLETED, told, earlier["id"], earlier["exit_code"], fingerprint=fingerprint, reused=True
             )
-        place = Place(
+        place = RunContext(
             managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, fingerprint, self._record
         )
         follower = self._follower(instance.name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lute import facility, managed_tasks
 from lute.base.files import make_folder
-from lute.base.signals import heard
+from lute.base.signals import stop_on_signals
 from lute.batch.jobs import Options
 from lute.batch.scheduler import STOP_SIGNALS, scheduler
 from lute.errors import SchedulerError, UsageError, WorkflowError
@@ -165,7 +165,7 @@ def step_as_job(
         command_of(record, identity, name, "--log"),
     )
     cancelled = threading.Event()
-    with heard(STOP_SIGNALS, lambda by: cancelled.set()):
+    with stop_on_signals(STOP_SIGNALS, lambda by: cancelled.set()):
         job = scheduler().submit(text, environment_of(header))
         with workflow_store.changing(record, identity) as row:
             row["steps"] = detached.with_job(row["steps"], name, job, 0)
@@ -328,7 +328,7 @@ class SlurmEngine:
             RecordError: The record cannot be read.
         """
         identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
-        with heard(STOP_SIGNALS, self.cancel):
+        with stop_on_signals(STOP_SIGNALS, self.cancel):
             while True:
                 if self._stopped_by:
                     detached.cancel(record, identity, f"cancelled by {self._stopped_by}")
