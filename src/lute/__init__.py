@@ -34,9 +34,8 @@ _HOMES = {
         "MPIRanks",
         "Output",
         "Positional",
-        "root_validator",
-        "validator",
     ),
+    "lute.models.compat_v1": ("root_validator", "validator"),
     "lute.wire.results": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
     "lute.models.functions": ("task",),
     "lute.tasks.progress": ("log_metric", "report_progress"),
@@ -79,6 +78,8 @@ if TYPE_CHECKING:
     from lute.models.base import TemplateConfig as TemplateConfig
     from lute.models.base import TemplateParameters as TemplateParameters
     from lute.models.base import ThirdPartyParameters as ThirdPartyParameters
+    from lute.models.compat_v1 import root_validator as root_validator
+    from lute.models.compat_v1 import validator as validator
     from lute.models.fields import Field as Field
     from lute.models.fields import Flag as Flag
     from lute.models.fields import FromResult as FromResult
@@ -88,8 +89,6 @@ if TYPE_CHECKING:
     from lute.models.fields import MPIRanks as MPIRanks
     from lute.models.fields import Output as Output
     from lute.models.fields import Positional as Positional
-    from lute.models.fields import root_validator as root_validator
-    from lute.models.fields import validator as validator
     from lute.models.functions import task as task
     from lute.tasks.progress import log_metric as log_metric
     from lute.tasks.progress import report_progress as report_progress

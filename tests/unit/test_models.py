@@ -532,7 +532,7 @@ print("done")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-@pytest.mark.parametrize("source", ["lute", "pydantic", "lute.models.base"])
+@pytest.mark.parametrize("source", ["lute", "pydantic", "lute.io.models.base"])
 def test_plugins_loaded_by_lute_give_no_warning(
     source: str, tmp_path: Path, header: AnalysisHeader, monkeypatch: pytest.MonkeyPatch
 ) -> None:

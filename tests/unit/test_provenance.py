@@ -207,7 +207,8 @@ def test_what_goes_wrong_costs_the_run_nothing(
         raise RuntimeError("boom")
 
     made = made_from(folder, path="a", out="b")
-    monkeypatch.setattr(provenance, "outputs_declared", fails)
+    for name in ("inputs_named", "outputs_declared"):
+        monkeypatch.setattr(provenance, name, fails)
     with caplog.at_level("WARNING"):
         assert (made.at_start(), made.at_end({})) == ({}, {})
     assert [record.message for record in caplog.records] == ["where this run comes from is not recorded"] * 2

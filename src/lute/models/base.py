@@ -43,9 +43,7 @@ from lute.models.fields import (
     attributes_of,
     check_spelling,
     metadata_of,
-    root_validator,
     spelling_of,
-    validator,
 )
 from lute.models.patterns import patterns_of
 
@@ -56,8 +54,6 @@ __all__ = [
     "TemplateConfig",
     "TemplateParameters",
     "ThirdPartyParameters",
-    "root_validator",
-    "validator",
 ]
 
 _PYDANTIC_NAMES = {

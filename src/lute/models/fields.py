@@ -14,13 +14,11 @@ Models in the older spelling, `Field(..., flag_type="--", rename_param="n")`, ar
 
 from __future__ import annotations
 
-import functools
 import types
 import typing
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -41,13 +39,9 @@ __all__ = [
     "check_spelling",
     "members",
     "metadata_of",
-    "root_validator",
     "spelling_of",
     "type_name",
-    "validator",
 ]
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -145,8 +139,6 @@ class FromResult:
     param: str = "result"
 
 
-_RENAMED = {"regex": "pattern", "min_items": "min_length", "max_items": "max_length"}
-_DROPPED = {"env", "const", "unique_items", "allow_mutation"}
 _KNOWN = {
     *("alias", "alias_priority", "allow_inf_nan", "coerce_numbers_to_str", "decimal_places", "default_factory"),
     *("deprecated", "description", "discriminator", "examples", "exclude", "fail_fast", "field_title_generator"),
@@ -165,9 +157,13 @@ def Field(default: Any = ..., **keywords: Any) -> Any:
             `max_items`), and `flag_type`, `rename_param`, `is_result`, or any other attribute of the
             parameter, such as `unit`.
     """
-    own = {key: value for key, value in keywords.items() if key not in _KNOWN | _DROPPED | set(_RENAMED)}
-    passed = {_RENAMED.get(key, key): value for key, value in keywords.items() if key not in own}
-    passed = {key: value for key, value in passed.items() if key not in _DROPPED}
+    if keywords.keys() <= _KNOWN:
+        return pydantic.Field(default, **keywords)
+    from lute.models.compat_v1 import keywords_of_today  # most fields have none of these
+
+    known = keywords_of_today(keywords)
+    own = {key: value for key, value in known.items() if key not in _KNOWN}
+    passed = {key: value for key, value in known.items() if key in _KNOWN}
     if own:
         passed["json_schema_extra"] = {**(passed.get("json_schema_extra") or {}), **own}
     return pydantic.Field(default, **passed)
@@ -268,31 +264,3 @@ def type_name(annotation: Any) -> str:
     arguments = [type_name(item) for item in typing.get_args(annotation)]
     name = getattr(typing.get_origin(annotation), "__name__", str(typing.get_origin(annotation)))
     return " | ".join(arguments) if name in ("UnionType", "Union") else f"{name}[{', '.join(arguments)}]"
-
-
-def _without_noise(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Calls one of pydantic's older functions without its deprecation warning, here and nowhere else."""
-
-    @functools.wraps(make)
-    def quiet(*args: Any, **keywords: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pydantic.PydanticDeprecatedSince20)
-            return make(*args, **keywords)
-
-    return quiet
-
-
-@_without_noise
-def validator(*fields: str, **keywords: Any) -> Callable[[Decorated], Decorated]:
-    """pydantic's older `@validator(..., pre=, always=, each_item=)`, with no deprecation warning."""
-    keywords.pop("check_fields", None)
-    return _without_noise(pydantic.validator(*fields, check_fields=False, **keywords))
-
-
-@_without_noise
-def root_validator(*function: Any, pre: bool = False, **keywords: Any) -> Any:
-    """pydantic's older `@root_validator`, bare or with `pre=`, with no deprecation warning."""
-    keywords.pop("skip_on_failure", None)
-    v1: Any = pydantic.root_validator
-    make = _without_noise(v1(pre=pre, skip_on_failure=not pre, **keywords))
-    return make(*function) if function else make

@@ -7,8 +7,8 @@ from lute.models.base import TaskParameters as TaskParameters
 from lute.models.base import TemplateConfig as TemplateConfig
 from lute.models.base import TemplateParameters as TemplateParameters
 from lute.models.base import ThirdPartyParameters as ThirdPartyParameters
-from lute.models.base import root_validator as root_validator
-from lute.models.base import validator as validator
+from lute.models.compat_v1 import root_validator as root_validator
+from lute.models.compat_v1 import validator as validator
 
 __all__ = [
     "CONTROL_VARIABLES",
