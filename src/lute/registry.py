@@ -1,4 +1,4 @@
-"""What is known by name: parameter models, Tasks and managed Tasks.
+"""What is known by name: parameter models, Tasks, managed Tasks and schedulers.
 
 Models and Tasks enter when their classes are made, managed Tasks when the module that names them is loaded
 (`lute.plugins`). A later definition of a name replaces an earlier one.
@@ -7,6 +7,7 @@ Models and Tasks enter when their classes are made, managed Tasks when the modul
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 from typing import Any, Optional
 
@@ -26,6 +27,12 @@ BUILT_IN = {
 }
 """Tasks that come with `lute`, and the module of each that is not a program."""
 BUILT_IN_MODELS = "lute.models.builtin"
+
+
+SCHEDULER = "LUTE_SCHEDULER"
+"""The environment variable that names a scheduler of the table, or a module that implements one."""
+SCHEDULERS = {"slurm": ("lute.batch.slurm", "SLURM_JOB_ID")}
+"""The schedulers by their names: the module of each, and a variable that is set in all of its jobs and nowhere else."""
 
 
 def model_of(task_name: str) -> type:
@@ -56,3 +63,14 @@ def adopt(module: ModuleType) -> None:
     """Takes up the managed Tasks that a plug-in names."""
     named = list(vars(module).items())
     managed.update((name, it) for name, it in named if getattr(it, "_is_lute_executor", 0) and not isinstance(it, type))
+
+
+def scheduler_name() -> str:
+    """Returns the name of the batch system that jobs are submitted to: `$LUTE_SCHEDULER`, or Slurm."""
+    return os.environ.get(SCHEDULER) or "slurm"
+
+
+def may_be_in_job() -> bool:
+    """Returns whether this process may be in a batch job; if not, nothing of one needs to be loaded."""
+    known = SCHEDULERS.get(scheduler_name())
+    return known is None or known[1] in os.environ

@@ -1,7 +1,7 @@
 """What `lute` asks of a batch system, whichever it is, and the table of those that it knows.
 
 A scheduler is a module with the functions of `Scheduler`; Slurm's is `lute.batch.slurm`. A new one is one module, and
-one entry in `SCHEDULERS`.
+one entry in `lute.registry.SCHEDULERS`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
+from lute import registry
 from lute.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from lute.record.types import Owner
 
 
-SCHEDULERS = {"slurm": ("lute.batch.slurm", "SLURM_JOB_ID")}
-"""The schedulers by their names: the module that implements one, and a variable that is set in all of its jobs alone.
-
-Without that variable a process is in no job, and need not load the module to know it.
-"""
-USUAL = "slurm"
-"""The scheduler where `VARIABLE` does not name one."""
-VARIABLE = "LUTE_SCHEDULER"
-"""The environment variable that names a scheduler of the table, or a module that implements one."""
 STOP_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """The signals by which somebody who waits for a job cancels it."""
 
@@ -116,25 +108,23 @@ def scheduler() -> Scheduler:
     Raises:
         UsageError: It is neither in the table nor a module.
     """
-    name = os.environ.get(VARIABLE) or USUAL
-    module = SCHEDULERS[name][0] if name in SCHEDULERS else name
+    name = registry.scheduler_name()
+    module = registry.SCHEDULERS[name][0] if name in registry.SCHEDULERS else name
     try:
         return cast(Scheduler, importlib.import_module(module))
     except ModuleNotFoundError as error:
         if error.name != module.split(".")[0]:
             raise
         raise UsageError(
-            f"${VARIABLE} names the scheduler {name!r}, which does not exist."
-            f"{did_you_mean(name, SCHEDULERS)} It may be {' or '.join(SCHEDULERS)}, or the name of a module"
+            f"${registry.SCHEDULER} names the scheduler {name!r}, which does not exist."
+            f"{did_you_mean(name, registry.SCHEDULERS)} It may be {' or '.join(registry.SCHEDULERS)}, or the name of a"
+            " module"
         ) from error
 
 
 def own_job() -> OwnJob | None:
     """Returns the job that this process is in; None if it is in none."""
-    name = os.environ.get(VARIABLE) or USUAL
-    if name in SCHEDULERS and SCHEDULERS[name][1] not in os.environ:
-        return None
-    return scheduler().own_job(os.environ)
+    return scheduler().own_job(os.environ) if registry.may_be_in_job() else None
 
 
 def job_here() -> Owner:

@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import NoReturn
 
 import lute
-from lute.base.cpython import run_exit_functions
 from lute.base.modules import for_good
 from lute.errors import LuteError, OutputError, UsageError, did_you_mean
 
@@ -100,6 +99,8 @@ def command() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     code = main()
+    from lute.base.cpython import run_exit_functions
+
     run_exit_functions()
     try:
         sys.stdout.flush()

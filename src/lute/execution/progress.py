@@ -11,11 +11,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lute.base.time_limits import AlarmLimit, CallTimeout
-from lute.models.patterns import Patterns
 from lute.tasks.progress import metric_of, one_line, progress_of
 from lute.wire import control
 
 if TYPE_CHECKING:
+    from lute.models.patterns import Patterns
     from lute.record.types import Metric, Progress
 
 PIECE = 1 << 20

@@ -15,9 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lute
-from lute import facility
+from lute import facility, registry
 from lute.base import process_identity, secrets
-from lute.batch.scheduler import job_here
 from lute.errors import RecordError
 from lute.execution import outcome
 from lute.execution.plan import Plan
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from lute.execution.exit_info import ExitInfo
     from lute.execution.progress import ProgressTracker
     from lute.execution.supervisor import TaskProcess
-    from lute.record.types import RunRow
+    from lute.record.types import Owner, RunRow
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +64,14 @@ class RunContext(NamedTuple):
     record: Record | None = None
     identity: str = ""
     sources: Mapping[str, str] = MappingProxyType({})
+
+
+def _job_here() -> Owner:
+    if not registry.may_be_in_job():
+        return {}
+    from lute.batch.scheduler import job_here
+
+    return job_here()
 
 
 class RunRecorder:
@@ -103,7 +110,7 @@ class RunRecorder:
 
     def _first_row(self, place: RunContext) -> None:
         python = ".".join(str(part) for part in sys.version_info[:3])
-        owner = {**process_identity.this_process(), **job_here()}
+        owner = {**process_identity.this_process(), **_job_here()}
         self._analysis.record |= {
             "id": self.id,
             "managed_task": place.managed_task,

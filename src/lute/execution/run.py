@@ -13,18 +13,16 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from lute import registry
 from lute.base import process_identity
 from lute.base.signals import stop_on_signals
-from lute.batch.scheduler import own_job
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment, outcome
 from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo, SourcingCancelled
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
-from lute.execution.progress import ProgressTracker
 from lute.execution.recorder import LATER, RunContext, RunRecorder
 from lute.execution.supervisor import RunEvents, Supervisor, TaskProcess
 from lute.launcher.handle import Launcher
-from lute.models.patterns import patterns_of
 from lute.tasks import program
 from lute.wire.control import Go, Metric, Progress
 from lute.wire.encoding import Unloadable
@@ -32,6 +30,7 @@ from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommuni
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
+    from lute.execution.progress import ProgressTracker
     from lute.execution.user_hooks import UserHooks
     from lute.launcher.events import StartRequest
     from lute.record.types import RunRow
@@ -83,7 +82,8 @@ class Run(RunEvents):
         self._start_told = False
         self._lost_by: Exception | None = None
         self._env: dict[str, str] = {}
-        self._tracker = ProgressTracker(patterns_of(plan.task, plan.params.Config), plan.settings.ranks is not None)
+        self._tracker: ProgressTracker | None = None
+        """What it tells of itself; None as long as there is nothing to look for and it has told nothing."""
         self._hooks = self._user_hooks()
 
     def _user_hooks(self) -> UserHooks | _NoHooks:
@@ -169,7 +169,9 @@ class Run(RunEvents):
             ranks=child_command(plan, str(self.recorder.files.job)) if plan.in_ranks else None,
             proc=self._proc,
         )
-        self._tracker.follow(log.descriptor)
+        config = plan.params.Config
+        if config.progress_pattern or config.metric_patterns:
+            self._told().follow(log.descriptor)
         if self._cancelled_by:  # between the last look and now
             supervisor.cancel(self._cancelled_by)
         with open(os.devnull, "rb", buffering=0) as nothing:
@@ -246,7 +248,7 @@ class Run(RunEvents):
 
     def _end(self, ending: ExitInfo, wall_s: float) -> None:
         result, plan = self.analysis.task_result, self.plan
-        if own_job() and ending.stopped_by is None and (ending.signal or ending.exit_code):
+        if ending.stopped_by is None and (ending.signal or ending.exit_code) and _in_batch_job():
             ending.stopped_by = self._cancelled_in_its_job()
         status, reason = outcome.judge(
             ending, self._result, plan.params, program=plan.program, env=self._env, cwd=plan.cwd
@@ -343,16 +345,29 @@ class Run(RunEvents):
             self.recorder.paused(TaskStatus.RUNNING, "")
 
     def _look_at_log(self, ended: bool = False) -> None:
-        self._tracker.look(self.recorder.log.look(), ended)
-        self.recorder.progress(self._tracker, ended)
+        size = self.recorder.log.look()
+        if self._tracker is not None:
+            self._tracker.look(size, ended)
+            self.recorder.progress(self._tracker, ended)
+
+    def _told(self) -> ProgressTracker:
+        """Returns what keeps track of what it tells of itself."""
+        if self._tracker is None:
+            from lute.execution.progress import ProgressTracker  # most runs tell nothing
+            from lute.models.patterns import patterns_of
+
+            plan = self.plan
+            patterns = patterns_of(plan.task, plan.params.Config)
+            self._tracker = ProgressTracker(patterns, plan.settings.ranks is not None)
+        return self._tracker
 
     def on_told(self, message: Progress | Metric) -> None:
         """The Task has told how far it is, or a number."""
-        self._tracker.take(message)
+        self._told().take(message)
 
     def on_nonsense(self, text: str) -> None:
         """Something came from the Task's side that cannot be understood."""
-        self._tracker.trouble(f"the Task's side sent what cannot be understood: {text}")
+        self._told().trouble(f"the Task's side sent what cannot be understood: {text}")
 
     def on_started(self) -> None:
         """The first process lives; of a Task with code that says nothing yet."""
@@ -449,6 +464,14 @@ class Run(RunEvents):
         from lute.execution import mpi
 
         return env | mpi.environment(ranks, env)
+
+
+def _in_batch_job() -> bool:
+    if not registry.may_be_in_job():
+        return False
+    from lute.batch.scheduler import own_job
+
+    return own_job() is not None
 
 
 class _NoHooks:

@@ -45,7 +45,6 @@ from lute.models.fields import (
     metadata_of,
     spelling_of,
 )
-from lute.models.patterns import patterns_of
 
 __all__ = [
     "AnalysisHeader",
@@ -114,7 +113,10 @@ class _ModelType(_PydanticType):
             part for part in lineage if not any(part is not other and issubclass(other, part) for other in lineage)
         )
         settings = type("Config", lineage, {})
-        patterns_of(name, settings)
+        if any(getattr(settings, pattern, None) for pattern in ("progress_pattern", "metric_patterns")):
+            from lute.models.patterns import patterns_of  # most models have none
+
+            patterns_of(name, settings)
         known = {_PYDANTIC_NAMES.get(key, key): value for key, value in vars(own).items()} if own else {}
         settings_of_pydantic = {key: value for key, value in known.items() if key in _PYDANTIC_SETTINGS}
         if settings_of_pydantic:

@@ -7,6 +7,7 @@ takes it in.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -25,7 +26,6 @@ from lute.record import schema
 from lute.record.database import Database
 from lute.record.row_codec import from_sql, to_sql, upsert_query
 from lute.record.rows import column, value_of
-from lute.record.spool import Spool
 from lute.record.sqlite import Sqlite
 from lute.record.views import Views
 from lute.wire.status import LIVE
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from lute.record.queries import Clause, Condition, Wanted
+    from lute.record.spool import Spool
     from lute.record.types import Owner, RunRow
 
 __all__ = ["Record"]
@@ -71,7 +72,6 @@ class Record:
         self._there: list[str] = []
         self._lock = threading.RLock()
         self._asked_at = -BETWEEN_QUESTIONS
-        self._aside = Spool(self._database.aside, self._database.mark)
         self._views = Views(self._database)
 
     def __str__(self) -> str:
@@ -101,14 +101,14 @@ class Record:
             with self.transaction(wait):
                 self._upsert(row, fixed=schema.FIXED if again else ())
                 self._views.extend(str(row["task"]), row.get("parameters") or {})
-            # an older state of this run, from when nothing could be written
-            self._aside.file(row["id"]).unlink(missing_ok=True)
+            if self.aside.is_dir():  # an older state of this run, from when nothing could be written
+                self._spool.file(row["id"]).unlink(missing_ok=True)
             return True
         except (OSError, RecordError) as error:
             logger.warning("run %s was not recorded: %s", row["id"], error)
             self.close()
         try:
-            self._aside.put(row)
+            self._spool.put(row)
         except OSError as error:
             raise RecordError(
                 f"run {row['id']} could not be recorded, neither in {self} nor in {self.aside}: {error}"
@@ -138,15 +138,21 @@ class Record:
                 "UPDATE lute_runs SET valid = ?, invalid_reason = ? WHERE id = ?", (int(valid), reason, identity)
             )
 
+    @functools.cached_property
+    def _spool(self) -> Spool:
+        from lute.record.spool import Spool  # most rows are taken
+
+        return Spool(self._database.aside, self._database.mark)
+
     @property
     def aside(self) -> Path:
         """The folder of rows that the database did not take."""
-        return self._aside.folder
+        return self._database.aside
 
     def recover(self) -> list[str]:
         """Takes in the rows that were put aside. Returns the runs' ids; environment and files are untouched."""
         taken = []
-        for file, row in self._aside.rows():
+        for file, row in self._spool.rows() if self.aside.is_dir() else ():
             with self.transaction():
                 self._upsert(row, only_newer=True)
                 self._views.extend(str(row["task"]), row.get("parameters") or {})
