@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lute.record.types import Owner
 
 
+LOOK = 1.0
+"""Time between two looks at jobs, in s."""
 STOP_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """The signals by which somebody who waits for a job cancels it."""
 

@@ -24,8 +24,6 @@ from lute.record.store import Record
 if TYPE_CHECKING:
     from lute.record.types import JsonObject, RunRow, WorkflowRow
 
-LOOK = 0.05
-"""Time between two looks at the record, in s."""
 NOT_LIVE = 1
 
 
@@ -122,7 +120,7 @@ def ask(
             requests.post(place, request)
         deadline = time.monotonic() + options.wait
         while not met(row["status"]) and time.monotonic() < deadline:
-            time.sleep(LOOK)
+            time.sleep(requests.LOOK)
             kind.mark_lost(record)
             row = kind.get(record, row["id"])
         if not is_live(row):  # it ended by itself, and nobody takes requests any more

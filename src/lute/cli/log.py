@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from lute.cli import common
 from lute.errors import RecordError
+from lute.execution import run_log
 from lute.record.db import Record
 from lute.record.schema import is_live
 
 if TYPE_CHECKING:
     from lute.record.types import RunRow
 
-LOOK = 0.1
-"""Time between two looks at a log that is followed, in s."""
 PIECE = 1 << 20
 
 
@@ -58,7 +57,7 @@ def _print(path: Path, record: Record, row: RunRow, follow: bool) -> None:
             sys.stdout.buffer.flush()
             if not live:
                 return
-            time.sleep(LOOK)
+            time.sleep(run_log.LOOK)
             record.mark_lost()
             row = record.get(row["id"])
 

@@ -17,7 +17,7 @@ from lute import managed_tasks, plugins, registry
 from lute.base import secrets
 from lute.cli import common
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
-from lute.execution import environment
+from lute.execution import environment, run_log
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan, child_command
 from lute.execution.recorder import RunContext
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from lute.record.types import RunRow
 
 CTRL_C = 130
-LOOK = 0.05
-"""Time between two looks at the log, in s."""
 PIECE = 1 << 20
 OnStart = Callable[["RunRow"], None] | None
 """Called with a run's row when it has been recorded."""
@@ -193,7 +191,7 @@ class LogCopier:
         try:
             with open(row["log"], "rb", buffering=0) as log:
                 while True:
-                    ended = self._ended.wait(LOOK)
+                    ended = self._ended.wait(run_log.LOOK)
                     while piece := log.read(PIECE):
                         self._write(piece)
                     if ended:

@@ -13,7 +13,7 @@ from lute import facility
 from lute.base.files import make_folder
 from lute.base.signals import stop_on_signals
 from lute.batch.jobs import Options
-from lute.batch.scheduler import STOP_SIGNALS, scheduler
+from lute.batch.scheduler import LOOK, STOP_SIGNALS, scheduler
 from lute.cli import common
 from lute.cli import run as cli_run
 from lute.errors import UsageError
@@ -27,9 +27,6 @@ from lute.record.schema import is_live
 
 if TYPE_CHECKING:
     from lute.record.types import RunRow
-
-LOOK = 0.5
-"""Time between two looks at what became of a job, in s."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

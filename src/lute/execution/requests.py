@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lute.record.types import RunRow
 
 CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
+LOOK = 0.05
+"""Time between two looks whether a request was answered, in s."""
 
 
 class Request(NamedTuple):

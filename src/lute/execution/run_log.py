@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 TAIL_LINES, TAIL_BYTES = 20, 8192
 """How much of a log's end goes into the record."""
+LOOK = 0.05
+"""Time between two looks of who follows a log, in s."""
 _LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
 _TIMES_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 

@@ -32,8 +32,6 @@ LONGEST_FORM = 10_000
 LONGEST_REASON = 500
 RERUN_APPEARS = 30.0
 """Longest time until a run that is repeated is in the record, in s."""
-LOOK = 0.05
-"""Time between two looks at the record, in s."""
 
 
 async def act(request: Request) -> Response:
@@ -85,7 +83,7 @@ def rerun(site: Site, identity: str, reason: str) -> str:
                 return new
             if ended:
                 break
-            time.sleep(LOOK)
+            time.sleep(requests.LOOK)
         told.seek(0)
         why = told.read(4096).decode("utf-8", "backslashreplace").strip()
     raise UsageError(f"run {row['id']} was not started again: {why or 'it did not appear in the record'}")

@@ -17,7 +17,7 @@ from lute import facility, managed_tasks
 from lute.base.files import make_folder
 from lute.base.signals import stop_on_signals
 from lute.batch.jobs import Options
-from lute.batch.scheduler import STOP_SIGNALS, scheduler
+from lute.batch.scheduler import LOOK, STOP_SIGNALS, scheduler
 from lute.errors import SchedulerError, UsageError, WorkflowError
 from lute.execution import waiting_run
 from lute.graph.dag import Rule, Step, Workflow, decide, why_not
@@ -35,8 +35,6 @@ from lute.workflows.state import StepNode, entries_of, restore, state_in
 if TYPE_CHECKING:
     from lute.record.types import WorkflowRow
 
-LOOK = 1.0
-"""Time between two looks at how the jobs go on, in s."""
 LARGEST_ARRAY = 1000
 """Most instances of a step in an array; Slurm's own limit, MaxArraySize, is 1001 unless a site changes it."""
 
