@@ -12,7 +12,7 @@ import pytest
 
 import local_batch
 from conftest import Project
-from process.flows import TASKS, shell
+from process.flows import shell
 from process.helpers import pids_with, start, wait_until
 
 LIVE = ("PENDING", "RUNNING")
@@ -28,7 +28,7 @@ def there(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
         "LOCAL_BATCH": home,
         "PYTHONPATH": str(Path(local_batch.__file__).parent),
     }
-    project.write("tasks.py", TASKS)
+    project.plugin("traces")
     project.config(header="terminate_grace: 1\nclean_up_grace: 1")
     yield project
     local_batch.close()
