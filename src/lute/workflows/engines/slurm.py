@@ -338,6 +338,7 @@ class SlurmEngine:
                 if viewer:
                     viewer.look()
                 self._wake.wait(LOOK)
+                self._wake.clear()
 
     def _show(self, row: WorkflowRow) -> None:
         """Tells people what has changed."""
