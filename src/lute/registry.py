@@ -9,13 +9,16 @@ from __future__ import annotations
 import importlib
 import os
 from types import ModuleType
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from lute.errors import TaskNotFoundError, did_you_mean
 
+if TYPE_CHECKING:
+    from lute.execution.executor import BaseExecutor
+
 models: dict[str, type] = {}
 tasks: dict[str, type] = {}
-managed: dict[str, Any] = {}
+managed: dict[str, BaseExecutor] = {}
 
 BUILT_IN = {
     "Test": "lute.models.builtin_tasks",

@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_HOME_OF[name]), name)
 
 
-def get_provider_info() -> dict[str, Any]:
+def get_provider_info() -> object:
     """Returns what Airflow shows of this package, and that it has connections of the type `lute`."""
     return {
         "package-name": "lute-executor",

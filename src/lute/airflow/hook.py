@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lute.airflow._compat import AirflowException, AirflowNotFoundException, BaseHook
 
@@ -38,7 +38,7 @@ class LuteHook(BaseHook):  # type: ignore[misc]
         self._extra = _extra_of(lute_conn_id)
 
     @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+    def get_ui_field_behaviour(cls) -> object:
         """Returns which fields of a connection Airflow's page shows."""
         return {
             "hidden_fields": ["host", "schema", "login", "password", "port"],

@@ -20,7 +20,7 @@ from lute.record.rows import id_at
 from lute.workflows.engines.airflow import START
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, WorkflowRow
+    from lute.record.types import StepEntry, WorkflowRow
 
 LARGEST_RESULT = 48 << 10
 """A result of more bytes as JSON is not handed on through Airflow's database."""
@@ -77,7 +77,7 @@ class LuteOperator(BaseOperator):  # type: ignore[misc]
         except ValueError as error:
             raise AirflowException(f"{argv[0]} did not print JSON, is it lute? It printed: {printed[:200]}") from error
 
-    def status(self, context: Any, identity: str) -> dict[str, Any]:
+    def status(self, context: Any, identity: str) -> WorkflowRow:
         """Returns what the record has of a workflow run.
 
         Raises:
@@ -86,9 +86,10 @@ class LuteOperator(BaseOperator):  # type: ignore[misc]
         code, row = self.lute(context, "workflow", "status", identity)
         if code:
             raise AirflowException(_error(row))
-        return dict(row)
+        found: WorkflowRow = row
+        return found
 
-    def waited_for(self, context: Any, identity: str, so: Callable[[Any], bool]) -> JsonObject:
+    def waited_for(self, context: Any, identity: str, so: Callable[[WorkflowRow], bool]) -> WorkflowRow:
         """Returns what the record has of a workflow run, once something is so, or after `PATIENCE`.
 
         Airflow takes a task that it stops for ended before its command has.
@@ -125,7 +126,7 @@ class LuteStart(LuteOperator):
         super().__init__(**keywords)
         self.workflow = workflow
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Any) -> object:
         """Returns the workflow run's id; if it cannot begin, an `error` is left in its place."""
         try:
             return {"id": self._begun(context)}
@@ -147,7 +148,7 @@ class LuteStart(LuteOperator):
             raise AirflowFailException(_error(row))
         return identity
 
-    def _check(self, steps: list[dict[str, Any]]) -> None:
+    def _check(self, steps: list[StepEntry]) -> None:
         """Looks whether the DAG has the steps that the workflow has now.
 
         Raises:
@@ -178,7 +179,7 @@ class LuteStep(LuteOperator):
         super().__init__(**keywords)
         self.on, self.step = on, step or self.task_id
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Any) -> object:
         """Returns what the record has of the step in short: id, status, summary and result."""
         identity = workflow_run_of(context)
         if self.is_teardown:  # it also runs when the DAG run was stopped
@@ -196,7 +197,7 @@ class LuteStep(LuteOperator):
         needs = {need for entry in row["steps"] if entry["step"] == self.step for need in entry["needs"]}
         return not any(entry["step"] in needs and entry["status"] == "RUNNING" for entry in row["steps"])
 
-    def _small(self, row: Any) -> dict[str, Any]:
+    def _small(self, row: Any) -> object:
         given = {name: row.get(name) for name in ("id", "status", "summary", "result")}
         if len(json.dumps(given)) > LARGEST_RESULT:
             self.log.warning("the result is too large to be handed on by Airflow: lute show %s", given["id"])

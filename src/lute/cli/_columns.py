@@ -46,7 +46,7 @@ def sources(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def picked(row: RunRow, names: Iterable[str]) -> dict[str, Any]:
+def picked(row: RunRow, names: Iterable[str]) -> object:
     """Returns the values of named columns; null for a parameter or metric that a run has not."""
     return {name: _value(row, name) for name in names}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from lute import plugins, registry
 from lute.cli import common
@@ -58,7 +57,7 @@ def _print(options: argparse.Namespace, checked: list[str], problems: list[Probl
         print(f"{common.config_path(options)}: all is well with {', '.join(checked) or 'the header; it names no Task'}")
 
 
-def _plain(problems: list[Problem]) -> list[dict[str, Any]]:
+def _plain(problems: list[Problem]) -> list[object]:
     return [problem._asdict() for problem in problems]
 
 

@@ -50,8 +50,12 @@ def _size(record: Record, options: argparse.Namespace) -> int:
         common.print_json(told)
         return 0
     common.print_table(("TASK", "STATUS", "RUNS"), [tuple(entry.values()) for entry in told["runs"]])
-    names = {"database": "database_bytes", "logs": "log_bytes", "other files of runs": "other_bytes"}
-    print("\n" + "\n".join(f"{name:<20} {_bytes(told[key])}" for name, key in names.items()))
+    sizes = {
+        "database": told["database_bytes"],
+        "logs": told["log_bytes"],
+        "other files of runs": told["other_bytes"],
+    }
+    print("\n" + "\n".join(f"{name:<20} {_bytes(size)}" for name, size in sizes.items()))
     return 0
 
 

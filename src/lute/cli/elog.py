@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from lute.cli import common
 from lute.errors import UsageError
@@ -13,6 +13,9 @@ from lute.publish import elog
 from lute.publish.elog_http import NOT_CONFIGURED, Service, shown
 from lute.publish.outbox import Outbox
 from lute.record.rows import utc
+
+if TYPE_CHECKING:
+    from lute.record.types import OutboxAbout, PostAbout, PublicPost
 
 ACTIONS = ("status", "send")
 PATIENCE = 30.0
@@ -45,7 +48,7 @@ def execute(options: argparse.Namespace) -> int:
     refused = _send(options, outbox, service) if options.action == "send" else []
     for text in refused:
         common.tell(f"lute: {text}")
-    found = {
+    found: OutboxAbout = {
         "url": shown(service.url) or None,
         "login": service.login,
         "outbox": str(outbox.folder),
@@ -80,13 +83,14 @@ def _send(options: argparse.Namespace, outbox: Outbox, service: Service) -> list
     return outbox.deliver(elog.send, math.inf, options.timeout, at_once=True)
 
 
-def _public(post: dict[str, Any]) -> dict[str, Any]:
+def _public(post: PostAbout) -> PublicPost:
     """Returns a post as `--json` prints it, its times as ISO 8601 in UTC."""
-    times = {name: utc(post[name]) for name in ("created", "not_before") if post.get(name)}
-    return post | {"not_before": None} | times if "not_before" in post else post | times
+    times = {"created": post.get("created"), "not_before": post.get("not_before")}
+    told = {name: utc(moment) if moment else None for name, moment in times.items() if name in post}
+    return cast("PublicPost", {**post, **told})
 
 
-def _print(found: dict[str, Any], service: Service) -> None:
+def _print(found: OutboxAbout, service: Service) -> None:
     login = f"login: {service.login}{f' as {service.user}' if service.login == 'basic' else ''}"
     print(f"eLog      {shown(service.url)} ({login})" if service.url else f"eLog      none ({NOT_CONFIGURED})")
     print(f"outbox    {found['outbox']}: {len(found['waiting'])} waiting, {len(found['refused'])} refused")
@@ -96,12 +100,12 @@ def _print(found: dict[str, Any], service: Service) -> None:
         common.print_table(("SINCE", "KIND", "EXPERIMENT", "RUN", "STATE", "TRIES", "WHY"), cells)
 
 
-def _where(post: dict[str, Any], state: str) -> tuple[object, ...]:
+def _where(post: PublicPost, state: str) -> tuple[object, ...]:
     run = (post.get("query") or {}).get("run_num", "")
     return post.get("experiment", ""), run, state, post.get("tries") or "", f"{post['why']}{_next_try(post)}"
 
 
-def _next_try(post: dict[str, Any]) -> str:
+def _next_try(post: PublicPost) -> str:
     later = post.get("not_before")
     if not later or later <= utc(time.time()):
         return ""

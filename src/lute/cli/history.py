@@ -42,9 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(status.name for status in TaskStatus)
-    several: dict[str, Any] = {"action": "append"}
     parser.add_argument(
-        "-t", "--task", metavar="NAME", help="only runs of this Task or managed Task; may be repeated", **several
+        "-t", "--task", metavar="NAME", help="only runs of this Task or managed Task; may be repeated", action="append"
     )
     parser.add_argument(
         "--status",
@@ -52,7 +51,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         type=str.upper,
         choices=[status.name for status in TaskStatus],
         help=f"only runs with this status ({names}); may be repeated",
-        **several,
+        action="append",
     )
     when = "as 2026-11-23, 2026-11-23T14:30, or 2h, 3d for so long ago"
     parser.add_argument("--since", metavar="TIME", help=f"only runs that started at this time or later: {when}")
@@ -61,7 +60,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--where",
         metavar="CONDITION",
         help="only runs with such a parameter: 'Task.n >= 3'; may be repeated",
-        **several,
+        action="append",
     )
     parser.add_argument("--text", metavar="TEXT", help="only runs with this in summary or reason, in any case")
     parser.add_argument("--workflow", metavar="ID", help="only runs of this workflow run; `last` is the last one")

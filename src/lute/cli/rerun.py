@@ -8,9 +8,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lute
 from lute import plugins
@@ -30,7 +30,7 @@ from lute.record.rows import RERUN_OF, RunFiles, new_run_id, utc
 from lute.wire.results import DescribedAnalysis
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow
+    from lute.record.types import FileEntry, RunRow
 
 CONFIG = "config.yaml"
 
@@ -171,7 +171,7 @@ def _changed_versions(row: RunRow, plan: Plan) -> list[str]:
     return [f"{name} was {before[name]}, and is {now[name]}" for name in changed]
 
 
-def _is_as_it_was(file: Mapping[str, Any]) -> bool:
+def _is_as_it_was(file: FileEntry) -> bool:
     try:
         about = os.stat(file["path"])
     except OSError:

@@ -13,9 +13,10 @@ from lute import managed_tasks, plugins, registry
 from lute.cli import common
 from lute.models.base import ThirdPartyParameters
 from lute.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
+from lute.wire.encoding import Attributes
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject
+    from lute.record.types import ParameterAbout
 
 _EMPTY = (list, dict, set, frozenset, tuple, str)
 """The factories of a default whose value is shown; another is only named, since it may do anything."""
@@ -97,7 +98,7 @@ def _one(options: argparse.Namespace) -> int:
     return 0
 
 
-def _default(row: JsonObject) -> str:
+def _default(row: ParameterAbout) -> str:
     if row["from_result"]:
         return f"from {row['from_result']}"
     if row["default_factory"]:
@@ -105,7 +106,7 @@ def _default(row: JsonObject) -> str:
     return "(must be given)" if row["required"] else repr(row["default"])
 
 
-def describe(name: str, field: FieldInfo) -> dict[str, Any]:
+def describe(name: str, field: FieldInfo) -> ParameterAbout:
     """Returns what is known of a parameter: name, type, default, unit, how it is written, help."""
     source = metadata_of(field, FromResult)
     factory: Any = field.default_factory
@@ -131,7 +132,7 @@ def _plain_default(value: Any) -> Any:
     return plain(value)
 
 
-def written(name: str, attributes: dict[str, Any]) -> str:
+def written(name: str, attributes: Attributes) -> str:
     """Returns how a parameter stands on the command line, as a short text."""
     spelling = attributes.get("spelling")
     if spelling is None:

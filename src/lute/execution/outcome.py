@@ -9,7 +9,7 @@ import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.base import procfs
 from lute.base.files import shared_mode
@@ -21,6 +21,9 @@ from lute.record.rows import RunFiles, plain
 from lute.tasks.program import why_not_started
 from lute.wire.encoding import RawArray, Unloadable, qualified_name, short_description
 from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus
+
+if TYPE_CHECKING:
+    from lute.record.types import KeptFile
 
 Judgement = tuple[TaskStatus, str]
 
@@ -293,8 +296,8 @@ class ArtifactWriter:
             self.troubles.append(f"{short_description(value)} could not be kept: {type(error).__name__}: {error}")
             return {"type": qualified_name(value), "path": None, "size": None, "reason": str(error)}
 
-    def _write(self, value: Any, name: str) -> dict[str, Any]:
-        about: dict[str, Any] = {"type": qualified_name(value), "path": "", "size": 0}
+    def _write(self, value: Any, name: str) -> KeptFile:
+        about: KeptFile = {"type": qualified_name(value), "path": "", "size": 0}
         data: list[Any]
         if isinstance(value, Unloadable):
             about |= {"type": value.type_name, "reason": value.reason}
@@ -310,7 +313,10 @@ class ArtifactWriter:
         elif isinstance(value, (bytes, bytearray)):
             path, data = self._files.kept(name, ".bin"), [value]
         else:
-            about |= {key: _size_of(value, key) for key in ("shape", "dtype") if hasattr(value, key)}
+            if hasattr(value, "shape"):
+                about["shape"] = _size_of(value, "shape")
+            if hasattr(value, "dtype"):
+                about["dtype"] = _size_of(value, "dtype")
             path, data = self._files.kept(name, ".pickle"), [pickle.dumps(value, protocol=5)]
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             os.fchmod(file.fileno(), shared_mode(path.parent, 0o600))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -28,6 +28,9 @@ from lute.wire import framing
 from lute.wire.encoding import Namespace
 from lute.wire.framing import VALUE
 from lute.wire.ipc import Communicator, Message, PipeCommunicator
+
+if TYPE_CHECKING:
+    from lute.record.types import JobHead
 
 CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
 """The file that is the child's side, for any Python."""
@@ -295,7 +298,7 @@ def job_bytes(plan: Plan, backstop: float, launch: list[str], waits: bool) -> by
     """
     params, task_module = plan.params, plan.params.Config.task_module
     contents: Any = _stand_in(params) if task_module else params
-    head = {
+    head: JobHead = {
         "task": plan.task,
         "task_module": task_module,
         "plugins": plugins.loaded(),

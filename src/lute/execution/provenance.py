@@ -22,7 +22,7 @@ from lute.models.files import NamedFile, inputs_named, outputs_declared
 from lute.record.rows import utc
 
 if TYPE_CHECKING:
-    from lute.record.types import CodeEntry, FileEntry
+    from lute.record.types import CodeEntry, FileEntry, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +53,11 @@ class Provenance:
         self._thread: threading.Thread | None = None
         self._version: str | None = None
 
-    def at_start(self) -> dict[str, Any]:
+    def at_start(self) -> Origin:
         """Returns the runs that values came from, and the files that parameters name."""
         return _or_nothing(self._at_start)
 
-    def _at_start(self) -> dict[str, Any]:
+    def _at_start(self) -> Origin:
         self._inputs = _looked_at(inputs_named(self._params, self._cwd), regular=True)
         return {"sources": self._params._lute_sources, "inputs": self._inputs}
 
@@ -74,7 +74,7 @@ class Provenance:
             self._thread = threading.Thread(target=work, daemon=True, name="lute-lineage")
             self._thread.start()
 
-    def _look(self, files: list[str], command: list[str], env: Mapping[str, str]) -> dict[str, Any]:
+    def _look(self, files: list[str], command: list[str], env: Mapping[str, str]) -> Origin:
         if command:
             self._version = version_of(command, env, self._cwd)
         for file in files:
@@ -82,11 +82,11 @@ class Provenance:
                 _code[file] = code_of(file)
         return {}
 
-    def at_end(self, versions: Mapping[str, str]) -> dict[str, Any]:
+    def at_end(self, versions: Mapping[str, str]) -> Origin:
         """Returns the files that were read and made, the code, and the versions with the program's."""
         return _or_nothing(functools.partial(self._at_end, versions))
 
-    def _at_end(self, versions: Mapping[str, str]) -> dict[str, Any]:
+    def _at_end(self, versions: Mapping[str, str]) -> Origin:
         if self._thread is not None:
             self._thread.join(LONGEST_WAIT)
         outputs = _looked_at(outputs_declared(self._params, self._cwd), regular=False)
@@ -99,7 +99,7 @@ class Provenance:
         return {"inputs": self._inputs, "outputs": outputs, "code": code, "versions": {**versions, **program}}
 
 
-def _or_nothing(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _or_nothing(look: Callable[[], Origin]) -> Origin:
     """Returns what a look found; one that fails is told, and costs the run nothing."""
     try:
         return look()
@@ -183,10 +183,17 @@ def version_of(command: list[str], env: Mapping[str, str], cwd: str) -> str | No
 
 def _output(argv: list[str], env: Mapping[str, str], cwd: str | None, limit: float) -> str | None:
     """Returns what a program prints; None if it fails, does not exist or takes longer than `limit` s."""
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     own = {name: value for name, value in env.items() if name != "LUTE_RUN_ID"}  # it is no process of the run
     with contextlib.suppress(OSError, ValueError):
-        with subprocess.Popen(argv, env=own, cwd=cwd, start_new_session=True, **pipes) as process:
+        with subprocess.Popen(
+            argv,
+            env=own,
+            cwd=cwd,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
             try:
                 said = process.communicate(timeout=limit)[0]
                 return said.decode("utf-8", "replace") if process.returncode == 0 else None

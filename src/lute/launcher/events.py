@@ -8,7 +8,8 @@ of the run is left. `Exited` says so itself where it left nothing.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lute.wire.control import to_json
 from lute.wire.fd_passing import receive, send
@@ -71,7 +72,7 @@ class Empty(NamedTuple):
 
 
 Event = Started | Failed | Exited | Empty
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Started, Failed, Exited, Empty)}
+_KINDS: dict[str, Callable[..., Event]] = {kind.__name__: kind for kind in (Started, Failed, Exited, Empty)}
 
 
 def tell(sock: socket.socket, event: Event) -> None:

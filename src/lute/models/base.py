@@ -45,6 +45,7 @@ from lute.models.fields import (
     metadata_of,
     spelling_of,
 )
+from lute.wire.encoding import Attributes
 
 __all__ = [
     "AnalysisHeader",
@@ -276,7 +277,7 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
             finally:
                 _restore(settings, before)
 
-    def command_line_fields(self) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    def command_line_fields(self) -> Iterator[tuple[str, Any, Attributes]]:
         """Gives name, value and attributes of each parameter in the order of the model.
 
         Typed metadata is the attribute `spelling`, as a dict with its kind under `kind`.
@@ -312,7 +313,7 @@ class ThirdPartyParameters(TaskParameters, extra="allow"):
 
 
 @functools.cache
-def _spellings(model: type[TaskParameters]) -> dict[str, dict[str, Any]]:
+def _spellings(model: type[TaskParameters]) -> dict[str, Attributes]:
     return {name: spelling_of(field) for name, field in model.model_fields.items()}
 
 

@@ -24,6 +24,7 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from lute.errors import ModelError
+from lute.wire.encoding import Attributes
 
 __all__ = [
     "Field",
@@ -169,7 +170,7 @@ def Field(default: Any = ..., **keywords: Any) -> Any:
     return pydantic.Field(default, **passed)
 
 
-def attributes_of(field: FieldInfo) -> dict[str, Any]:
+def attributes_of(field: FieldInfo) -> Attributes:
     """Returns a parameter's own attributes, such as `flag_type`, in whichever spelling they were given."""
     extra = field.json_schema_extra
     return dict(extra) if isinstance(extra, dict) else {}
@@ -241,7 +242,7 @@ def members(annotation: Any) -> list[Any]:
     return members(inner[0]) if origin is typing.Annotated else [annotation]
 
 
-def spelling_of(field: FieldInfo) -> dict[str, Any]:
+def spelling_of(field: FieldInfo) -> Attributes:
     """Returns how a parameter is written on a command line, as plain data."""
     attributes = attributes_of(field)
     for kind in (Flag, Positional, KeyValue):

@@ -25,6 +25,8 @@ from lute.base.files import create_file, make_folder, write_whole
 from lute.errors import ElogError
 
 if TYPE_CHECKING:
+    from lute.record.types import PostAbout
+
     pass
 
 __all__ = ["Outbox", "Post"]
@@ -193,26 +195,34 @@ class Outbox:
         except (ValueError, KeyError, TypeError):
             return "this is no post"
 
-    def waiting(self) -> list[dict[str, Any]]:
+    def waiting(self) -> list[PostAbout]:
         """Returns what waits, oldest first, as JSON's own types."""
         troubles, found = self._troubles(), []
         for name in self.names():
             trouble = troubles.pop(self._lane(name), None)  # the first of a lane has it, the others wait for that one
-            found.append(self._about(self._file(name)) | asdict(trouble or Trouble(why="not tried yet")))
+            told = trouble or Trouble(why="not tried yet")
+            about = self._about(self._file(name))
+            about |= {"tries": told.tries, "not_before": told.not_before, "why": told.why}
+            found.append(about)
         return found
 
-    def refused(self) -> list[dict[str, Any]]:
+    def refused(self) -> list[PostAbout]:
         """Returns what was refused, oldest first, as JSON's own types."""
-        names = _names_in(self.refused_folder)
-        return [self._about(self._refused_file(name)) | {"why": self.why_refused(name)} for name in names]
+        found = []
+        for name in _names_in(self.refused_folder):
+            about = self._about(self._refused_file(name))
+            about["why"] = self.why_refused(name)
+            found.append(about)
+        return found
 
-    def _about(self, path: Path) -> dict[str, Any]:
-        known: dict[str, Any] = {"file": str(path)}
+    def _about(self, path: Path) -> PostAbout:
+        known: PostAbout = {"file": str(path)}
         with contextlib.suppress(
             OSError, ValueError
         ):  # it was just delivered, or is no post: then only its name is told
             post = Post.from_json(path.read_bytes())
-            known |= {name: getattr(post, name) for name in ("kind", "experiment", "address", "query", "created")}
+            known |= {"kind": post.kind, "experiment": post.experiment, "address": post.address}
+            known |= {"query": post.query, "created": post.created}
         return known
 
     # ---------------------------------------------------------------------------------- delivering

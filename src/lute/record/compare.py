@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lute.record import headers, schema
 from lute.record.rows import kept_file
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow
+    from lute.record.types import CodeEntry, FileEntry, RunRow
 
 Entries = dict[str, Any]
 Differences = dict[str, dict[str, Entries]]
@@ -81,10 +80,11 @@ def _inputs(row: RunRow) -> Entries:
     return found
 
 
-def _file(file: Mapping[str, Any], otherwise: str) -> str:
+def _file(file: FileEntry | CodeEntry, otherwise: str) -> str:
     """Returns what tells the contents of a file from others: its digest, or what else is known."""
-    if file.get("digest"):
-        return f"sha256 {file['digest'][:16]}"
+    digest = file.get("digest")
+    if digest:
+        return f"sha256 {digest[:16]}"
     return f"{otherwise} {file.get(otherwise)}{' and changes' if file.get('dirty') else ''}"
 
 

@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute.base.files import create_file
 from lute.record.rows import kept_files
 from lute.record.schema import MIGRATIONS, is_live
 from lute.record.store import Record
+
+if TYPE_CHECKING:
+    from lute.record.types import Migration, RecordPlace, RecordSize, RunCount
 
 RUNS = "lute.runs"
 """The folder, in a work folder, of all runs' folders."""
@@ -21,20 +24,25 @@ MOST = 1000
 """Problems of one kind that are told at most."""
 
 
-def where(record: Record) -> dict[str, Any]:
+def where(record: Record) -> RecordPlace:
     """Returns where a record is, of which kind, and its schema; opening does not bring it up to date."""
     is_url = "://" in str(record)
-    told: dict[str, Any] = {"record": str(record), "kind": "PostgreSQL" if is_url else "SQLite"}
-    told["schema"], told["newest_schema"] = record.schema() if record.exists() else None, len(MIGRATIONS)
-    told["aside"] = str(record.aside)
-    told["waiting"] = len(list(record.aside.glob("*.json"))) if record.aside.is_dir() else 0
-    return told
+    return {
+        "record": str(record),
+        "kind": "PostgreSQL" if is_url else "SQLite",
+        "schema": record.schema() if record.exists() else None,
+        "newest_schema": len(MIGRATIONS),
+        "aside": str(record.aside),
+        "waiting": len(list(record.aside.glob("*.json"))) if record.aside.is_dir() else 0,
+    }
 
 
-def size(record: Record) -> dict[str, Any]:
+def size(record: Record) -> RecordSize:
     """Returns how many runs there are, by Task and status, and how many bytes database, logs and the rest take."""
     query = "SELECT task, status, count(*) FROM lute_runs GROUP BY task, status ORDER BY task, status"
-    runs = [{"task": task, "status": status, "runs": count} for task, status, count in record.read(query)]
+    runs: list[RunCount] = [
+        {"task": task, "status": status, "runs": count} for task, status, count in record.read(query)
+    ]
     logs = others = 0
     for folder in _folders(record):
         for name in os.listdir(folder):
@@ -58,7 +66,7 @@ def _size_of(path: Path) -> int:
         return 0
 
 
-def migrate(record: Record) -> dict[str, Any]:
+def migrate(record: Record) -> Migration:
     """Brings a record's schema up to date; a SQLite file is copied first, beside itself.
 
     Returns:

@@ -30,7 +30,7 @@ CONNECT_TIMEOUT = 5
 """Longest time to connect to one address, in s, unless the URL has its own `connect_timeout`."""
 LOCK_KEY = 0x6C757465
 """Names our advisory lock; the letters of "lute"."""
-_NETWORK: dict[str, Any] = {
+_NETWORK = {
     "keepalives_idle": 10,  # s; a server that vanished is noticed within half a minute
     "keepalives_interval": 5,
     "keepalives_count": 3,

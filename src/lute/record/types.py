@@ -175,3 +175,146 @@ class WorkflowRow(TypedDict):
 
 Steps: TypeAlias = Mapping[str, list[StepEntry]]
 """The entries of each step, by its name."""
+
+
+class Origin(TypedDict, total=False):
+    """Where a run comes from and what it made: what is looked at beside it."""
+
+    sources: dict[str, str]
+    inputs: list[FileEntry]
+    outputs: list[FileEntry]
+    code: list[CodeEntry]
+    versions: dict[str, str]
+
+
+class JobHead(TypedDict):
+    """What a child is told to load, before its parameters."""
+
+    task: str
+    task_module: str | None
+    plugins: list[str]
+    modules: list[list[str]]
+    path: list[str]
+    ranks: int | None
+    launch: list[str]
+    backstop: float
+    waits: bool
+
+
+class RecordPlace(TypedDict):
+    """Where a record is, as `lute db where` tells it."""
+
+    record: str
+    kind: str
+    schema: int | None
+    newest_schema: int
+    aside: str
+    waiting: int
+
+
+class RunCount(TypedDict):
+    """How many runs of a Task have a status."""
+
+    task: str
+    status: str
+    runs: int
+
+
+class RecordSize(TypedDict):
+    """What a record holds, and the bytes that it takes."""
+
+    runs: list[RunCount]
+    database_bytes: int
+    log_bytes: int
+    other_bytes: int
+
+
+class Migration(TypedDict):
+    """What a migration of a record's schema did."""
+
+    before: int
+    now: int
+    copy: str | None
+
+
+class PostAbout(TypedDict, total=False):
+    """A post to the eLog that waits or was refused."""
+
+    file: str
+    kind: str
+    experiment: str
+    address: str
+    query: dict[str, str]
+    created: float
+    tries: int
+    not_before: float
+    why: str | None
+
+
+class PublicPost(TypedDict, total=False):
+    """A post to the eLog as `lute elog --json` prints it: its times are ISO 8601."""
+
+    file: str
+    kind: str
+    experiment: str
+    address: str
+    query: dict[str, str]
+    created: str
+    tries: int
+    not_before: str | None
+    why: str | None
+
+
+class OutboxAbout(TypedDict):
+    """The outbox, as `lute elog` tells it."""
+
+    url: str | None
+    login: str
+    outbox: str
+    waiting: list[PublicPost]
+    refused: list[PublicPost]
+
+
+class MetricPoint(TypedDict):
+    """A metric's value in one run."""
+
+    id: str
+    experiment: str
+    run: str
+    started: str
+    status: str
+    valid: bool
+    value: float | None
+    unit: str
+
+
+class FigureEntry(TypedDict):
+    """A page of figures of a run, as the web page links to it."""
+
+    name: str
+    address: str
+    there: bool
+
+
+class ParameterAbout(TypedDict):
+    """What `lute tasks NAME` tells of a parameter."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    default_factory: str | None
+    unit: Any
+    from_result: str | None
+    is_result: bool
+    is_output: bool
+    written: str
+    help: str
+
+
+class LogPiece(TypedDict):
+    """A piece of a log: its text, where it ends, and how many bytes before it were left out."""
+
+    offset: int
+    text: str
+    skipped: int

@@ -28,7 +28,7 @@ import runpy
 import signal
 import threading
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lute import facility, registry
 from lute.base.debug import DebugExit
@@ -40,6 +40,9 @@ from lute.wire.control import Unprepared, to_json
 from lute.wire.encoding import Unloadable
 from lute.wire.framing import Decoder
 from lute.wire.results import TaskStatus
+
+if TYPE_CHECKING:
+    from lute.record.types import JobHead
 
 
 def main(arguments: list[str]) -> int:
@@ -198,7 +201,7 @@ def _let_it_start_ranks(task: Task, launch: list[str]) -> None:
     task._launch = launch
 
 
-def _load(job: dict[str, Any]) -> Any:
+def _load(job: JobHead) -> Any:
     """Returns the Task's class, from its own module or from the plug-ins."""
     sys.path += [folder for folder in job["path"] if folder not in sys.path]
     if job["task_module"]:

@@ -15,8 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from lute.base.formatting import in_order
-
-Attributes = dict[str, Any]
+from lute.wire.encoding import Attributes
 
 
 def template_values(params: Any) -> dict[str, Any]:

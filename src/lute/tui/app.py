@@ -24,6 +24,7 @@ from lute.tasks.progress import as_text
 from lute.wire.status import LOOKS, SYMBOLS
 
 if TYPE_CHECKING:
+    from lute.record.queries import Condition, Wanted
     from lute.record.types import RunRow
 
 REFRESH = 1.0
@@ -93,7 +94,7 @@ class RecordApp(App[None]):
     ) -> None:
         super().__init__()
         self._record, self._when, self._seconds = record, when, seconds
-        self._wanted: dict[str, Any] = {}
+        self._wanted: Wanted = {}
         self._shown: dict[str, tuple[Any, ...]] = {}
         self._pages, self._current, self._follow = 1, "", True
         self._row: RunRow | None = None
@@ -285,27 +286,32 @@ def _cancel(record: Record, row: RunRow, reason: str) -> None:
         requests.post(RunFiles(Path(row["log"]).parent).request, request)
 
 
-def read_filter(text: str) -> dict[str, Any]:
+def read_filter(text: str) -> Wanted:
     """Returns what `Record.find` takes for a line of filters.
 
     >>> read_filter("status=failed run=12 FindPeak.threshold>3 beam")
     {'statuses': ['FAILED'], 'run': '12', 'where': ['FindPeak.threshold>3'], 'text': 'beam'}
     """
-    wanted: dict[str, Any] = {}
-    words = []
+    wanted: Wanted = {}
+    words: list[str] = []
+    where: list[str | Condition] = []
     for part in text.split():
         name, equals, value = part.partition("=")
         if equals and name in ("experiment", "run", "workflow"):
-            wanted[name] = value
+            wanted[name] = value  # type: ignore[literal-required]
         elif equals and name == "task":
             wanted["tasks"] = value.split(",")
         elif equals and name == "status":
             wanted["statuses"] = [one.upper() for one in value.split(",")]
         elif any(sign in part for sign in "=<>"):
-            wanted.setdefault("where", []).append(part)
+            where.append(part)
         else:
             words.append(part)
-    return wanted | ({"text": " ".join(words)} if words else {})
+    if where:
+        wanted["where"] = where
+    if words:
+        wanted["text"] = " ".join(words)
+    return wanted
 
 
 def _about(row: RunRow, when: Callable[[str | None], str], seconds: Callable[[float | None], str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -58,7 +56,7 @@ def metrics(request: Request) -> Response:
         raise UsageError("which Task? Give task=NAME, as /api/tasks lists them")
     limit = asking.number(request.query_params, "limit", asking.PAGE * 4, lists.MOST_POINTS) or 1
     metric = request.query_params.get("metric", "")
-    found: dict[str, Any] = {"metrics": lists.metric_names(site, asked, limit)}
+    found: object = {"metrics": lists.metric_names(site, asked, limit)}
     if metric:
         found = {"metric": metric, "values": lists.metrics(site, asked, metric, limit)}
     return JSONResponse(found)

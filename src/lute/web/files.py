@@ -8,13 +8,13 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from lute.record.rows import RunFiles
 from lute.web.site import NotThere
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow
+    from lute.record.types import LogPiece, RunRow
 
 PIECE = 1 << 16
 TAIL_LINES = 200
@@ -128,7 +128,7 @@ class Follower:
         self._row = row
         self.offset = offset
 
-    def more(self) -> dict[str, Any] | None:
+    def more(self) -> LogPiece | None:
         """Returns the next piece: `text`, `offset` after it, and how many bytes before it were `skipped`; or None."""
         try:
             file = open_log(self._row)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
+from lute.record.rows import column
 from lute.web.asking import RunQuery
 from lute.web.site import Site
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow
+    from lute.record.types import MetricPoint, RunRow
 
 COLUMNS = (
     *("id", "task", "managed_task", "experiment", "run", "status", "reason", "summary", "valid", "started"),
@@ -38,7 +39,7 @@ def last_before(site: Site, row: RunRow) -> RunRow | None:
     return found[0] if found else None
 
 
-def metrics(site: Site, asked: RunQuery, metric: str, limit: int) -> list[dict[str, Any]]:
+def metrics(site: Site, asked: RunQuery, metric: str, limit: int) -> list[MetricPoint]:
     """Returns a metric's values in the last runs of a Task, the oldest first.
 
     Raises:
@@ -47,7 +48,7 @@ def metrics(site: Site, asked: RunQuery, metric: str, limit: int) -> list[dict[s
     keys = ("id", "experiment", "run", "started", "status", "valid")
     found, _ = runs(site, asked, limit, (*keys, "metrics"))
     rows = [row for row in reversed(found) if metric in (row["metrics"] or {})]
-    return [{name: row[name] for name in keys} | row["metrics"][metric] for row in rows]
+    return [cast("MetricPoint", {name: column(row, name) for name in keys} | row["metrics"][metric]) for row in rows]
 
 
 def metric_names(site: Site, asked: RunQuery, limit: int) -> list[str]:

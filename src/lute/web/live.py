@@ -82,6 +82,6 @@ def state_of(row: RunRow) -> JsonObject:
     return state
 
 
-def _event(name: str, data: dict[str, Any], identity: int | None = None) -> str:
+def _event(name: str, data: object, identity: int | None = None) -> str:
     place = f"id: {identity}\n" if identity is not None else ""
     return f"event: {name}\n{place}data: {json.dumps(data)}\n\n"

@@ -22,7 +22,7 @@ from lute.wire.status import SYMBOLS
 from lute.workflows import definition, draw
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow, WorkflowRow
+    from lute.record.types import FigureEntry, MetricPoint, RunRow, WorkflowRow
 
 LARGEST_FIGURE = 1 << 28
 """A page of figures that is larger is not shown, in bytes."""
@@ -85,9 +85,9 @@ def run(request: Request) -> Response:
     return show(request, "run.html", **content, parameters=views.parameters(row, last), figures=_figures(row))
 
 
-def _figures(row: RunRow) -> list[dict[str, Any]]:
+def _figures(row: RunRow) -> list[FigureEntry]:
     """Returns name and address of each of a run's pages of figures."""
-    found = []
+    found: list[FigureEntry] = []
     for number, path in enumerate(row["plots"] or []):
         name = re.sub(r"/report\.html$", "", str(path).removeprefix(f"{figures_of(row)}/"))
         found.append({"name": name, "address": f"/runs/{row['id']}/figures/{number}", "there": _is_there(row, number)})
@@ -168,11 +168,11 @@ def trends(request: Request) -> Response:
     return show(request, "trends.html", **content, drawing=_drawing(found, metric), known=site.tasks())
 
 
-def _drawing(found: list[dict[str, Any]], metric: str) -> Markup:
+def _drawing(found: list[MetricPoint], metric: str) -> Markup:
     usable = [one for one in found if one["value"] is not None]
     points = [
         plot.Point(
-            float(one["value"]),
+            float(one["value"] or 0),
             one["run"] or "",
             f"acquisition run {one['run']}: {one['value']:g} {one['unit']}",
             f"/runs/{one['id']}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from lute.web.render import as_value
 from lute.wire.status import badness_of
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow
+    from lute.record.types import RunRow, StepEntry
 
 MOST_NUMBERS = 3
 """Key numbers of a run in the grid."""
@@ -150,7 +150,7 @@ _ABOUT: dict[str, Callable[[RunRow], str]] = {
 }
 
 
-def states_of(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def states_of(steps: Sequence[StepEntry]) -> dict[str, str]:
     """Returns the worst status of each step of a workflow run, whose instances may have several."""
     found: dict[str, str] = {}
     for step in steps:

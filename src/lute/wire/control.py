@@ -8,7 +8,7 @@ On the channel each is a list: its name, then its fields.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Union
+from typing import Any, Callable, Mapping, NamedTuple, Union
 
 
 class Exec(NamedTuple):
@@ -55,7 +55,9 @@ class Stop(NamedTuple):
 
 
 Control = Union[Exec, Unprepared, RankFailed, Progress, Metric, Go, Stop]
-_KINDS: Mapping[str, Any] = {kind.__name__: kind for kind in (Exec, Unprepared, RankFailed, Progress, Metric, Go, Stop)}
+_KINDS: Mapping[str, Callable[..., Control]] = {
+    kind.__name__: kind for kind in (Exec, Unprepared, RankFailed, Progress, Metric, Go, Stop)
+}
 
 
 def to_json(message: tuple[Any, ...]) -> list[Any]:

@@ -15,10 +15,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import c_make_encoder  # type: ignore[attr-defined]
 from pathlib import Path, PurePath
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Dict, Union
 
 from lute.errors import ProtocolError
 from lute.wire.results import ElogSummaryPlots, RenderedPage, TaskResult, TaskStatus
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Tagged(TypedDict, total=False):
+        """A value that JSON has no word for, as it is sent: what it is of, by the key `~`, and its parts."""
+
+        v: Any
+        n: int
+        shape: list[int]
+        dtype: str
+        type: str
+        text: str
+        reason: str
+        scripts: bool
+
 
 Memory = Union[bytearray, mmap.mmap]
 Buffer = Union[bytes, bytearray, memoryview, mmap.mmap]
@@ -54,6 +70,10 @@ class RawArray:
     data: Buffer
 
 
+Attributes = Dict[str, Any]
+"""What is known of a parameter beside its value: how it is written, and whatever else its author gave it."""
+
+
 class Namespace:
     """Parameters for a Python that has no pydantic: the same names, read as attributes."""
 
@@ -61,7 +81,7 @@ class Namespace:
         self.__dict__.update(values)
         self.__dict__["_type_name"] = type_name
 
-    def command_line_fields(self) -> list[tuple[str, Any, dict[str, Any]]]:
+    def command_line_fields(self) -> list[tuple[str, Any, Attributes]]:
         """Returns name, value and attributes of each parameter in the order of the model."""
         return [(name, getattr(self, name), attributes) for name, attributes in self.__dict__["_spellings"]]
 
@@ -289,10 +309,11 @@ def _rebuild(value: Any, buffers: list[Memory]) -> Any:
     rebuild = _REBUILDERS.get(value["~"])
     if rebuild is None:
         raise ProtocolError(f"a value of the unknown kind {value['~']!r}")
-    return rebuild(value, buffers)
+    tagged: Any = value
+    return rebuild(tagged, buffers)
 
 
-def _rebuild_array(value: dict[str, Any], buffers: list[Memory]) -> Any:
+def _rebuild_array(value: Tagged, buffers: list[Memory]) -> Any:
     data, shape = buffers[value["v"]], tuple(value["shape"])
     try:
         import numpy
@@ -301,7 +322,7 @@ def _rebuild_array(value: dict[str, Any], buffers: list[Memory]) -> Any:
     return numpy.frombuffer(data, dtype=value["dtype"]).reshape(shape)
 
 
-def _rebuild_pickle(value: dict[str, Any], buffers: list[Memory]) -> Any:
+def _rebuild_pickle(value: Tagged, buffers: list[Memory]) -> Any:
     first = value["v"]
     data, outside = buffers[first], buffers[first + 1 : first + 1 + value["n"]]
     try:
@@ -313,11 +334,11 @@ def _rebuild_pickle(value: dict[str, Any], buffers: list[Memory]) -> Any:
         return Unloadable(value["type"], kept, f"{type(error).__name__}: {error}")
 
 
-def _rebuild_items(make: Callable[[list[Any]], Any]) -> Callable[[dict[str, Any], list[Memory]], Any]:
+def _rebuild_items(make: Callable[[list[Any]], Any]) -> Callable[[Tagged, list[Memory]], Any]:
     return lambda value, buffers: make([_rebuild(item, buffers) for item in value["v"]])
 
 
-_REBUILDERS: dict[str, Callable[[dict[str, Any], list[Memory]], Any]] = {
+_REBUILDERS: dict[str, Callable[[Tagged, list[Memory]], Any]] = {
     "str": lambda value, buffers: str(buffers[value["v"]], "utf-8", "surrogatepass"),
     "bytes": lambda value, buffers: bytes(buffers[value["v"]]),
     "complex": lambda value, buffers: complex(*value["v"]),

@@ -128,7 +128,7 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _described(step: Any) -> dict[str, Any]:
+def _described(step: Any) -> object:
     from dataclasses import asdict
 
     return asdict(step) | {"rule": step.rule.value}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lute.cli import common
 from lute.errors import RecordError
 from lute.wire.status import StepState, exit_code_of
 
 if TYPE_CHECKING:
-    from lute.record.types import StepEntry, WorkflowRow
+    from lute.record.types import JsonObject, StepEntry, WorkflowRow
 
 CTRL_C = "cancelled by Ctrl-C"
 
@@ -24,7 +24,7 @@ def exit_code(row: WorkflowRow) -> int:
     return 0 if row["status"] == "COMPLETED" else 1
 
 
-def public(row: WorkflowRow) -> dict[str, Any]:
+def public(row: WorkflowRow) -> JsonObject:
     """Returns a workflow run as `--json` prints it."""
     from lute.workflows import page
 
