@@ -22,7 +22,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lute import plugins
 from lute.config import yaml_reader
@@ -32,7 +32,7 @@ from lute.workflows.results import steps_used
 from lute.workflows.step_fields import Source, StepFields, unknown_task
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject
+    from lute.workflows.step_fields import StepDocument
 
 STEP_KEYS = (
     "task",
@@ -158,7 +158,7 @@ class Reading(Source):
             self.wrong((), EXPECTED)
             return {}, {}, ""
         self.only(value, FILE_KEYS, ())
-        limits = self.expect(value, "limits", (), dict, {})
+        limits = self.expect(value.get("limits"), ("limits",), dict, {})
         steps = self._flat(value["steps"])
         tasks = {step.task for step in steps.values()}
         for task, limit in limits.items():
@@ -189,7 +189,7 @@ class Reading(Source):
                 self.wrong(at, f"step {name}: expected {{task: NAME, ...}}")
                 continue
             self.only(entry, STEP_KEYS, at)
-            steps[str(name)] = StepFields(self, str(name), entry, at).step()
+            steps[str(name)] = StepFields(self, str(name), cast("StepDocument", entry), at).step()
         self._check_needs(steps)
         return steps
 
@@ -226,14 +226,14 @@ class Reading(Source):
         if name in self._path_to(steps, above):
             self.wrong(at, f"steps need each other in a circle: {name} comes after itself")
             return
-        self._take_node(name, value, at, above, steps)
+        self._take_node(name, cast("StepDocument", value), at, above, steps)
         self._tree(value.get("next") or [], (*at, "next"), [name], steps)
 
     def _path_to(self, steps: Mapping[str, Step], above: list[str]) -> set[str]:
         return set(above).union(*(_all_before(steps, name) for name in above))
 
     def _take_node(
-        self, name: str, value: JsonObject, at: yaml_reader.Path, above: list[str], steps: dict[str, Step]
+        self, name: str, value: StepDocument, at: yaml_reader.Path, above: list[str], steps: dict[str, Step]
     ) -> None:
         """A node that is reached twice is one step that needs both."""
         entry = {key: item for key, item in value.items() if key not in ("task_name", "next", "slurm_params")}

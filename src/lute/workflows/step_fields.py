@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lute import managed_tasks, plugins, registry
 from lute.base.paths import split_path
@@ -20,8 +20,29 @@ from lute.workflows import conditions
 from lute.workflows.results import runs_of
 
 if TYPE_CHECKING:
+    from typing import Literal, TypedDict
+
     from lute.record.types import JsonObject
 
+    class StepDocument(TypedDict, total=False):
+        """A step as a file has it: its keys are known, its values may still be anything."""
+
+        task: Any
+        needs: Any
+        when: Any
+        foreach: Any
+        parameters: Any
+        slurm: Any
+        timeout: Any
+        retries: Any
+        resources: Any
+        reuse: Any
+        task_name: str
+        slurm_params: Any
+        next: Any
+
+
+Kind = TypeVar("Kind")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 MOST_RETRIES = 10_000
 """More than this is a mistake in a file."""
@@ -50,14 +71,13 @@ class Source:
         """Adds a problem."""
         self.problems.append(Problem(self.path, *self.place(at), message))
 
-    def expect(self, entry: JsonObject, key: str, at: yaml_reader.Path, kind: type, default: Any) -> Any:
-        """Returns a mapping's entry if it is of a kind; else the default, and if it was given, that is a problem."""
-        value = entry.get(key)
+    def expect(self, value: Any, at: yaml_reader.Path, kind: type[Kind], default: Kind) -> Kind:
+        """Returns what a key gives if it is of a kind; else the default, and if it was given, that is a problem."""
         if value is None:
             return default
         if not isinstance(value, kind):
             names = {dict: "a mapping", bool: "true or false"}
-            self.wrong((*at, key), f"{key}: expected {names[kind]}")
+            self.wrong(at, f"{at[-1]}: expected {names[kind]}")
             return default
         return value
 
@@ -79,7 +99,7 @@ class StepFields:
         at: Where they are in the document.
     """
 
-    def __init__(self, source: Source, name: str, entry: JsonObject, at: yaml_reader.Path) -> None:
+    def __init__(self, source: Source, name: str, entry: StepDocument, at: yaml_reader.Path) -> None:
         self._source, self._name, self._entry, self._at = source, name, entry, at
 
     def step(self) -> Step:
@@ -100,7 +120,7 @@ class StepFields:
             timeout=self._timeout(),
             retries=self._retries(),
             resources=self._resources(),
-            reuse=self._source.expect(self._entry, "reuse", self._at, bool, None),
+            reuse=self._source.expect(self._entry.get("reuse"), (*self._at, "reuse"), bool, None),
         )
 
     def _wrong(self, message: str, *at: str) -> None:
@@ -119,12 +139,12 @@ class StepFields:
         return task
 
     def _parameters(self, task: str) -> JsonObject:
-        found: JsonObject = self._source.expect(self._entry, "parameters", self._at, dict, {})
+        found = self._source.expect(self._entry.get("parameters"), (*self._at, "parameters"), dict, {})
         for parameter, problem in (_unknown_parameters(task, found) if found else {}).items():
             self._wrong(f"step {self._name}: {problem}", "parameters", parameter)
         return found
 
-    def _texts_of(self, parameters: JsonObject) -> dict[str, str]:
+    def _texts_of(self, parameters: Iterable[str]) -> dict[str, str]:
         """Returns how the numbers among the parameters were written."""
         texts, at = self._source.document.texts, (*self._at, "parameters")
         return {name: texts[(*at, name)] for name in parameters if (*at, name) in texts}
@@ -185,7 +205,7 @@ class StepFields:
         except WorkflowError as error:
             self._wrong(str(error), "foreach", "runs")
 
-    def slurm(self, key: str) -> str:
+    def slurm(self, key: Literal["slurm", "slurm_params"]) -> str:
         """Returns Slurm's options, which are under a key, as one text; a mapping is options by name."""
         value = self._entry.get(key)
         if isinstance(value, dict) and not any(isinstance(item, (list, dict)) for item in value.values()):
