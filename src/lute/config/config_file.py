@@ -235,8 +235,7 @@ class ConfigFile:
     def substituter(self) -> Substituter:
         """Returns what fills in this file's `{{ ... }}`."""
         header = {name: value for name, value in with_header_defaults(self.header.value).items() if value != ""}
-        documents: list[Mapping[str, Any]] = [WithTexts(self.tasks.value, self.tasks.texts)]
-        documents.append(WithTexts(header, self.header.texts))
+        documents = [WithTexts(self.tasks.value, self.tasks.texts), WithTexts(header, self.header.texts)]
         return Substituter(documents, os.environ, read_scalar)
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:

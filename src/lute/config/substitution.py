@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lute.base.paths import NOTHING, QUOTED, split_path, value_at
@@ -111,13 +111,13 @@ class Substituter:
 
     def __init__(
         self,
-        documents: list[Mapping[str, Any]],
+        documents: Sequence[Mapping[str, Any]],
         environ: Mapping[str, str],
         read_scalar: Callable[[str], Any] = lambda text: text,
         given: Mapping[str, Any] | None = None,
     ) -> None:
         self._documents = documents
-        self._given: Mapping[str, Any] = {} if given is None else given
+        self._given = given if given is not None else {}
         self._environ = environ
         self._read_scalar = read_scalar
         self._open: list[str] = []

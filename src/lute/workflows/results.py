@@ -96,9 +96,7 @@ class Scope:
     """
 
     def __init__(self, results: Mapping[str, Any], documents: list[Mapping[str, Any]], item: Any = NO_ITEM) -> None:
-        ours: dict[str, Any] = {"steps": results}
-        if item is not NO_ITEM:
-            ours["item"] = item
+        ours = {"steps": results} if item is NO_ITEM else {"steps": results, "item": item}
         self._substituter = Substituter(documents, os.environ, read_scalar, ours)
 
     def value(self, raw: Any) -> Any:

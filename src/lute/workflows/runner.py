@@ -29,7 +29,7 @@ from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.state import Options, StepInstance, StepNode, entries_of
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, WorkflowRow
+    from lute.record.types import WorkflowRow
 
 logger = logging.getLogger(__name__)
 
@@ -294,9 +294,9 @@ def _is_hidden_place(name: str, text: str) -> bool:
 
 def options_in(row: WorkflowRow) -> Options:
     """Returns how a workflow run is run, as its row has it."""
-    kept = row["options"]["options"]
-    found: JsonObject = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
-    return Options(**found)
+    kept = dict(row["options"]["options"])
+    kept.update((name, tuple(value)) for name, value in row["options"]["options"].items() if isinstance(value, list))
+    return Options(**kept)
 
 
 def _wait_for_programs(record: Record, row: WorkflowRow, config: ConfigFile) -> None:
