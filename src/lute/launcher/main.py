@@ -110,8 +110,8 @@ class _Launching:
             end.setblocking(False)
         self._own = [sock, wake, self._wake]
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        for number in signal.valid_signals():
-            if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE):
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
+            if signal.getsignal(number) is not signal.SIG_DFL:  # most are as they should be
                 signal.signal(number, signal.SIG_DFL)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
