@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from lute import registry
 from lute.base import secrets
+from lute.base.signals import Timer
 from lute.errors import LaunchError, TaskTimedOut, UsageError
 from lute.tasks import program, progress
-from lute.tasks.timer import Timer
 from lute.wire.channel import open_channel, task_channel
 from lute.wire.control import Exec, Go, Metric, Progress, RankFailed, to_json
 from lute.wire.framing import CONTROL
