@@ -1,4 +1,4 @@
-"""What the record needs of a database. The two there are: `_sqlite` and `_postgres`."""
+"""What the record needs of a database. The two there are: `sqlite` and `postgres`."""
 
 from __future__ import annotations
 

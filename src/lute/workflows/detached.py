@@ -1,4 +1,4 @@
-"""A workflow run without a driver: each step runs on its own, as a batch job or an Airflow task (`one_step`).
+"""A workflow run without a driver: each step runs on its own, as a batch job or an Airflow task (`step_job`).
 
 What the steps know of each other stands in the workflow run's row of the record, and here is what they come to
 together: how the row begins, how it takes in what a step or Slurm says, how it ends and how it is cancelled. Whoever
