@@ -26,7 +26,7 @@ from lute.record.store import Record
 
 if TYPE_CHECKING:
     from lute.record.queries import Condition
-    from lute.record.types import RunRow
+    from lute.record.types import RunRow, Scalar
 
 __all__ = ["Records", "Run", "Runs", "open"]
 
@@ -235,7 +235,7 @@ class Records:
         run: str | int | None = None,
         since: str | datetime | None = None,
         until: str | datetime | None = None,
-        where: Mapping[str, Any] | Iterable[str | Condition] | None = None,
+        where: Mapping[str, Scalar] | Iterable[str | Condition] | None = None,
         text: str | None = None,
         workflow: str | None = None,
         valid: bool | None = None,

@@ -18,13 +18,33 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import parse_qs, unquote, urlsplit
 
 __all__ = ["FakeElog", "Seen"]
 
 Judge = Callable[[str | None], tuple[bool, Mapping[str, str]]]
 """Takes the header `Authorization`; returns whether it is right, and headers for the answer."""
+
+
+class MessageFile(TypedDict):
+    """A file that was posted with a message."""
+
+    name: str
+    type: str
+    data: bytes
+
+
+class Message(TypedDict):
+    """A message that was posted; `key` tells a post that came twice."""
+
+    experiment: str
+    text: str
+    tags: str
+    title: str
+    files: list[MessageFile]
+    key: str
+
 
 _ENTRY = re.compile(r"/(?P<experiment>[^/]+)/ws/(?P<endpoint>[^/]+)")
 
@@ -89,10 +109,10 @@ class FakeElog:
     ) -> None:
         self.arrived = 0
         self.requests: list[Seen] = []
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[Message] = []
         self.run_tables: dict[tuple[str, int], dict[str, Any]] = {}
         self.run_parameters: list[dict[str, str]] = []
-        self.workflows: dict[str, dict[str, dict[str, Any]]] = {}
+        self.workflows: dict[str, dict[str, dict[str, str]]] = {}
         self.tags: dict[tuple[str, str], list[int]] = {}
         expected = f"Bearer {token}" if token is not None else _basic(user, password) if user is not None else None
         self._judge = judge or (lambda sent: (expected in (None, sent), {"WWW-Authenticate": "Basic"}))
@@ -202,7 +222,7 @@ class FakeElog:
             self._changed.notify_all()
         return status, json.dumps(answer).encode() if data is None else data, dict(told)
 
-    def _do(self, seen: Seen) -> dict[str, Any] | None:
+    def _do(self, seen: Seen) -> object:
         """Does what an eLog would. Returns the answer; None if there is no such endpoint."""
         if seen.path == urlsplit(self.counters_url).path and seen.method == "POST":
             self.run_parameters.append({item["key"]: item["value"] for item in json.loads(seen.body)})
@@ -223,8 +243,10 @@ class FakeElog:
 
     def _new_message(self, experiment: str, seen: Seen) -> None:
         fields, files = _form(seen)
-        message = {"experiment": experiment, "text": fields.get("log_text", ""), "tags": fields.get("log_tags", "")}
-        self.messages.append(message | {"title": fields.get("log_title", ""), "files": files, "key": seen.key})
+        text, tags, title = (fields.get(name, "") for name in ("log_text", "log_tags", "log_title"))
+        self.messages.append(
+            {"experiment": experiment, "text": text, "tags": tags, "title": title, "files": files, "key": seen.key}
+        )
 
     def _add_run_params(self, experiment: str, seen: Seen) -> None:
         self.run_tables.setdefault((experiment, int(seen.query["run_num"])), {}).update(json.loads(seen.body))
@@ -233,7 +255,7 @@ class FakeElog:
         definition = json.loads(seen.body)
         self.workflows.setdefault(experiment, {})[definition["name"]] = definition
 
-    def _runs(self, experiment: str, seen: Seen) -> list[dict[str, Any]]:
+    def _runs(self, experiment: str, seen: Seen) -> list[object]:
         return [{"num": run, "params": values} for (name, run), values in self.run_tables.items() if name == experiment]
 
 
@@ -272,13 +294,14 @@ def _basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def _form(seen: Seen) -> tuple[dict[str, str], list[dict[str, Any]]]:
+def _form(seen: Seen) -> tuple[dict[str, str], list[MessageFile]]:
     """Returns the fields and the files of a form."""
     kind = seen.headers.get("content-type", "")
     boundary = re.search(r'boundary="?([^";]+)', kind)
     if boundary is None:
         return {name: values[0] for name, values in parse_qs(seen.body.decode()).items()}, []
-    fields, files = {}, []
+    fields: dict[str, str] = {}
+    files: list[MessageFile] = []
     for part in seen.body.split(b"--" + boundary[1].encode())[1:-1]:
         head, _, data = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         about, data = head.decode(), data.removesuffix(b"\r\n")

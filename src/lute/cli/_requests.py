@@ -22,7 +22,7 @@ from lute.record.schema import is_live
 from lute.record.store import Record
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, RunRow, WorkflowRow
+    from lute.record.types import RunRow, WorkflowRow
 
 NOT_LIVE = 1
 
@@ -44,7 +44,7 @@ class Kind:
     get: Callable[[Record, str], Any]
     folder: Callable[[Any], str]
     mark_lost: Callable[[Record], object]
-    public: Callable[[Any], JsonObject]
+    public: Callable[[Any], object]
     cancel_elsewhere: Callable[[Record, Any, requests.Request], bool]
 
 
@@ -141,7 +141,7 @@ def _find(record: Record, identity: str, kinds: tuple[Kind, ...]) -> tuple[Kind,
     return kinds[0], kinds[0].get(record, identity)
 
 
-def _tell(options: argparse.Namespace, row: JsonObject, text: str, code: int) -> int:
+def _tell(options: argparse.Namespace, row: object, text: str, code: int) -> int:
     with common.unread_output():
         if options.json:
             common.print_json(row)

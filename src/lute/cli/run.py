@@ -31,7 +31,7 @@ from lute.wire.status import exit_code_of
 
 if TYPE_CHECKING:
     from lute.cli._screen import Screen
-    from lute.record.types import RunRow
+    from lute.record.types import DryRun, RunRow
 
 CTRL_C = 130
 PIECE = 1 << 20
@@ -266,7 +266,7 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
     to_hide = secrets.secret_values(base, env, {"database": plan.params.lute_config.database})
     changed = secrets.hide_variables(environment.difference(base, env), to_hide)
     rendered = plan.rendered_template()
-    shown: dict[str, Any] = {
+    shown: DryRun = {
         "task": plan.task,
         "command": secrets.hide(_command(plan, env), to_hide),
         "cwd": plan.cwd,

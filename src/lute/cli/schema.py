@@ -78,7 +78,7 @@ def schema() -> JsonObject:
     }
 
 
-def _as_written(model: Any, definition: JsonObject) -> None:
+def _as_written(model: Any, definition: Any) -> None:
     """Changes a model's schema to what people write: no header in a Task, substitutions anywhere."""
     properties = definition.get("properties", {})
     not_required = {"lute_config"}

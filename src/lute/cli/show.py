@@ -48,10 +48,13 @@ def _pages(row: RunRow) -> list[str]:
     return [version_of(path, row["id"]) for path in row["plots"]]
 
 
-def _with_reason(row: JsonObject) -> JsonObject:
+def _with_reason(row: RunRow) -> JsonObject:
     """Returns a run with the reason why its result may not be used, or may again, beside whether it may."""
-    reason = row.pop("invalid_reason", None)
-    return {**row, "valid": f"{row['valid']}{': ' if not row['valid'] else ': restored, '}{reason}"} if reason else row
+    told = {name: value for name, value in row.items() if name != "invalid_reason"}
+    reason = row.get("invalid_reason")
+    if reason:
+        told["valid"] = f"{row['valid']}{': ' if not row['valid'] else ': restored, '}{reason}"
+    return told
 
 
 def _print_entry(name: str, value: Any) -> None:
@@ -86,7 +89,7 @@ def _file_as_text(file: JsonObject) -> str:
     return f"{parameter}{file['path']}{about}"
 
 
-def _print_values(name: str, values: JsonObject) -> None:
+def _print_values(name: str, values: dict[str, str]) -> None:
     print(name)
     for key, value in values.items():
         common.print_text(f"  {key:<20} {value if isinstance(value, str) else json.dumps(value)}")

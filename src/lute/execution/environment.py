@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 UPDATE_PATH = ("prepend", "append", "overwrite")
 """What can be done with a new PATH."""
@@ -38,7 +38,7 @@ class Change(NamedTuple):
         script: A shell script; its environment replaces the one before.
     """
 
-    variables: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None
+    variables: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
     update_path: str = "prepend"
     script: str | None = None
 
@@ -75,7 +75,7 @@ def merged_path(old: str | None, new: str, update_path: str) -> str:
     return os.pathsep.join(part for part in parts if part)
 
 
-def updated(env: Mapping[str, str], changes: Mapping[str, Any], update_path: str) -> dict[str, str]:
+def updated(env: Mapping[str, str], changes: Mapping[str, str], update_path: str) -> dict[str, str]:
     """Returns an environment with variables replaced, and PATH merged as told."""
     after = {**env, **{name: str(value) for name, value in changes.items()}}
     if "PATH" in changes:

@@ -106,7 +106,7 @@ def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"')
 
 
-def _mapping(dumper: _Dumper, value: JsonObject) -> yaml.MappingNode:
+def _mapping(dumper: _Dumper, value: Any) -> yaml.MappingNode:
     node = dumper.represent_mapping("tag:yaml.org,2002:map", value.items())
     for key, _ in node.value:
         if _PLAIN.fullmatch(key.value) and isinstance(read_scalar(key.value), str):
@@ -118,6 +118,6 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(dict, _mapping)
 
 
-def _dump(value: JsonObject) -> str:
+def _dump(value: object) -> str:
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_UNBROKEN)
     return text

@@ -7,11 +7,14 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from lute.errors import UsageError, did_you_mean
 from lute.record.database import JSON_KINDS, Database
 from lute.record.schema import COLUMNS, JSON
+
+if TYPE_CHECKING:
+    from lute.record.types import Scalar
 
 OPERATORS = ("=", "!=", "<=", ">=", "<", ">")
 _CONDITION = r"(?s)\s*(?P<name>[^=!<>]+?)\s*(?P<operator>!=|<=|>=|==?|<|>)(?!\s*[=!<>])\s*(?P<value>.*?)\s*"
@@ -63,7 +66,7 @@ class Wanted(TypedDict, total=False):
     since: str | datetime | None
     until: str | datetime | None
     text: str | None
-    where: Mapping[str, Any] | Iterable[str | Condition] | None
+    where: Mapping[str, Scalar] | Iterable[str | Condition] | None
 
 
 class Page(NamedTuple):
@@ -109,7 +112,7 @@ def read_condition(text: str) -> Condition:
     return Condition(found["name"], operator, value[1:-1] if quoted else read_scalar(value))
 
 
-def conditions(where: Mapping[str, Any] | Iterable[str | Condition] | None) -> list[Condition]:
+def conditions(where: Mapping[str, Scalar] | Iterable[str | Condition] | None) -> list[Condition]:
     """Returns comparisons, however they were given.
 
     Raises:

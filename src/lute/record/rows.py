@@ -151,9 +151,10 @@ def column(row: RunRow | WorkflowRow, name: str) -> Any:
     return values[name]
 
 
-def public(row: RunRow) -> JsonObject:
-    """Returns a run as `--json` and the web page's API tell it."""
-    return {name: row.get(name) for name in PUBLIC} | {name: row.get(name) for name in BESIDES if row.get(name)}
+def public(row: RunRow) -> RunRow:
+    """Returns a run as `--json` and the web page's API tell it: with the columns that are for others."""
+    found = {name: row.get(name) for name in PUBLIC} | {name: row.get(name) for name in BESIDES if row.get(name)}
+    return cast("RunRow", found)
 
 
 def plain_parameters(params: Any) -> JsonObject:

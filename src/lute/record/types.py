@@ -12,6 +12,10 @@ JsonObject: TypeAlias = dict[str, Any]
 """What others made: parameters of a user's model, a payload. Its keys are not ours to know."""
 
 
+Scalar: TypeAlias = str | int | float | bool | None
+"""What a parameter can be compared with."""
+
+
 class Progress(TypedDict):
     """How far a Task is."""
 
@@ -318,3 +322,79 @@ class LogPiece(TypedDict):
     offset: int
     text: str
     skipped: int
+
+
+class DryRun(TypedDict):
+    """What `lute run --dry-run` tells of a run that is not started."""
+
+    task: str
+    command: list[str]
+    cwd: str
+    environment: dict[str, str | None]
+    sourced: list[str]
+    templates: list[RenderedTemplate]
+    parameters: JsonObject
+    warnings: list[str]
+
+
+class RenderedTemplate(TypedDict):
+    """A program's own configuration, and where it goes."""
+
+    path: str
+    text: str
+
+
+class BegunRun(TypedDict, total=False):
+    """What the first task of a DAG gave: the workflow run's id, or why there is none."""
+
+    id: str
+    error: str
+
+
+class PublicWorkflow(TypedDict):
+    """A workflow run as `--json` and the web page's API tell it."""
+
+    id: str
+    name: str
+    file: str
+    config: str
+    experiment: str
+    run: str
+    status: str
+    reason: str
+    started: str
+    ended: str | None
+    wall_s: float | None
+    host: str
+    folder: str
+    report: str | None
+    steps: list[StepEntry]
+
+
+class RunState(TypedDict):
+    """What may change of a run while it lives, as its web page is told."""
+
+    status: str
+    reason: str
+    summary: str
+    started: str
+    ended: str | None
+    wall_s: float | None
+    progress: Progress | None
+    symbol: str
+    look: str
+    progress_text: str
+    progress_share: float | None
+    metrics: dict[str, object]
+
+
+class StepGiven(TypedDict, total=False):
+    """What a step gives to those that need it; only `status` if it has not run."""
+
+    status: str
+    summary: str
+    exit_code: int | None
+    parameters: JsonObject | None
+    id: str
+    result: Any
+    metrics: dict[str, float | None]

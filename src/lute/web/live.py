@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,7 +22,7 @@ from lute.web.site import Site
 from lute.wire.status import LOOKS, SYMBOLS
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, RunRow
+    from lute.record.types import RunRow, RunState
 
 LOOK = 0.3
 """Time between two looks at a run, in s."""
@@ -46,7 +46,7 @@ def _offset(request: Request) -> int:
 
 
 async def _events(site: Site, identity: str, log: Follower) -> AsyncIterator[str]:
-    told: dict[str, Any] = {}
+    told: object = None
     spoke = time.monotonic()
     while not site.stopping.is_set():
         row = await run_in_threadpool(site.run, identity)  # before the log: after its end nothing more is written
@@ -66,7 +66,7 @@ async def _events(site: Site, identity: str, log: Follower) -> AsyncIterator[str
             await asyncio.wait_for(site.stopping.wait(), LOOK)
 
 
-def state_of(row: RunRow) -> JsonObject:
+def state_of(row: RunRow) -> RunState:
     """Returns what may change of a run while it lives; `progress` also as text and share, metrics also as text."""
     names = ("status", "reason", "summary", "started", "ended", "wall_s", "progress")
     state = {name: column(row, name) for name in names} | {
@@ -79,7 +79,7 @@ def state_of(row: RunRow) -> JsonObject:
     state["metrics"] = {
         name: {**value, "text": metric_as_text(value)} for name, value in (row["metrics"] or {}).items()
     }
-    return state
+    return cast("RunState", state)
 
 
 def _event(name: str, data: object, identity: int | None = None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from lute.base.files import write_whole
@@ -20,7 +20,7 @@ from lute.wire.status import badness_of
 from lute.workflows.draw import as_svg, colour_of
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, RunRow, StepEntry, WorkflowRow
+    from lute.record.types import PublicWorkflow, RunRow, StepEntry, WorkflowRow
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +71,10 @@ def write_if_possible(workflow: Workflow, row: WorkflowRow, record: Record) -> N
         logger.warning("the report of workflow run %s could not be written: %s", row["id"], error)
 
 
-def public(row: WorkflowRow) -> JsonObject:
+def public(row: WorkflowRow) -> PublicWorkflow:
     """Returns a workflow run as `--json` and the web page's API tell it."""
     shown = {name: value for name, value in row.items() if name not in ("owner", "definition", "options", "steps")}
-    return {**shown, "report": path_of(row), "steps": row["steps"]}
+    return cast("PublicWorkflow", {**shown, "report": path_of(row), "steps": row["steps"]})
 
 
 def path_of(row: WorkflowRow) -> str | None:

@@ -19,7 +19,7 @@ from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
 from lute.workflows.state import Options, StepInstance, StepNode
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, RunRow
+    from lute.record.types import RunRow, StepGiven
 
 
 class Planner:
@@ -127,11 +127,18 @@ class Planner:
         found = [self._one_given(instance) for instance in node.instances]
         return found if node.step.foreach is not None else found[0] if found else {"status": node.state.value}
 
-    def _one_given(self, instance: StepInstance) -> JsonObject:
+    def _one_given(self, instance: StepInstance) -> StepGiven:
         run = instance.outcome.run if instance.outcome else None
         if run is None:
             return {"status": instance.state.value}
         row = self._record.get(run)
         metrics = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
-        known = {key: row[key] for key in ("status", "summary", "exit_code", "parameters", "id")}
-        return {**known, "result": path_of_kept(row["payload"]), "metrics": metrics}
+        return {
+            "status": row["status"],
+            "summary": row["summary"],
+            "exit_code": row["exit_code"],
+            "parameters": row["parameters"],
+            "id": row["id"],
+            "result": path_of_kept(row["payload"]),
+            "metrics": metrics,
+        }

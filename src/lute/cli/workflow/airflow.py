@@ -6,8 +6,8 @@ import argparse
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
 from lute.cli.workflow.end import exit_code, print_end
@@ -15,6 +15,9 @@ from lute.errors import UsageError
 from lute.graph.dag import Workflow
 from lute.workflows.engines.airflow import END, START, dag_id_of
 from lute.workflows.engines.airflow_rest import AirflowEngine, DagRun, DagRunConf, TaskInstance
+
+if TYPE_CHECKING:
+    from lute.record.types import BegunRun
 
 STATES = {"success": "COMPLETED", "failed": "FAILED", "skipped": "SKIPPED", "upstream_failed": "BLOCKED"}
 """Airflow's words for the ends of a task, and ours."""
@@ -120,12 +123,13 @@ class _Waiting:
             with common.unread_output():
                 print_end(self._options, row)
         elif not self._stopped_by:
-            self._tell_why_not(dag_run.given(START) or {}, dag_run.page)
+            begun: BegunRun | None = dag_run.given(START)
+            self._tell_why_not(begun or {}, dag_run.page)
         if self._stopped_by:
             return 128 + self._stopped_by
         return 1 if row is None else exit_code(row)
 
-    def _tell_why_not(self, begun: Mapping[str, Any], page: str) -> None:
+    def _tell_why_not(self, begun: BegunRun, page: str) -> None:
         """Says why the last task did not tell how the workflow run ended.
 
         Raises:

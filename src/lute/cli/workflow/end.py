@@ -12,7 +12,7 @@ from lute.errors import RecordError
 from lute.wire.status import StepState, exit_code_of
 
 if TYPE_CHECKING:
-    from lute.record.types import JsonObject, StepEntry, WorkflowRow
+    from lute.record.types import PublicWorkflow, StepEntry, WorkflowRow
 
 CTRL_C = "cancelled by Ctrl-C"
 
@@ -24,7 +24,7 @@ def exit_code(row: WorkflowRow) -> int:
     return 0 if row["status"] == "COMPLETED" else 1
 
 
-def public(row: WorkflowRow) -> JsonObject:
+def public(row: WorkflowRow) -> PublicWorkflow:
     """Returns a workflow run as `--json` prints it."""
     from lute.workflows import page
 
