@@ -1091,49 +1091,11 @@ def test_arguments_reach_the_program_as_they_are(lab: Project) -> None:
 
 # ----------------------------------------------------------------------------------------------- MPI
 
-RANKS = """
-    import time
-
-    class RanksParameters(TaskParameters):
-        fail: int = -1
-        wait: bool = False
-
-    class Ranks(Task):
-        def __init__(self, *, params, use_mpi=True):
-            super().__init__(params=params, use_mpi=use_mpi)
-
-        def clean_up_timeout(self):
-            from mpi4py import MPI
-            Path(f"cleaned{MPI.COMM_WORLD.Get_rank()}").touch()
-
-        def _run(self):
-            from mpi4py import MPI
-            world = MPI.COMM_WORLD
-            Path(f"rank{world.Get_rank()}").write_text(str(world.Get_size()))
-            if world.Get_rank() == self._task_parameters.fail:
-                raise ValueError("one rank is broken")
-            if self._task_parameters.fail >= 0 or self._task_parameters.wait:
-                while True:
-                    time.sleep(0.05)
-            self._result.payload = world.allgather(world.Get_rank() * 10)
-            self._result.summary = f"rank {world.Get_rank()}"
-
-    class MpiProgParameters(ThirdPartyParameters):
-        executable: str = "sh"
-        c: Annotated[str, Flag("-c")] = "echo a rank >> ranks"
-
-    Both = MPIExecutor("Ranks", ranks=2)
-    Programs = MPIExecutor("MpiProg", ranks=2)
-    for _executor in (Both, Programs):
-        for _event in ("TASK_STARTED", "TASK_RESULT", "NO_PICKLE_MODE"):
-            _executor.add_hook(_event, lambda executor, msg, proc: open("events", "a").write(msg.signal + "\\n"))
-"""
-
 
 @pytest.mark.mpi
 def test_two_ranks_run_one_task(lab: Project) -> None:
     """A2, A4: under MPIExecutor all ranks run the Task, and rank 0 alone signals."""
-    add(lab, RANKS)
+    lab.plugin("ranks")
     lab.config()
     found = lab.run_task("Both")
     assert (found["returncode"], found["status"]) == (0, "COMPLETED"), found
@@ -1146,7 +1108,7 @@ def test_two_ranks_run_one_task(lab: Project) -> None:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_failing_rank_ends_all(lab: Project, rank: int) -> None:
     """A2, DESIGN: one rank that fails ends all; none waits for a dead one."""
-    add(lab, RANKS)
+    lab.plugin("ranks")
     lab.config(f"Ranks: {{fail: {rank}}}", "clean_up_grace: 1\nterminate_grace: 1")
     mark = f"MPI_{os.getpid()}_{rank}"
     found = lab.run_task("Both", env={"MARK": mark}, timeout=40)
@@ -1161,7 +1123,7 @@ def test_one_failing_rank_ends_all(lab: Project, rank: int) -> None:
 @pytest.mark.mpi
 def test_a_timeout_ends_all_ranks(lab: Project) -> None:
     """A2, B1: a timeout lets every rank clean up and ends it: TIMEDOUT, and no process is left."""
-    add(lab, RANKS)
+    lab.plugin("ranks")
     config = lab.config("Ranks: {wait: true}", "clean_up_grace: 1\nterminate_grace: 1")
     config.write_text(config.read_text().replace("task_timeout: 60", "task_timeout: 3"))
     mark = f"MPIT_{os.getpid()}"
@@ -1174,7 +1136,7 @@ def test_a_timeout_ends_all_ranks(lab: Project) -> None:
 @pytest.mark.mpi
 def test_a_program_runs_under_mpirun(lab: Project) -> None:
     """A4: also a program is run by MPIExecutor, as that many ranks; its start is told once."""
-    add(lab, RANKS)
+    lab.plugin("ranks")
     lab.config()
     found = lab.run_task("Programs")
     assert (found["returncode"], found["status"]) == (0, "COMPLETED"), found
