@@ -218,7 +218,7 @@ def test_rows_aside_are_taken_in_by_their_own_record(shelf: Project, postgres: S
     folder = shelf.folder / "lute.db.d"
     for place, number in ((shelf_url(shelf), 1), (shelf.folder / "lute.db", 2), (postgres.new_database(), 3)):
         with Record(place, aside=folder) as record:
-            record._aside.put(run(number))
+            record._spool.put(run(number))
     with Record(shelf_url(shelf), aside=folder) as record:
         assert record.recover() == ["000000000001"]
     with Record(shelf.folder / "lute.db") as file:

@@ -266,11 +266,11 @@ def test_a_column_whose_values_change_their_kind(record: Record) -> None:
 
 def test_a_row_that_is_older_does_not_undo_a_newer_one(record: Record, tmp_path: Path) -> None:
     """B2: what was put aside while a run lived does not replace its final row; the final one does replace a lost one's."""
-    record._aside.put(run(3, status="RUNNING", ended=None))
-    record._aside.put(run(50, status="RUNNING", ended=None))
+    record._spool.put(run(3, status="RUNNING", ended=None))
+    record._spool.put(run(50, status="RUNNING", ended=None))
     assert record.recover() == ["000000000003", "000000000050"]
     assert [record.get(f"{number:012d}")["status"] for number in (3, 50)] == ["COMPLETED", "RUNNING"]
-    record._aside.put(run(50))
+    record._spool.put(run(50))
     assert record.recover() == ["000000000050"]
     assert record.get("000000000050")["status"] == "COMPLETED"
 
