@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from lute.wire.control import to_json
+from lute.wire.control import Fields, to_json
 from lute.wire.fd_passing import receive, send
 
 if TYPE_CHECKING:
@@ -36,20 +36,25 @@ if TYPE_CHECKING:
         grace: float
 
 
-class Started(NamedTuple):
+class Started(Fields):
     """The first process lives."""
 
-    pid: int
+    _fields = ("pid",)
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
 
 
-class Failed(NamedTuple):
+class Failed(Fields):
     """It could not be started."""
 
-    errno: int | None
-    reason: str
+    _fields = ("errno", "reason")
+
+    def __init__(self, errno: int | None, reason: str) -> None:
+        self.errno, self.reason = errno, reason
 
 
-class Exited(NamedTuple):
+class Exited(Fields):
     """The first process has ended.
 
     Attributes:
@@ -60,15 +65,17 @@ class Exited(NamedTuple):
         empty: Whether nothing of the run is left.
     """
 
-    status: int
-    user_s: float
-    system_s: float
-    max_rss_kib: int
-    empty: bool = False
+    _fields = ("status", "user_s", "system_s", "max_rss_kib", "empty")
+
+    def __init__(self, status: int, user_s: float, system_s: float, max_rss_kib: int, empty: bool = False) -> None:
+        self.status, self.user_s, self.system_s = status, user_s, system_s
+        self.max_rss_kib, self.empty = max_rss_kib, empty
 
 
-class Empty(NamedTuple):
+class Empty(Fields):
     """Nothing of the run is left."""
+
+    _fields = ()
 
 
 Event = Started | Failed | Exited | Empty

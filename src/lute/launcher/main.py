@@ -235,7 +235,8 @@ class _Launching:
         run.exited = True
         exited = Exited(status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
         if not self._left(name, run):
-            self._forget(name, exited._replace(empty=True))
+            exited.empty = True
+            self._forget(name, exited)
             return
         _tell(run.events, exited)
         if run.kill_at is None:
