@@ -62,6 +62,10 @@ _SECOND: dict[str, str] = {
     "code": JSON,
     "fingerprint": TEXT,
 }
+_FOURTH: dict[str, str] = {
+    "also": JSON,
+    "given": JSON,
+}
 
 WORKFLOW_COLUMNS: dict[str, str] = {
     "id": TEXT,
@@ -84,7 +88,7 @@ WORKFLOW_COLUMNS: dict[str, str] = {
 }
 """The columns of a workflow run, in order. `steps` is brought up to date at least once a second."""
 
-COLUMNS: dict[str, str] = {**_FIRST, **_SECOND}
+COLUMNS: dict[str, str] = {**_FIRST, **_SECOND, **_FOURTH}
 """The columns of a run, in order. `owner` says which process keeps the row true while the run lives."""
 
 FIXED = ("task", "managed_task", "experiment", "run", "started", "workflow", "step", "attempt", "fingerprint")
@@ -93,7 +97,7 @@ FIXED = ("task", "managed_task", "experiment", "run", "started", "workflow", "st
 PUBLIC = [name for name in _FIRST if name not in ("log_tail", "owner")]
 """The keys of `lute show --json`."""
 
-BESIDES = ["progress", "invalid_reason", "sources", "inputs", "outputs", "code"]
+BESIDES = ["also", "progress", "invalid_reason", "sources", "inputs", "outputs", "code", "given"]
 """What `lute show` tells besides those, where there is something to tell."""
 
 
@@ -148,13 +152,19 @@ MIGRATIONS: list[list[str]] = [
         "CREATE INDEX lute_workflows_by_start ON lute_workflows (started, id)",
         "CREATE INDEX lute_workflows_by_status ON lute_workflows (status)",
     ],
+    [
+        *(f"ALTER TABLE lute_runs ADD COLUMN {column}" for column in _declared(_FOURTH)),
+        "CREATE TABLE lute_outputs (path {TEXT}, run {TEXT}, PRIMARY KEY (path, run))",
+        "CREATE TABLE lute_accepted (path {TEXT}, before {TEXT}, after {TEXT}, step {TEXT}, who {TEXT}, at {TEXT})",
+        "CREATE INDEX lute_accepted_by_path ON lute_accepted (path, after)",
+    ],
 ]
 """The statements of each step; the number of steps done is the schema's version."""
 
 
 def columns_of(version: int) -> list[str]:
     """Returns the columns that a run has in a database with so many steps done."""
-    return [name for columns in (_FIRST, _SECOND)[:version] for name in columns]
+    return [name for columns in (_FIRST, _SECOND, {}, _FOURTH)[:version] for name in columns]
 
 
 RESULT_COLUMNS = {

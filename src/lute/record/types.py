@@ -55,8 +55,21 @@ class FileEntry(TypedDict):
     digest: str | None
 
 
+class OutputEntry(FileEntry, total=False):
+    """A file or folder that a run wrote; `replaced_by` is the later run that wrote it again.
+
+    Of a folder: how many files it has at any depth, their bytes and newest time, and the SHA-256 of their listing.
+    """
+
+    count: int
+    bytes: int
+    newest: str
+    listing: str
+    replaced_by: str
+
+
 class CodeEntry(TypedDict):
-    """A source file that a run was made of."""
+    """A source file that a run depends on, as it was compiled."""
 
     path: str
     digest: str | None
@@ -118,6 +131,8 @@ class RunRow(TypedDict):
     outputs: list[FileEntry] | None
     code: list[CodeEntry] | None
     fingerprint: str | None
+    also: list[str] | None
+    given: JsonObject | None
 
 
 class StepEntry(TypedDict):
