@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from lute.record import schema
 from lute.record.db import FILE_NAME, record_at, record_of
 from lute.record.rows import kept_file
 from lute.record.store import Record
+from lute.record.unpickling import unpickled
 
 if TYPE_CHECKING:
     from lute.record.queries import Condition
@@ -115,7 +115,21 @@ class Run(Mapping[str, Any]):
             return {key: self._read_back(item, unpickle) for key, item in value.items()}
         if kept["path"] is None:
             raise RecordError(f"{kept['type']} of run {self.id} was not kept: {kept.get('reason')}")
-        return _read_kept(Path(kept["path"]), unpickle) if self._is_ours(kept["path"]) else value
+        return self._read_kept(Path(kept["path"]), unpickle) if self._is_ours(kept["path"]) else value
+
+    def _read_kept(self, path: Path, unpickle: bool) -> Any:
+        if path.suffix == ".pickle" and not unpickle:
+            raise UsageError(
+                f"{path} is a pickle: to load it runs what its writer put into it. If you trust that,"
+                " payload(unpickle=True)"
+            )
+        try:
+            if path.suffix == ".npy":
+                return _numpy().load(path, allow_pickle=False)
+            data = path.read_bytes()
+        except OSError as error:
+            raise RecordError(f"a kept value cannot be read: {error}") from error
+        return unpickled(data, self._row) if path.suffix == ".pickle" else data
 
     def _is_ours(self, path: Any) -> bool:
         return isinstance(path, str) and os.path.dirname(path) == os.path.dirname(self["log"])
@@ -130,21 +144,6 @@ class Run(Mapping[str, Any]):
             return Path(self["log"]).read_bytes().decode("utf-8", "backslashreplace")
         except OSError as error:
             raise RecordError(f"the log of run {self.id} cannot be read: {error}") from error
-
-
-def _read_kept(path: Path, unpickle: bool) -> Any:
-    if path.suffix == ".pickle" and not unpickle:
-        raise UsageError(
-            f"{path} is a pickle: to load it runs what its writer put into it. If you trust that,"
-            " payload(unpickle=True)"
-        )
-    try:
-        if path.suffix == ".npy":
-            return _numpy().load(path, allow_pickle=False)
-        data = path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"a kept value cannot be read: {error}") from error
-    return pickle.loads(data) if path.suffix == ".pickle" else data
 
 
 def _numpy() -> Any:

@@ -95,7 +95,9 @@ def test_the_code_of_plug_ins(shelf: Project) -> None:
     """B2: each plug-in's file with its digest, and in a Git repository the commit and whether it was changed since."""
     path = shelf.folder / "tasks.py"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert run(shelf, "Make")["code"] == [{"path": str(path), "digest": digest, "commit": None, "dirty": None}]
+    assert run(shelf, "Make")["code"] == [
+        {"module": "tasks", "path": str(path), "digest": digest, "commit": None, "dirty": None}
+    ]
     git(shelf.folder, "init", "-q")
     [code] = run(shelf, "Make")["code"]
     assert (code["commit"], code["dirty"]) == (None, True)

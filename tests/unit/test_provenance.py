@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from lute import IsResult, Output, TaskParameters, TemplateConfig, TemplateParameters, ThirdPartyParameters, plugins
+from lute import IsResult, Output, TaskParameters, TemplateConfig, TemplateParameters, ThirdPartyParameters
 from lute.execution import provenance
-from lute.execution.provenance import MOST_FILES, Provenance, code_of, digest_of
+from lute.execution.plan import Plan, Settings
+from lute.execution.provenance import MOST_FILES, Provenance, digest_of
 from lute.models.base import AnalysisHeader
+from lute.record.rows import RunFiles, new_run_id
 
 
 class Inner(BaseModel):
@@ -48,9 +50,8 @@ class TracedProgramParameters(ThirdPartyParameters):
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files; no plug-in is loaded."""
-    monkeypatch.setattr(plugins, "modules", list)
+def folder(tmp_path: Path) -> Path:
+    """A folder with files."""
     for name in ("a", "b", "c d", "é", "prog"):
         (tmp_path / name).write_text(f"text of {name}", encoding="utf-8")
     (tmp_path / "empty").write_text("")
@@ -62,8 +63,13 @@ def made_from(
     folder: Path, model: type[TaskParameters] = TracedParameters, digests: bool = False, **given: Any
 ) -> Provenance:
     """What a run with these parameters is made from, in the folder."""
-    header = AnalysisHeader(work_dir=str(folder), digests=digests)
-    return Provenance(model(lute_config=header, **given), str(folder))
+    return of_params(folder, model(lute_config=AnalysisHeader(work_dir=str(folder), digests=digests), **given))
+
+
+def of_params(folder: Path, params: TaskParameters) -> Provenance:
+    """What a run with these parameters is made from, in the folder."""
+    plan = Plan("None", params, f"{folder}/config.yaml", str(folder), False, None, {}, Settings(), [])
+    return Provenance(plan, RunFiles.of(str(folder), new_run_id()))
 
 
 def inputs(folder: Path, model: type[TaskParameters] = TracedParameters, **given: Any) -> list[tuple[str, str]]:
@@ -124,7 +130,7 @@ def test_a_program_and_its_template(folder: Path) -> None:
 def test_the_header_names_no_inputs(folder: Path) -> None:
     """B2: what the header says, such as the record's own file, is no input."""
     header = AnalysisHeader(work_dir=str(folder), database="a", title="b")
-    assert Provenance(TracedParameters(lute_config=header), str(folder)).at_start()["inputs"] == []
+    assert of_params(folder, TracedParameters(lute_config=header)).at_start()["inputs"] == []
 
 
 def test_outputs_are_looked_at_when_they_are_made(folder: Path) -> None:
@@ -140,7 +146,8 @@ def test_outputs_are_looked_at_when_they_are_made(folder: Path) -> None:
         ("result", "é", 10),
     ]
     assert [file["parameter"] for file in told["inputs"]] == ["path"]
-    assert (told["code"], told["versions"]) == ([], {"python": "3"})
+    assert [code["path"] for code in told["code"]] == [__file__], "it defines the model"
+    assert told["versions"]["python"] == "3"
 
 
 def test_only_so_many_files_are_told(folder: Path) -> None:
@@ -189,13 +196,6 @@ def test_a_file_that_changed_meanwhile_has_no_digest(folder: Path) -> None:
     assert digest_of(known) is None, "another size"
     (folder / "a").unlink()
     assert digest_of(known) is None, "gone"
-
-
-def test_code_outside_a_repository(folder: Path) -> None:
-    """B2: a plug-in's file with its digest; where there is none, nothing but its path is known."""
-    unknown = {"commit": None, "dirty": None}
-    assert code_of(f"{folder}/a") == {"path": f"{folder}/a", "digest": sha256("text of a"), **unknown}
-    assert code_of(f"{folder}/none") == {"path": f"{folder}/none", "digest": None, **unknown}
 
 
 def test_what_goes_wrong_costs_the_run_nothing(

@@ -1,7 +1,8 @@
 """Loading of code: files and modules that were given by name, each once and under a name that is the same everywhere.
 
-A file is loaded under a name made from its path, so that what it defines can travel between processes. Its folder is
-searched last for what it imports, and its `templates/` for templates.
+A file is loaded under the name by which any process with the same search path can import it, so that what it defines
+can travel between processes: `tasks` for `tasks.py`, `pack.tasks` inside a package. Its folder is searched last for
+what it imports, and its `templates/` for templates.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import gc
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -18,9 +20,15 @@ import traceback
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Sequence
 
+from lute.base import imports
 from lute.errors import PluginError, did_you_mean
+
+PRIVATE = "lute_plugin_"
+"""How the name of a plug-in begins that cannot be imported by another."""
+MOST_FOLDERS = 4
+"""Of so many folders above a plug-in the names may be needed to tell it from others."""
 
 _loaded: dict[str, ModuleType] = {}
 _loading = threading.RLock()  # a plug-in may load another; two threads must not load one twice
@@ -42,6 +50,7 @@ def load(spec: str, *adopt: Callable[[ModuleType], None]) -> ModuleType:
         is_file = spec.endswith(".py") or os.sep in spec
         key = str(Path(spec).expanduser().resolve()) if is_file else spec
         if key not in _loaded:
+            imports.watch()
             with contextlib.redirect_stdout(sys.stderr):  # what it prints is no result
                 _loaded[key] = _import(key, is_file)
             for take_up in adopt:
@@ -66,9 +75,65 @@ def folders() -> list[str]:
 
 
 def module_name(path: str) -> str:
-    """Returns the module name under which a plug-in's file is loaded."""
+    """Returns the name under which a plug-in's file is loaded, and sees to it that it can be imported by that name.
+
+    A file in a package is loaded as a part of that. Where a name means another module already, the names of the
+    folders above come before it (`mine.tasks`); where all do, the name is made from the path, and is known to
+    processes of ours alone.
+    """
+    file = Path(path)
+    folder = file.parent
+    names = [file.stem]
+    if file.name == "__init__.py":
+        names, folder = [folder.name], folder.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    for _ in range(MOST_FOLDERS):
+        if not all(names) or any("." in name for name in names):
+            break
+        if _means(names, str(folder), path):
+            _search_last(str(folder))
+            return ".".join(names)
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return private_name(path)
+
+
+def private_name(path: str) -> str:
+    """Returns the name made from a file's path, which an older `lute` used for all plug-ins."""
     stem = "".join(char if char.isalnum() else "_" for char in Path(path).stem)
-    return f"lute_plugin_{stem}_{hashlib.sha1(path.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    return f"{PRIVATE}{stem}_{hashlib.sha1(path.encode(), usedforsecurity=False).hexdigest()[:8]}"
+
+
+def _means(names: list[str], folder: str, path: str) -> bool:
+    """Returns whether a dotted name means a file, with a folder searched last; nothing is imported to find out."""
+    known = sys.modules.get(".".join(names))
+    if known is not None:
+        return os.path.realpath(getattr(known, "__file__", None) or "") == path
+    if names[0] in sys.builtin_module_names:
+        return False
+    places: Sequence[str] = sys.path if folder in sys.path else [*sys.path, folder]
+    for end in range(1, len(names) + 1):
+        for place in places:
+            finder = sys.path_importer_cache.get(place)
+            if path.startswith(place) and finder is not None and hasattr(finder, "invalidate_caches"):
+                finder.invalidate_caches()  # the file may be newer than what was seen there
+        spec = importlib.machinery.PathFinder.find_spec(".".join(names[:end]), places)
+        if spec is None:
+            return False
+        if end == len(names):
+            return spec.origin is not None and os.path.realpath(spec.origin) == path
+        origin, inside = spec.origin, spec.submodule_search_locations
+        if inside is None or (origin and not path.startswith(os.path.dirname(os.path.realpath(origin)) + os.sep)):
+            return False
+        places = list(inside)
+    return False
+
+
+def _search_last(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _import(key: str, is_file: bool) -> ModuleType:
@@ -108,15 +173,15 @@ def _import_file(path: str) -> ModuleType:
         folder = os.path.dirname(path)
         there = [name for name in os.listdir(folder) if name.endswith(".py")] if os.path.isdir(folder) else []
         raise PluginError(f"plug-in {path} does not exist.{did_you_mean(os.path.basename(path), there)}")
+    _search_last(os.path.dirname(path))
     name = module_name(path)
-    spec = importlib.util.spec_from_file_location(name, path)
+    if not name.startswith(PRIVATE):
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(name, path, loader=imports.ProjectLoader(name, path))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    folder = os.path.dirname(path)
-    if folder not in sys.path:
-        sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
     except BaseException:

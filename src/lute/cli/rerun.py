@@ -19,9 +19,10 @@ from lute.cli import common
 from lute.cli import run as cli_run
 from lute.config.config_file import Overrides
 from lute.errors import PluginError, UsageError
+from lute.execution.code import digest_now
 from lute.execution.executor import BaseExecutor
 from lute.execution.plan import Plan
-from lute.execution.provenance import code_of, version_of
+from lute.execution.provenance import version_of
 from lute.execution.recorder import RunContext
 from lute.publish import rerun_yaml
 from lute.record import headers
@@ -154,9 +155,9 @@ def _tell_changes(row: RunRow, plan: Plan) -> None:
 def changed_since(row: RunRow, plan: Plan) -> list[str]:
     """Returns what is not as it was for a recorded run: code, input files, versions."""
     known = [file for file in row["code"] or [] if file["digest"]]
-    code = [file["path"] for file in known if code_of(file["path"])["digest"] != file["digest"]]
+    code = [file["path"] for file in known if digest_now(file["path"], loaded=True) != file["digest"]]
     inputs = [file["path"] for file in row["inputs"] or [] if not _is_as_it_was(file)]
-    found = [f"the plug-in {path} has changed" for path in code]
+    found = [f"the code in {path} has changed" for path in code]
     return [*found, *(f"the input {path} has changed" for path in inputs), *_changed_versions(row, plan)]
 
 

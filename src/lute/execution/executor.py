@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -64,6 +65,7 @@ class BaseExecutor(ABC):
         self.tasklets: dict[str, list[Tasklet]] = {"before": [], "after": []}
         self._changes: list[environment.Change] = []
         self._interpreter: str | None = None
+        self._modules = _modules_that_make()
         self._run: Run | None = None
         self.add_default_hooks()
 
@@ -261,6 +263,7 @@ class BaseExecutor(ABC):
             poll_interval=self.poll_interval,
             clean_up_grace=self.clean_up_grace,
             terminate_grace=self.terminate_grace,
+            modules=self._modules,
         )
 
     def fresh_communicators(self, inherits: bool = True) -> list[Communicator]:
@@ -274,6 +277,16 @@ class BaseExecutor(ABC):
         fresh = [one.fresh() for one in self._communicators or usual]
         kept = [one for one in fresh if inherits or not isinstance(one, PipeCommunicator)]
         return kept or [SocketCommunicator(Party.EXECUTOR)]
+
+
+def _modules_that_make() -> tuple[str, ...]:
+    """Returns the names of the modules whose code is making an Executor, up to the first that is being loaded."""
+    found: dict[str, None] = {}
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+        found[str(frame.f_globals.get("__name__"))] = None
+    return tuple(found)
 
 
 class Executor(BaseExecutor):

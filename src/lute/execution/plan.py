@@ -22,7 +22,7 @@ from lute.execution import environment
 from lute.execution.exit_info import Timeouts
 from lute.models.base import AnalysisHeader, TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.models.fields import MPILauncher, MPIRanks
-from lute.record.rows import plain_parameters
+from lute.record.rows import RunFiles, plain_parameters
 from lute.tasks import import_task, program
 from lute.wire import framing
 from lute.wire.encoding import Namespace
@@ -86,6 +86,7 @@ class Settings(NamedTuple):
         clean_up_grace: Time for the Task's own clean-up when it is stopped, in s; None as the header says.
         terminate_grace: Time between SIGTERM and SIGKILL, in s; None as the header says.
         ranks: How the ranks of an MPI Task are started; None for a Task that is one process.
+        modules: The names of the modules whose code made the Executor.
     """
 
     changes: tuple[environment.Change, ...] = ()
@@ -97,6 +98,7 @@ class Settings(NamedTuple):
     clean_up_grace: float | None = None
     terminate_grace: float | None = None
     ranks: Ranks | None = None
+    modules: tuple[str, ...] = ()
 
     def timeouts(self, header: AnalysisHeader, task: str) -> Timeouts:
         """Returns the times of a run of a Task."""
@@ -287,11 +289,12 @@ def _by_name(value: Any) -> Any:
 # ----------------------------------------------------------------------------------------- the job
 
 
-def job_bytes(plan: Plan, backstop: float, launch: list[str], waits: bool) -> bytes:
+def job_bytes(plan: Plan, files: RunFiles, backstop: float, launch: list[str], waits: bool) -> bytes:
     """Returns the job of a child: what to load, and the parameters, as two frames after the first's length.
 
     Args:
         plan: What is to be run.
+        files: The run's files.
         backstop: Time that the child's own timer runs beyond the parent's, in s.
         launch: What starts the ranks of its program; empty for one that has none.
         waits: Whether it waits to be let on when it has told that it started.
@@ -306,6 +309,8 @@ def job_bytes(plan: Plan, backstop: float, launch: list[str], waits: bool) -> by
         "path": [*plugins.folders(), os.path.dirname(plan.config_path), os.getcwd()] if task_module else sys.path,
         "ranks": plan.settings.ranks.number if plan.settings.ranks is not None and plan.in_ranks else None,
         "launch": launch,
+        "imports": str(files.imports),
+        "code": str(files.code),
         "backstop": backstop,
         "waits": waits,
     }

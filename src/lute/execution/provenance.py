@@ -8,34 +8,32 @@ import hashlib
 import logging
 import os
 import shutil
-import signal
 import stat
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lute import plugins
-from lute.models.base import TaskParameters
+from lute.base.code_files import Imported, keep, read_imports
+from lute.base.imports import dependencies
+from lute.execution import code
+from lute.execution.code import said_by
+from lute.execution.installed import versions_of
 from lute.models.files import NamedFile, inputs_named, outputs_declared
-from lute.record.rows import utc
+from lute.record.rows import RunFiles, utc
 
 if TYPE_CHECKING:
+    from lute.execution.plan import Plan
     from lute.record.types import CodeEntry, FileEntry, Origin
 
 logger = logging.getLogger(__name__)
 
-GIT_LIMIT = 1.0
 VERSION_LIMIT = 2.0
-"""Longest times for `git` and for a program's `version_command`, in s."""
+"""Longest time for a program's `version_command`, in s."""
 LONGEST_WAIT = 3.0
 """Longest time that the end of a run waits for what they tell, in s."""
 MOST_FILES = 1000
 LONGEST_VERSION = 200
 
-_code: dict[str, CodeEntry] = {}
-"""What is known of a plug-in's file: it is loaded once in a process, and so looked at once."""
 _versions: dict[tuple[Any, ...], str | None] = {}
 
 
@@ -43,12 +41,13 @@ class Provenance:
     """What one run was made from.
 
     Args:
-        params: The run's parameters.
-        cwd: The folder it runs in, which relative paths start from.
+        plan: What is run.
+        files: The run's files.
     """
 
-    def __init__(self, params: TaskParameters, cwd: str) -> None:
-        self._params, self._cwd = params, cwd
+    def __init__(self, plan: Plan, files: RunFiles) -> None:
+        self._params, self._cwd, self._files = plan.params, plan.cwd, files
+        self._roots = code.roots(plan)
         self._inputs: list[FileEntry] = []
         self._thread: threading.Thread | None = None
         self._version: str | None = None
@@ -67,19 +66,17 @@ class Provenance:
         Args:
             env: The Task's environment.
         """
-        files = [module.__file__ for module in plugins.modules() if module.__file__]
         command = self._params.Config.version_command
-        if command or any(file not in _code for file in files):
+        files = code.unknown((source.path, source.digest) for source in dependencies(self._roots).sources)
+        if command or files:
             work = functools.partial(_or_nothing, functools.partial(self._look, files, command, env))
-            self._thread = threading.Thread(target=work, daemon=True, name="lute-lineage")
+            self._thread = threading.Thread(target=work, daemon=True, name="lute-provenance")
             self._thread.start()
 
-    def _look(self, files: list[str], command: list[str], env: Mapping[str, str]) -> Origin:
+    def _look(self, files: list[code.FileState], command: list[str], env: Mapping[str, str]) -> Origin:
         if command:
             self._version = version_of(command, env, self._cwd)
-        for file in files:
-            if file not in _code:
-                _code[file] = code_of(file)
+        code.ask_repositories(files)
         return {}
 
     def at_end(self, versions: Mapping[str, str]) -> Origin:
@@ -93,10 +90,26 @@ class Provenance:
         if self._params.lute_config.digests:
             for file in [*self._inputs, *outputs]:
                 file["digest"] = digest_of(file)
-        sources = [module.__file__ or "" for module in plugins.modules()]
-        code = [_code[source] for source in sources if source in _code]
         program = {"program": self._version} if self._version else {}
-        return {"inputs": self._inputs, "outputs": outputs, "code": code, "versions": {**versions, **program}}
+        files, installed = self._code()
+        return {
+            "inputs": self._inputs,
+            "outputs": outputs,
+            "code": files,
+            "versions": {**versions_of(installed), **versions, **program},
+        }
+
+    def _code(self) -> tuple[list[CodeEntry], list[str]]:
+        """Returns the files that the result depends on, and the names of what is installed that they import."""
+        known = dependencies(self._roots)
+        told = read_imports(str(self._files.imports)) if self._files.imports.exists() else Imported([], [])
+        self._files.imports.unlink(missing_ok=True)
+        found = {source.path: (source.module, source.path, source.digest) for source in known.sources}
+        found |= {path: (module, path, digest) for module, path, digest in told.files}  # it is its text that ran
+        code.ask_repositories(code.unknown((path, digest) for _, path, digest in found.values()))
+        for source in known.sources:
+            keep(str(self._files.code), source)
+        return [code.entry_of(*file) for file in found.values()], [*known.installed, *told.installed]
 
 
 def _or_nothing(look: Callable[[], Origin]) -> Origin:
@@ -136,30 +149,7 @@ def digest_of(file: FileEntry) -> str | None:
     return None
 
 
-# --------------------------------------------------------------------------------------------- code
-
-
-def code_of(path: str) -> CodeEntry:
-    """Returns what is known of a source file: `path`, `digest` (SHA-256), `commit` and whether it is `dirty`.
-
-    The last two are null outside a Git repository, or where `git` does not answer. Only the file itself is looked at:
-    it is dirty if it is not as committed.
-    """
-    about: CodeEntry = {"path": path, "digest": None, "commit": None, "dirty": None}
-    with contextlib.suppress(OSError):
-        about["digest"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    if any((folder / ".git").exists() for folder in Path(path).parents):
-        commit = _git(path, "rev-parse", "HEAD")
-        state = _git(path, "status", "--porcelain", "--ignored", "--", path)
-        about["commit"] = commit.strip() or None if commit is not None else None
-        about["dirty"] = state != "" if state is not None else None
-    return about
-
-
-def _git(path: str, *arguments: str) -> str | None:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    env["GIT_OPTIONAL_LOCKS"] = "0"  # so that a look changes nothing in the repository
-    return _output(["git", "-C", os.path.dirname(path), *arguments], env, None, GIT_LIMIT)
+# ------------------------------------------------------------------------------------------ programs
 
 
 def version_of(command: list[str], env: Mapping[str, str], cwd: str) -> str | None:
@@ -175,28 +165,7 @@ def version_of(command: list[str], env: Mapping[str, str], cwd: str) -> str | No
         return None
     key = (*command, program, os.stat(program).st_mtime_ns)
     if key not in _versions:
-        said = _output([program, *command[1:]], env, cwd, VERSION_LIMIT) or ""
+        said = said_by([program, *command[1:]], env, cwd, VERSION_LIMIT) or ""
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         _versions[key] = lines[0][:LONGEST_VERSION] if lines else None
     return _versions[key]
-
-
-def _output(argv: list[str], env: Mapping[str, str], cwd: str | None, limit: float) -> str | None:
-    """Returns what a program prints; None if it fails, does not exist or takes longer than `limit` s."""
-    own = {name: value for name, value in env.items() if name != "LUTE_RUN_ID"}  # it is no process of the run
-    with contextlib.suppress(OSError, ValueError):
-        with subprocess.Popen(
-            argv,
-            env=own,
-            cwd=cwd,
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process:
-            try:
-                said = process.communicate(timeout=limit)[0]
-                return said.decode("utf-8", "replace") if process.returncode == 0 else None
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-    return None

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lute
-from lute import facility, registry
+from lute import facility, plugins, registry
 from lute.base import process_identity, secrets
 from lute.errors import RecordError
 from lute.execution import outcome
@@ -102,7 +102,7 @@ class RunRecorder:
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._secrets = secrets.secret_values(os.environ, {"database": self._header.database})
-        self._provenance = Provenance(plan.params, plan.cwd)
+        self._provenance = Provenance(plan, self.files)
         self._saved = False
         self._save_at: float | None = None
         self._next_progress = time.monotonic() + BETWEEN_PROGRESS
@@ -129,7 +129,7 @@ class RunRecorder:
             "step": place.step or os.environ.get("LUTE_WORKFLOW_STEP") or None,
             "attempt": place.attempt,
             "fingerprint": place.fingerprint,
-            "owner": {**owner, "cwd": os.getcwd(), "config": self._plan.config_path},
+            "owner": {**owner, "cwd": os.getcwd(), "config": self._plan.config_path, "plugins": plugins.loaded()},
             **self.hide(self._provenance.at_start()),
         }
         self._analysis.record["sources"] = {**self._analysis.record["sources"], **place.sources}

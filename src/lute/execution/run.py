@@ -244,7 +244,7 @@ class Run(RunEvents):
             launch = mpi.command(ranks, [], plan.python, self._env)
         backstop = times.clean_up_grace + times.terminate_grace + BACKSTOP
         with open(os.open(self.recorder.files.job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(job_bytes(plan, backstop, launch, self._watched_start))
+            file.write(job_bytes(plan, self.recorder.files, backstop, launch, self._watched_start))
 
     def _end(self, ending: ExitInfo, wall_s: float) -> None:
         result, plan = self.analysis.task_result, self.plan

@@ -17,6 +17,8 @@ class Database(Protocol):
 
     name: str
     """As people are shown it, with no password."""
+    home: str | None
+    """The folder that it is in, which ends in `/`; None if it is in none of ours."""
     aside: Path
     """The folder of rows that it did not take."""
     mark: str | None

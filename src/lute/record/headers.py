@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lute.errors import UsageError
+from lute.record.moved import work_dir_of
 
 if TYPE_CHECKING:
     from lute.record.types import RunRow
@@ -21,7 +22,7 @@ def header_of(row: RunRow) -> dict[str, Any]:
     header = dict((row["parameters"] or {}).get("lute_config") or {})
     if not header:
         raise UsageError(f"run {row['id']} was recorded without parameters: it cannot be run again")
-    header["work_dir"] = _work_dir(row) or header.get("work_dir")
+    header["work_dir"] = work_dir_of(row["log"] or "") or header.get("work_dir")
     if not header.get("database"):
         header.pop("database", None)
     elif "://" not in header["database"]:
@@ -31,7 +32,13 @@ def header_of(row: RunRow) -> dict[str, Any]:
 
 
 def plugins_of(row: RunRow) -> list[str]:
-    """Returns the plug-ins that a run had: files as absolute paths, and modules by their names."""
+    """Returns the plug-ins that a run had: files as absolute paths, and modules by their names.
+
+    An older `lute` recorded the files of all plug-ins as the code of a run, and not which were loaded.
+    """
+    loaded = (row["owner"] or {}).get("plugins")
+    if loaded is not None:
+        return list(loaded)
     named = ((row["parameters"] or {}).get("lute_config") or {}).get("plugins") or []
     named = [named] if isinstance(named, str) else list(named)
     files = [file["path"] for file in row["code"] or []]
@@ -51,12 +58,6 @@ def plugins_of(row: RunRow) -> list[str]:
 
 def _folder(row: RunRow) -> str:
     return (row["owner"] or {}).get("cwd") or os.getcwd()
-
-
-def _work_dir(row: RunRow) -> str | None:
-    """Returns the folder that the run's own is in, which is absolute also where the header has `.`."""
-    parents = Path(row["log"] or "").parents
-    return str(parents[3]) if len(parents) > 3 and parents[2].name == "lute.runs" else None
 
 
 def _ends_with(path: str, name: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lute.base.files import create_file
+from lute.record.moved import RUNS
 from lute.record.rows import kept_files
 from lute.record.schema import MIGRATIONS, is_live
 from lute.record.store import Record
@@ -18,8 +19,6 @@ from lute.record.store import Record
 if TYPE_CHECKING:
     from lute.record.types import Migration, RecordPlace, RecordSize, RunCount
 
-RUNS = "lute.runs"
-"""The folder, in a work folder, of all runs' folders."""
 MOST = 1000
 """Problems of one kind that are told at most."""
 

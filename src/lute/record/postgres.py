@@ -58,6 +58,7 @@ class Postgres:
         self.name = secrets.without_password(url)
         self._secrets = secrets.passwords_in(url)
         self._options = _options(url, self.name)
+        self.home: str | None = None
         self.aside = aside
         self.mark: str | None = f"postgresql/{self._options.get('dbname', '')}"
         self.types = {"TEXT": 'text COLLATE "C"', "INTEGER": "bigint", "REAL": "double precision"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from lute.base import code_files
 from lute.base.formatting import in_order
 from lute.base.secrets import without_password
 from lute.record.schema import BESIDES, PUBLIC, RESULT_COLUMNS
@@ -103,6 +105,16 @@ class RunFiles:
     def job(self) -> Path:
         """What a child is to run; there only while it starts and runs."""
         return self.folder / "job"
+
+    @cached_property
+    def imports(self) -> Path:
+        """What its Task imports while it runs, as its processes say; there only until the run ends."""
+        return self.folder / "imports"
+
+    @cached_property
+    def code(self) -> Path:
+        """The folder with the texts of all runs' code."""
+        return self.folder.parents[1] / code_files.FOLDER
 
     @cached_property
     def request(self) -> Path:
@@ -230,6 +242,12 @@ def _value_at(parameters: Any, name: str) -> Any:
 
     found = value_at(parameters, split_path(name))
     return None if found is NOTHING else found
+
+
+def fingerprint_of(row: RunRow) -> str:
+    """Returns the fingerprint of what a run was made of: that of its plan, and the texts of all code that it used."""
+    texts = sorted(f"{file['path']} {file['digest']}" for file in row.get("code") or ())
+    return f"{row.get('fingerprint') or ''} code:{hashlib.sha256(chr(10).join(texts).encode()).hexdigest()[:16]}"
 
 
 # ------------------------------------------------------------------------------------------- times

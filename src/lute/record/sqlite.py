@@ -40,6 +40,7 @@ class Sqlite:
     def __init__(self, path: Path, busy_timeout: float) -> None:
         self.path = path
         self.name = str(path)
+        self.home: str | None = f"{path.parent}/"
         self.aside = path.with_name(path.name + ".d")
         self.types = {"TEXT": "TEXT", "INTEGER": "INTEGER", "REAL": "REAL"}
         self._busy_timeout = busy_timeout

@@ -263,7 +263,7 @@ class Record:
         queries.check(page)
         found = queries.branches(wanted, before, self._database, self._locate)
         names, (query, values) = queries.select(page, self._open(), found)
-        return [from_sql(names, row, columns or schema.COLUMNS) for row in self.read(query, values)]
+        return [self._of_today(from_sql(names, row, columns or schema.COLUMNS)) for row in self.read(query, values)]
 
     def count(self, at_most: int | None = None, **wanted: Unpack[Wanted]) -> int:
         """Returns how many runs there are; stops counting at `at_most`. `wanted` is as for `find`."""
@@ -306,12 +306,23 @@ class Record:
             there, names = self._open(), list(schema.COLUMNS)
             columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
             query = f"SELECT {columns} FROM lute_runs WHERE id >= ? AND id < ? LIMIT 2"
-            found = [from_sql(names, row, names) for row in self.read(query, (identity, identity + "\U0010ffff"))]
+            rows = self.read(query, (identity, identity + "\U0010ffff"))
+            found = [self._of_today(from_sql(names, row, names)) for row in rows]
         if len(found) == 1 or (found and found[0]["id"] == identity):
             return found[0]
         if found:
             raise RecordError(f"{identity!r} is the start of several runs' ids: give more of it")
         raise RecordError(f"there is no run {identity!r} in {self}. See: lute history --db {self}")
+
+    def _of_today(self, row: RunRow) -> RunRow:
+        """Returns a run with the paths of today, if the record was moved together with what lies beside it."""
+        home = self._database.home
+        log = row.get("log")
+        if home is None or not log or log.startswith(home):
+            return row
+        from lute.record.moved import resolved  # few records are moved
+
+        return resolved(row, home.rstrip("/"))
 
     def latest_value(
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None

@@ -6,7 +6,7 @@ A run that is read with some of its columns alone (`RunStore.find(columns=...)`)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, NotRequired, TypeAlias, TypedDict
 
 JsonObject: TypeAlias = dict[str, Any]
 """What others made: parameters of a user's model, a payload. Its keys are not ours to know."""
@@ -39,6 +39,7 @@ class Owner(TypedDict, total=False):
     boot: str
     cwd: str
     config: str
+    plugins: list[str]
     job: str
     cluster: str
     on: str
@@ -69,8 +70,9 @@ class OutputEntry(FileEntry, total=False):
 
 
 class CodeEntry(TypedDict):
-    """A source file that a run depends on, as it was compiled."""
+    """A source file that a run depends on, as it was compiled; what an older `lute` recorded has no module."""
 
+    module: NotRequired[str]
     path: str
     digest: str | None
     commit: str | None
@@ -216,6 +218,8 @@ class JobHead(TypedDict):
     path: list[str]
     ranks: int | None
     launch: list[str]
+    imports: str
+    code: str
     backstop: float
     waits: bool
 

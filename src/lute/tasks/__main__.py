@@ -31,6 +31,8 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from lute import facility, registry
+from lute.base import imports
+from lute.base.code_files import ImportList
 from lute.base.debug import DebugExit
 from lute.base.modules import for_good
 from lute.errors import LuteError
@@ -52,7 +54,8 @@ def main(arguments: list[str]) -> int:
     if "LUTE_CHANNEL_FD" in os.environ:
         channel.task_channel()
         del os.environ["LUTE_CHANNEL_FD"]
-    return run_job(arguments[0])
+    imports.watch()
+    return run_job(arguments[0], fresh=True)
 
 
 def _let_one_sigterm_pass() -> None:
@@ -75,11 +78,16 @@ def open_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def run_job(job_file: str) -> int:
-    """Returns the exit code of a Task, after its result was sent."""
+def run_job(job_file: str, fresh: bool = False) -> int:
+    """Returns the exit code of a Task, after its result was sent.
+
+    Args:
+        job_file: What is to be run.
+        fresh: Whether this is a new interpreter, of whose imports the Executor knows nothing.
+    """
     _let_one_sigterm_pass()
     try:
-        task = _prepare(job_file)
+        task = _prepare(job_file, fresh)
     except SystemExit as error:
         return _alone(_code_of(error))
     except BaseException as error:
@@ -128,7 +136,7 @@ def _alone(code: int) -> int:
     return code
 
 
-def _prepare(job_file: str) -> Task:
+def _prepare(job_file: str, fresh: bool) -> Task:
     """Loads what a job names and makes its Task.
 
     Raises:
@@ -140,12 +148,18 @@ def _prepare(job_file: str) -> Task:
     head_end = int.from_bytes(data[:8], "big")
     decoder.feed(data[8 : 8 + head_end])
     job = decoder.frames()[0].contents
+    told = ImportList(job["imports"], job["code"])
+    if not fresh:
+        imports.listen(told.add)
     with for_good():
         task_class = _load(job)
     decoder.feed(data[8 + head_end :])  # only now: the parameters are of classes that the job loads
     params = decoder.frames()[0].contents
     if isinstance(params, Unloadable):
         raise LuteError(f"the parameters of {job['task']} cannot be loaded here: {params.reason}")
+    if fresh:  # what other plug-ins have loaded is nothing to this Task
+        told.add(imports.dependencies([task_class.__module__, type(params).__module__]))
+        imports.listen(told.add)
     task_class._under_executor = True
     task_class._backstop = job["backstop"]
     task_class._waits = job["waits"]

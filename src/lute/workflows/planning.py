@@ -15,7 +15,7 @@ from lute.record.db import read_for
 from lute.record.rows import Earlier, path_of_kept
 from lute.record.store import Record
 from lute.workflows import reuse
-from lute.workflows.results import NO_ITEM, Results, Scope, Unknown
+from lute.workflows.results import NO_ITEM, Results, Scope, Unknown, steps_used
 from lute.workflows.state import Options, StepInstance, StepNode
 
 if TYPE_CHECKING:
@@ -57,8 +57,11 @@ class Planner:
         executor = self.executor_of(step)
         settings = tuple((f"{executor.task_name}.{name}", text) for name, text in self.scope(item).settings(step))
         file = self.file_for(step, executor.task_name, settings, item)
-        plan = executor.plan_from(file, self._reader(step))
-        of_needs = [one for name in step.needs for one in self._nodes[name].fingerprints]
+        used = steps_used(step)
+        taken_from = used["parameters"] | used["foreach"]
+        plan = executor.plan_from(file, self._reader(step, taken_from))
+        only_needed = [name for name in step.needs if name not in taken_from]
+        of_needs = [one for name in only_needed for one in self._nodes[name].fingerprints]
         return executor, plan, reuse.fingerprint(plan, of_needs)
 
     def executor_of(self, step: Step) -> BaseExecutor:
@@ -107,8 +110,13 @@ class Planner:
         item = NO_ITEM if step.foreach is None else Unknown()
         return Scope(Unknown(), [self._config.tasks.value, self._config.header.value], item)
 
-    def _reader(self, step: Step) -> Reader:
-        """Returns a reader of earlier results that prefers what this workflow run's own steps gave."""
+    def _reader(self, step: Step, taken_from: set[str]) -> Reader:
+        """Returns a reader of earlier results that prefers what this workflow run's own steps gave.
+
+        Args:
+            step: The step that reads.
+            taken_from: The names of the steps whose values were read are added.
+        """
 
         def read(header: Any, task: str, param: str) -> Any:
             before = self._workflow.before([step.name])
@@ -116,6 +124,7 @@ class Planner:
                 node = self._nodes[name]
                 own = node.step.executor or managed_tasks.find(node.step.task)
                 if task in (node.step.task, own.task_name if own else "") and node.instances:
+                    taken_from.add(name)
                     run = next((one.outcome.run for one in reversed(node.instances) if one.outcome), None)
                     return Earlier(self._record.value_in(run, param), run) if run else None
             return read_for(header, task, param)

@@ -118,10 +118,10 @@ def _why_run(prepared: PreparedWorkflow, step: Step, plan: Plan, fingerprint: st
         return "its `reuse` is false"
     if step.reuse is None and not prepared.options.reuse_all and not reuse.declared_outputs(plan):
         return "its Task declares no outputs, so that it cannot be told whether they are still there (see `reuse`)"
-    return _changed_since(prepared, step, fingerprint)
+    return _changed_since(prepared, step, plan, fingerprint)
 
 
-def _changed_since(prepared: PreparedWorkflow, step: Step, fingerprint: str) -> str:
+def _changed_since(prepared: PreparedWorkflow, step: Step, plan: Plan, fingerprint: str) -> str:
     try:
         last = prepared.last_runs.of(step.name)
     except WorkflowError:
@@ -130,10 +130,8 @@ def _changed_since(prepared: PreparedWorkflow, step: Step, fingerprint: str) -> 
             if step.name in prepared.last_runs.ids
             else "it has not completed before"
         )
-    earlier = [known for row in last.values() if (known := row["fingerprint"])]
-    if fingerprint in earlier:
+    found = [reuse.changed_since(row, plan, fingerprint) for row in last.values()]
+    fewest = min(found, key=len)
+    if not fewest:
         return "what it wrote is not there any more as it was"
-    if not earlier:
-        return "its last run has no fingerprint"
-    fewest = min((reuse.changes(before, fingerprint) for before in earlier), key=len)
-    return f"changed since it last completed: {', '.join(reuse.IN_WORDS[part] for part in fewest)}"
+    return f"changed since it last completed: {', '.join(fewest)}"

@@ -5,18 +5,15 @@ A fingerprint is a text of named parts, `parameters:1f3a... program:77c0...`, so
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lute
-from lute import registry
+from lute.execution.code import digest_now
 from lute.execution.plan import Plan
 from lute.models.files import inputs_named, outputs_declared
 from lute.record.rows import utc
@@ -30,7 +27,7 @@ HEADER_PARTS = ("experiment", "run")
 IN_WORDS = {
     "parameters": "its parameters",
     "program": "the program",
-    "code": "the code of its model or Task",
+    "lute": "the version of lute",
     "environment": "the changes to its environment",
     "template": "its rendered template",
     "inputs": "its input files",
@@ -50,7 +47,7 @@ def fingerprint(plan: Plan, needs: Iterable[str]) -> str:
     parts = {
         "parameters": _parameters(plan),
         "program": _program(plan),
-        "code": _code(plan),
+        "lute": lute.__version__,
         "environment": [_change(change) for change in plan.settings.changes],
         "template": rendered[0] if rendered else None,
         "inputs": [_stamp(path) for path in input_files(plan, rendered[1] if rendered else None)],
@@ -59,10 +56,13 @@ def fingerprint(plan: Plan, needs: Iterable[str]) -> str:
     return " ".join(f"{name}:{_digest(value)}" for name, value in parts.items())
 
 
-def changes(before: str, now: str) -> list[str]:
-    """Returns the names of the parts in which two fingerprints differ."""
-    old, new = (dict(part.split(":", 1) for part in text.split()) for text in (before, now))
-    return [name for name in new if old.get(name) != new[name]]
+def changed_since(row: RunRow, plan: Plan, fingerprint: str) -> list[str]:
+    """Returns what of a plan is not as it was in an earlier run, in words for people."""
+    old, new = (dict(part.split(":", 1) for part in text.split()) for text in (row["fingerprint"] or "", fingerprint))
+    if old.keys() != new.keys():
+        return ["the record, which an older lute wrote"]
+    parts = [IN_WORDS[name] for name in new if old[name] != new[name]]
+    return [*parts, *(f"the code in {path}" for path in changed_code(row, plan))]
 
 
 def declared_outputs(plan: Plan) -> list[str]:
@@ -70,14 +70,25 @@ def declared_outputs(plan: Plan) -> list[str]:
     return [file.path for file in outputs_declared(plan.params, plan.cwd)]
 
 
+MOST_LOOKED_AT = 20
+"""Of so many runs with one fingerprint the code is compared."""
+
+
 def earlier_run(record: Record, fingerprint: str, plan: Plan) -> RunRow | None:
-    """Returns the newest valid run with a fingerprint, if all that it wrote is still as it left it."""
+    """Returns the newest valid run with a fingerprint and the code of now, if what it wrote is as it left it."""
     if not record.exists():
         return None
-    for row in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=1):
-        if all(_as_it_was(path, row) for path in declared_outputs(plan)):
-            return row
+    for row in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=MOST_LOOKED_AT):
+        if not changed_code(row, plan):
+            return row if all(_as_it_was(path, row) for path in declared_outputs(plan)) else None
     return None
+
+
+def changed_code(row: RunRow, plan: Plan) -> list[str]:
+    """Returns the files of a run's code whose text is another now."""
+    in_new_interpreter = bool(plan.settings.interpreter or plan.params.Config.task_module)
+    files = row["code"] or []
+    return [file["path"] for file in files if digest_now(file["path"], not in_new_interpreter) != file["digest"]]
 
 
 def _as_it_was(path: str, row: RunRow) -> bool:
@@ -113,19 +124,6 @@ def _program(plan: Plan) -> Any:
     return [name, _stamp(found) if found else None, plan.settings.interpreter]
 
 
-def _code(plan: Plan) -> list[Any]:
-    classes = [type(plan.params), registry.task_of(plan.task), *type(plan.params).__mro__[1:]]
-    modules = {kind.__module__ for kind in classes if kind is not None}
-    functions = [tasklet.function for several in plan.settings.tasklets.values() for tasklet in several]
-    modules |= {function.__module__ for function in functions if getattr(function, "__module__", None)}
-    files = {getattr(sys.modules.get(name), "__file__", None) for name in modules if not _ours(name)}
-    return [lute.__version__, *sorted(_file_digest(file) for file in files if file)]
-
-
-def _ours(module: str) -> bool:
-    return module.partition(".")[0] in ("lute", "builtins", "pydantic", "abc", "typing")
-
-
 def _change(change: Any) -> Any:
     variables = change.variables
     named = getattr(variables, "__qualname__", None) if callable(variables) else dict(variables or {})
@@ -139,16 +137,6 @@ def _stamp(path: str) -> list[Any]:
     except OSError:
         return [path, None]
     return [path, about.st_size, about.st_mtime_ns]
-
-
-def _file_digest(path: str) -> str:
-    about = os.stat(path)
-    return _digest_of_file(path, about.st_size, about.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest_of_file(path: str, size: int, mtime: int) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 _as_json = json.JSONEncoder(sort_keys=True, default=str).encode

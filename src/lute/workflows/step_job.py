@@ -15,6 +15,7 @@ from lute.batch.scheduler import own_job, scheduler
 from lute.errors import WorkflowError
 from lute.graph.dag import Rule
 from lute.record import workflow_store
+from lute.record.rows import fingerprint_of
 from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.record.workflow_store import by_step
@@ -90,7 +91,7 @@ def _restore_others(record: Record, nodes: Mapping[str, StepNode], name: str, en
     for need in nodes[name].step.needs:
         for instance in nodes[need].instances:
             if instance.outcome is not None and instance.outcome.run:
-                instance.outcome.fingerprint = record.get(instance.outcome.run)["fingerprint"] or ""
+                instance.outcome.fingerprint = fingerprint_of(record.get(instance.outcome.run))
 
 
 class _Told:

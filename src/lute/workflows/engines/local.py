@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
 
 from lute import managed_tasks
 from lute.base.secrets import hide_here
@@ -23,9 +24,13 @@ from lute.execution.recorder import RunContext
 from lute.execution.run import STOP_SIGNALS, Run
 from lute.graph.dag import Rule
 from lute.launcher.handle import Launcher
+from lute.record.rows import fingerprint_of
 from lute.wire.status import StepState, state_of_run
 from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.state import Follower, Outcome, StepInstance
+
+if TYPE_CHECKING:
+    from lute.record.types import RunRow
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +193,12 @@ class LocalEngine:
         if earlier is not None:
             told = "nothing that it depends on has changed"
             return Outcome(
-                StepState.COMPLETED, told, earlier["id"], earlier["exit_code"], fingerprint=fingerprint, reused=True
+                StepState.COMPLETED,
+                told,
+                earlier["id"],
+                earlier["exit_code"],
+                fingerprint=fingerprint_of(earlier),
+                reused=True,
             )
         place = RunContext(
             managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, fingerprint, self._record
@@ -204,9 +214,9 @@ class LocalEngine:
             del self._live[instance.name]
             if follower:
                 follower.finish()
-        row = run.analysis.record
+        row = cast("RunRow", run.analysis.record)
         state = state_of_run(run.analysis.task_result.task_status)
-        return Outcome(state, row["reason"], run.id, row["exit_code"], fingerprint=fingerprint)
+        return Outcome(state, row["reason"], run.id, row["exit_code"], fingerprint=fingerprint_of(row))
 
 
 def _memory() -> int:
