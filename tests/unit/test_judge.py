@@ -11,6 +11,7 @@ import pytest
 from lute import Field, Output, TaskParameters, ThirdPartyParameters
 from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo
 from lute.execution.outcome import Judgement, hint, judge
+from lute.execution.outputs import RunOutputs
 from lute.models.base import AnalysisHeader
 from lute.wire.results import TaskResult
 from lute.wire.status import TaskStatus
@@ -46,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "file").write_text("text")
     (tmp_path / "empty").write_text("")
     (tmp_path / "full_folder" / "inside").mkdir(parents=True)
+    (tmp_path / "full_folder" / "inside" / "file").write_text("text")
     (tmp_path / "empty_folder").mkdir()
     return tmp_path
 
@@ -63,7 +65,10 @@ def judged(
     params = model(lute_config=AnalysisHeader(work_dir=str(folder)), **parameters)
     result = None if sent is None else TaskResult("Judged", sent, summary, "")
     env = {"PATH": "/only/here"}
-    return judge(ExitInfo(**ending), result, params, program=program, env=env, cwd=str(folder))
+    outputs = RunOutputs(params, str(folder))
+    outputs.after()  # and was not looked at before: all that is there is of this run
+    wrong = outputs.wrong()
+    return judge(ExitInfo(**ending), result, params, program=program, env=env, wrong_output=wrong)
 
 
 NOT_STARTED = {"failed": "[Errno 2] no such file", "errno": errno.ENOENT}

@@ -11,7 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from lute import IsResult, Output, TaskParameters, TemplateConfig, TemplateParameters, ThirdPartyParameters
+from lute.base.files import make_folder
 from lute.execution import provenance
+from lute.execution.outputs import RunOutputs
 from lute.execution.plan import Plan, Settings
 from lute.execution.provenance import MOST_FILES, Provenance, digest_of
 from lute.models.base import AnalysisHeader
@@ -69,7 +71,9 @@ def made_from(
 def of_params(folder: Path, params: TaskParameters) -> Provenance:
     """What a run with these parameters is made from, in the folder."""
     plan = Plan("None", params, f"{folder}/config.yaml", str(folder), False, None, {}, Settings(), [])
-    return Provenance(plan, RunFiles.of(str(folder), new_run_id()))
+    files = RunFiles.of(str(folder), new_run_id())
+    make_folder(files.folder)
+    return Provenance(plan, files, RunOutputs(params, str(folder)))
 
 
 def inputs(folder: Path, model: type[TaskParameters] = TracedParameters, **given: Any) -> list[tuple[str, str]]:
@@ -98,12 +102,12 @@ def inputs(folder: Path, model: type[TaskParameters] = TracedParameters, **given
         ("by_name", {"b": "a", "deep": [{"er": "c d"}]}, ["a", "c d"]),
         ("inner", {"files": ["a", "b"], "text": "é"}, ["a", "b", "é"]),
         ("text", "empty", ["empty"]),
-        ("text", "inside", []),
+        ("text", "inside", ["inside"]),
         ("text", ".", []),
     ],
 )
 def test_the_files_that_parameters_name(folder: Path, parameter: str, value: Any, names: list[str]) -> None:
-    """B2: any text, path or collection that names an existing file, however deep; a folder is no input."""
+    """B2: any text, path or collection that names an existing file, however deep, or a folder; not that of the run itself."""
     assert inputs(folder, **{parameter: value}) == [(parameter, name) for name in names]
 
 
@@ -136,8 +140,10 @@ def test_the_header_names_no_inputs(folder: Path) -> None:
 def test_outputs_are_looked_at_when_they_are_made(folder: Path) -> None:
     """B2: what is marked as output or result is no input though it is there; at the end it is told, a folder as well."""
     made = made_from(folder, path="a", out="b", outs=["inside", "none", "later"], result="é")
+    made._outputs.before()
     assert [file["parameter"] for file in made.at_start()["inputs"]] == ["path"]
     (folder / "later").write_text("made")
+    made._outputs.after()
     told = made.at_end({"python": "3"})
     assert [(file["parameter"], os.path.basename(file["path"]), file["size"]) for file in told["outputs"]] == [
         ("out", "b", 9),
@@ -175,12 +181,14 @@ def test_digests_are_taken_when_asked_for(folder: Path) -> None:
     given = {"path": "a", "text": "empty", "out": "b", "outs": ["inside"]}
     plain = made_from(folder, **given)
     plain.at_start()
-    assert {file["digest"] for part in ("inputs", "outputs") for file in plain.at_end({})[part]} == {None}
+    told = plain.at_end({})
+    assert [file["digest"] for file in told["inputs"]] == [None, None]
+    assert [file["digest"] for file in told["outputs"]] == [None, sha256("")], "a folder's is of the list of its files"
     made = made_from(folder, digests=True, **given)
     assert {file["digest"] for file in made.at_start()["inputs"]} == {None}, "a run does not wait for these to start"
     told = made.at_end({})
     assert [file["digest"] for file in told["inputs"]] == [sha256("text of a"), sha256("")]
-    assert [file["digest"] for file in told["outputs"]] == [sha256("text of b"), None]
+    assert [file["digest"] for file in told["outputs"]] == [sha256("text of b"), sha256("")]
 
 
 def test_a_file_that_changed_meanwhile_has_no_digest(folder: Path) -> None:
@@ -207,7 +215,7 @@ def test_what_goes_wrong_costs_the_run_nothing(
         raise RuntimeError("boom")
 
     made = made_from(folder, path="a", out="b")
-    for name in ("inputs_named", "outputs_declared"):
+    for name in ("inputs_named", "dependencies"):
         monkeypatch.setattr(provenance, name, fails)
     with caplog.at_level("WARNING"):
         assert (made.at_start(), made.at_end({})) == ({}, {})

@@ -15,8 +15,6 @@ from lute.base import procfs
 from lute.base.files import shared_mode
 from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo
 from lute.models.base import AnalysisHeader, TaskParameters, result_field, says_no_result
-from lute.models.fields import Output
-from lute.models.files import outputs_declared
 from lute.record.rows import RunFiles, plain
 from lute.tasks.program import why_not_started
 from lute.wire.encoding import RawArray, Unloadable, qualified_name, short_description
@@ -35,7 +33,7 @@ def judge(
     *,
     program: bool,
     env: Mapping[str, str],
-    cwd: str,
+    wrong_output: str | None,
 ) -> Judgement:
     """Returns the status of a run and the reason for it.
 
@@ -45,7 +43,7 @@ def judge(
         params: Its parameters.
         program: Whether a program was to be run.
         env: The environment it had, to tell where a program was looked for.
-        cwd: The folder it ran in, where relative outputs are looked for.
+        wrong_output: What is wrong with what it wrote, if something is.
     """
     if ending.stopped_by == TIMEOUT:
         return TaskStatus.TIMEDOUT, "its time was over"
@@ -66,11 +64,11 @@ def judge(
         core = ", core dumped" if ending.core else ""
         return TaskStatus.FAILED, f"ended by signal {ending.signal}{core}"
     if result is not None and (not program or result.task_status is not TaskStatus.RUNNING):
-        return _judge_result(ending, result, params, cwd)
+        return _judge_result(ending, result, wrong_output)
     if not program:
         said = ending.rank or ending.unprepared
         return TaskStatus.FAILED, said or f"{_exited(ending)} before it gave a result"
-    return _judge_program(ending, params, cwd)
+    return _judge_program(ending, params, wrong_output)
 
 
 _MISSING_LIBRARY = r"error while loading shared libraries: ([^\s:]+)"
@@ -142,7 +140,7 @@ def _exited(ending: ExitInfo) -> str:
     return f"exited with status {ending.exit_code}"
 
 
-def _judge_result(ending: ExitInfo, result: TaskResult, params: TaskParameters, cwd: str) -> Judgement:
+def _judge_result(ending: ExitInfo, result: TaskResult, wrong_output: str | None) -> Judgement:
     status = result.task_status
     if status is TaskStatus.RUNNING:  # sent by hand, with the end still to come
         status = TaskStatus.COMPLETED
@@ -152,43 +150,36 @@ def _judge_result(ending: ExitInfo, result: TaskResult, params: TaskParameters, 
         return status, str(result.summary) or f"the Task set its status to {status.name}"
     if ending.exit_code != 0:
         return TaskStatus.FAILED, ending.rank or f"{_exited(ending)} after it had given its result"
-    return missing_output(params, cwd) or (TaskStatus.COMPLETED, _exited(ending))
+    return _unless(wrong_output, _exited(ending))
 
 
-def _judge_program(ending: ExitInfo, params: TaskParameters, cwd: str) -> Judgement:
+def _judge_program(ending: ExitInfo, params: TaskParameters, wrong_output: str | None) -> Judgement:
     code, config = ending.exit_code, params.Config
     meanings = {int(key): str(text) for key, text in {**config.success_codes, **config.exit_codes}.items()}
     said = f"{_exited(ending)}{': ' + meanings[code] if code in meanings else ''}"
     if code == 0 or code in config.success_codes:
-        return missing_output(params, cwd) or (TaskStatus.COMPLETED, said)
+        return _unless(wrong_output, said)
     return TaskStatus.FAILED, said
 
 
-def missing_output(params: TaskParameters, cwd: str) -> Judgement | None:
-    """Returns the judgement on a declared output that is missing or empty; None if all are there."""
-    for output in outputs_declared(params, cwd):
-        wrong = _wrong_with(output.path, output.mark) if output.mark is not None else None
-        if wrong:
-            return TaskStatus.FAILED, f"its output {output.parameter} = {output.text} {wrong}"
-    return None
-
-
-def _wrong_with(name: str, mark: Output) -> str | None:
-    path = Path(name)
-    if not path.exists():
-        return "is missing"
-    empty = not any(path.iterdir()) if path.is_dir() else path.stat().st_size == 0
-    return "is empty" if empty and not mark.may_be_empty else None
+def _unless(wrong: str | None, said: str) -> Judgement:
+    return (TaskStatus.FAILED, wrong) if wrong else (TaskStatus.COMPLETED, said)
 
 
 # ------------------------------------------------------------------------------------ what is kept
 
 
-def result_from_parameters(result: TaskResult, params: TaskParameters) -> None:
-    """Sets payload, summary and schemas as the model says; a completed Task's own payload stands otherwise."""
+def result_from_parameters(result: TaskResult, params: TaskParameters, matches: Mapping[str, list[str]]) -> None:
+    """Sets payload, summary and schemas as the model says; a completed Task's own payload stands otherwise.
+
+    Args:
+        result: What the Task gave.
+        params: Its parameters.
+        matches: The files that fit each parameter which is a pattern.
+    """
     config = params.Config
     name = result_field(type(params))
-    marked = getattr(params, name) if name else None
+    marked = matches.get(name, getattr(params, name)) if name else None
     marked = str(marked) if isinstance(marked, Path) else marked
     if config.impl_schemas is not None:
         result.impl_schemas = config.impl_schemas

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import shutil
-import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,9 @@ from lute.base.imports import dependencies
 from lute.execution import code
 from lute.execution.code import said_by
 from lute.execution.installed import versions_of
-from lute.models.files import NamedFile, inputs_named, outputs_declared
+from lute.execution.listing import input_state
+from lute.execution.outputs import RunOutputs, entry_of
+from lute.models.files import NamedFile, inputs_named
 from lute.record.rows import RunFiles, utc
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ class Provenance:
     Args:
         plan: What is run.
         files: The run's files.
+        outputs: What it writes.
     """
 
-    def __init__(self, plan: Plan, files: RunFiles) -> None:
+    def __init__(self, plan: Plan, files: RunFiles, outputs: RunOutputs) -> None:
         self._params, self._cwd, self._files = plan.params, plan.cwd, files
+        self._outputs = outputs
         self._roots = code.roots(plan)
         self._inputs: list[FileEntry] = []
         self._thread: threading.Thread | None = None
@@ -57,7 +60,7 @@ class Provenance:
         return _or_nothing(self._at_start)
 
     def _at_start(self) -> Origin:
-        self._inputs = _looked_at(inputs_named(self._params, self._cwd), regular=True)
+        self._inputs = _looked_at(inputs_named(self._params, self._cwd), [self._cwd, self._params.lute_config.work_dir])
         return {"sources": self._params._lute_sources, "inputs": self._inputs}
 
     def look(self, env: Mapping[str, str]) -> None:
@@ -86,15 +89,14 @@ class Provenance:
     def _at_end(self, versions: Mapping[str, str]) -> Origin:
         if self._thread is not None:
             self._thread.join(LONGEST_WAIT)
-        outputs = _looked_at(outputs_declared(self._params, self._cwd), regular=False)
-        if self._params.lute_config.digests:
-            for file in [*self._inputs, *outputs]:
-                file["digest"] = digest_of(file)
+        digests = self._params.lute_config.digests
+        for file in self._inputs if digests else ():
+            file["digest"] = digest_of(file)
         program = {"program": self._version} if self._version else {}
         files, installed = self._code()
         return {
             "inputs": self._inputs,
-            "outputs": outputs,
+            "outputs": self._outputs.entries(self._files, digests),
             "code": files,
             "versions": {**versions_of(installed), **versions, **program},
         }
@@ -124,18 +126,13 @@ def _or_nothing(look: Callable[[], Origin]) -> Origin:
 # -------------------------------------------------------------------------------------------- files
 
 
-def _looked_at(files: Iterable[NamedFile], regular: bool) -> list[FileEntry]:
-    """Returns what is known of the files that there are, and of folders unless `regular`."""
+def _looked_at(files: Iterable[NamedFile], around: Iterable[str]) -> list[FileEntry]:
+    """Returns what is known of the files and folders that there are, without folders that hold one of `around`."""
     found: list[FileEntry] = []
     for file in files:
-        with contextlib.suppress(OSError, ValueError):
-            about = os.stat(file.path)
-            is_file = stat.S_ISREG(about.st_mode)
-            if is_file or not regular:
-                size, mtime = about.st_size if is_file else None, utc(about.st_mtime)
-                found.append(
-                    {"parameter": file.parameter, "path": file.path, "size": size, "mtime": mtime, "digest": None}
-                )
+        state = input_state(file.path, around)
+        if state:
+            found.append(entry_of(file.parameter, file.path, state, digests=False))
     return found[:MOST_FILES]
 
 

@@ -19,6 +19,7 @@ from lute import facility, plugins, registry
 from lute.base import process_identity, secrets
 from lute.errors import RecordError
 from lute.execution import outcome
+from lute.execution.outputs import RunOutputs
 from lute.execution.plan import Plan
 from lute.execution.provenance import Provenance
 from lute.execution.run_log import RunLog
@@ -89,6 +90,7 @@ class RunRecorder:
         log: Its log.
         command: Its command line, as it is started.
         changed: How its environment differs from this process's; None for a variable that is gone.
+        outputs: What it writes.
     """
 
     def __init__(self, plan: Plan, analysis: DescribedAnalysis, place: RunContext, proc: TaskProcess) -> None:
@@ -102,7 +104,8 @@ class RunRecorder:
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._secrets = secrets.secret_values(os.environ, {"database": self._header.database})
-        self._provenance = Provenance(plan, self.files)
+        self.outputs = RunOutputs(plan.params, plan.cwd)
+        self._provenance = Provenance(plan, self.files, self.outputs)
         self._saved = False
         self._save_at: float | None = None
         self._next_progress = time.monotonic() + BETWEEN_PROGRESS

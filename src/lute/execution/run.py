@@ -179,7 +179,9 @@ class Run(RunEvents):
             child_end = pipe.child_end if pipe else None
             descriptors = [nothing.fileno(), log.descriptor, log.descriptor]
             descriptors += [child_end.fileno()] if child_end else []
-            supervisor.begin(self._request(launcher, child_end is not None), descriptors)
+            request = self._request(launcher, child_end is not None)
+            self.recorder.outputs.before()
+            supervisor.begin(request, descriptors)
             if child_end:
                 child_end.close()
         self.recorder.look_at_code(self._env)
@@ -250,8 +252,10 @@ class Run(RunEvents):
         result, plan = self.analysis.task_result, self.plan
         if ending.stopped_by is None and (ending.signal or ending.exit_code) and _in_batch_job():
             ending.stopped_by = self._cancelled_in_its_job()
+        outputs = self.recorder.outputs
+        outputs.after()
         status, reason = outcome.judge(
-            ending, self._result, plan.params, program=plan.program, env=self._env, cwd=plan.cwd
+            ending, self._result, plan.params, program=plan.program, env=self._env, wrong_output=outputs.wrong()
         )
         if status is TaskStatus.TIMEDOUT and ending.stopped_by == TIMEOUT:
             reason = f"its {self._timeouts.timeout:g} s were over"
@@ -259,8 +263,10 @@ class Run(RunEvents):
             reason += outcome.hint(ending, self.recorder.log.tail())
         result.task_status = status
         if status is TaskStatus.COMPLETED:
-            outcome.result_from_parameters(result, plan.params)
+            outcome.result_from_parameters(result, plan.params, outputs.matches())
             self._hooks.tasklets("after", result)
+            if plan.settings.tasklets.get("after"):
+                outputs.after()  # it may have changed them
         elif not plan.program and is_unset(result.summary):
             result.summary = reason
         elif self._start_told and self._proc.pid is None and ending.stopped_by is None:

@@ -118,13 +118,21 @@ _FOR_MPI = (MPIRanks, MPILauncher)
 
 @dataclass(frozen=True)
 class Output:
-    """Marks a file or folder that the Task writes: missing or empty at the end, the Task FAILED.
+    """Marks a file or folder that the Task writes: if it is not there at the end, is empty or older, the Task FAILED.
+
+    A parameter with this mark and none that says how it is written is no argument of a program.
 
     Args:
-        may_be_empty: Only ask that it exists.
+        may_be_empty: A file without bytes, or a folder without files, is good.
+        glob: The value is a pattern (`*`, `?`, `[...]`, `**`); what others are given are the files that fit it.
+        at_least: So many files must fit the pattern.
+        may_be_old: For programs that leave alone what is up to date: it need not be written by this run.
     """
 
     may_be_empty: bool = False
+    glob: bool = False
+    at_least: int = 1
+    may_be_old: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,6 +259,8 @@ def spelling_of(field: FieldInfo) -> Attributes:
             attributes["spelling"] = {"kind": kind.__name__, **vars(found)}
     if not attributes.keys() & {"spelling", "flag_type"} and any(metadata_of(field, kind) for kind in _FOR_MPI):
         attributes["for_mpi"] = True
+    if not attributes.keys() & {"spelling", "flag_type", "rename_param"} and metadata_of(field, Output) is not None:
+        attributes["no_argument"] = True
     return attributes
 
 

@@ -32,6 +32,11 @@ class NamedFile(NamedTuple):
     path: str
     mark: Output | None = None
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it stands for all files that fit it."""
+        return self.mark is not None and self.mark.glob
+
 
 def inputs_named(params: TaskParameters, cwd: str) -> list[NamedFile]:
     """Returns what parameters name that may be files, those that say what the Task writes left out.

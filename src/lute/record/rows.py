@@ -259,6 +259,18 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e6):06d}Z"
 
 
+def utc_of_ns(nanoseconds: int) -> str:
+    """Returns a time in ns since the epoch as ISO 8601 in UTC, to the microsecond."""
+    whole, rest = divmod(nanoseconds, 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{rest // 1000:06d}Z"
+
+
+def is_time_of(text: str, nanoseconds: int) -> bool:
+    """Returns whether a recorded time is that of a file; an older `lute` rounded it otherwise."""
+    whole, rest = divmod(nanoseconds, 10**9)
+    return text in (utc_of_ns(nanoseconds), utc(whole + 1e-9 * rest))
+
+
 def since_epoch(moment: str | None) -> float | None:
     """Returns a time that `utc` wrote, in s since the epoch."""
     return datetime.fromisoformat(moment).timestamp() if moment else None

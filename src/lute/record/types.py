@@ -59,13 +59,16 @@ class FileEntry(TypedDict):
 class OutputEntry(FileEntry, total=False):
     """A file or folder that a run wrote; `replaced_by` is the later run that wrote it again.
 
-    Of a folder: how many files it has at any depth, their bytes and newest time, and the SHA-256 of their listing.
+    Of a folder: how many files it has at any depth, their bytes and newest time, the SHA-256 of their listing, where
+    that is, and whether it has the digests of the files. Of a file that fits a pattern: that.
     """
 
     count: int
     bytes: int
     newest: str
     listing: str
+    digests: bool
+    pattern: str
     replaced_by: str
 
 
@@ -130,7 +133,7 @@ class RunRow(TypedDict):
     invalid_reason: str | None
     sources: dict[str, str] | None
     inputs: list[FileEntry] | None
-    outputs: list[FileEntry] | None
+    outputs: list[OutputEntry] | None
     code: list[CodeEntry] | None
     fingerprint: str | None
     also: list[str] | None
@@ -203,7 +206,7 @@ class Origin(TypedDict, total=False):
 
     sources: dict[str, str]
     inputs: list[FileEntry]
-    outputs: list[FileEntry]
+    outputs: list[OutputEntry]
     code: list[CodeEntry]
     versions: dict[str, str]
 

@@ -31,7 +31,7 @@ def written_fields(params: Any) -> list[tuple[str, Any, Attributes]]:
     return [
         (name, value, attributes)
         for name, value, attributes in fields
-        if name != "executable" and not _is_a(value, *never) and not attributes.get("for_mpi")
+        if name != "executable" and not _is_a(value, *never) and not attributes.keys() & {"for_mpi", "no_argument"}
     ]
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import lute
 from lute.execution.code import digest_now
+from lute.execution.listing import input_state
+from lute.execution.outputs import differs
 from lute.execution.plan import Plan
 from lute.models.files import inputs_named, outputs_declared
-from lute.record.rows import utc
 from lute.record.store import Record
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def fingerprint(plan: Plan, needs: Iterable[str]) -> str:
         "lute": lute.__version__,
         "environment": [_change(change) for change in plan.settings.changes],
         "template": rendered[0] if rendered else None,
-        "inputs": [_stamp(path) for path in input_files(plan, rendered[1] if rendered else None)],
+        "inputs": _inputs(plan, rendered[1] if rendered else None),
         "needs": sorted(needs),
     }
     return " ".join(f"{name}:{_digest(value)}" for name, value in parts.items())
@@ -80,7 +81,7 @@ def earlier_run(record: Record, fingerprint: str, plan: Plan) -> RunRow | None:
         return None
     for row in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=MOST_LOOKED_AT):
         if not changed_code(row, plan):
-            return row if all(_as_it_was(path, row) for path in declared_outputs(plan)) else None
+            return row if _outputs_hold(row, plan) else None
     return None
 
 
@@ -91,26 +92,27 @@ def changed_code(row: RunRow, plan: Plan) -> list[str]:
     return [file["path"] for file in files if digest_now(file["path"], not in_new_interpreter) != file["digest"]]
 
 
-def _as_it_was(path: str, row: RunRow) -> bool:
-    known = {entry["path"]: entry for entry in row.get("outputs") or []}
-    if not os.path.exists(path):
-        return False
-    if path not in known or os.path.isdir(path):
-        return True
-    about = os.stat(path)
-    return (about.st_size, utc(about.st_mtime)) == (known[path]["size"], known[path]["mtime"])
+def _outputs_hold(row: RunRow, plan: Plan) -> bool:
+    """Returns whether what a run wrote is as it left it, and is what a plan would write."""
+    known = row["outputs"] or []
+    paths = {entry["path"] for entry in known}
+    declared = outputs_declared(plan.params, plan.cwd)
+    missing = any(file.path not in paths for file in declared if file.mark is not None and not file.is_pattern)
+    return not missing and not any(differs(entry) for entry in known)
 
 
-def input_files(plan: Plan, rendered: str | None = None) -> list[str]:
-    """Returns the existing files that parameters name, those it writes itself apart.
+def _inputs(plan: Plan, rendered: str | None = None) -> list[Any]:
+    """Returns what stands at the paths that parameters name, those it writes itself apart.
 
     Args:
         plan: What would be run.
         rendered: Where its rendered template goes: that is written anew for each run.
     """
     own = {*declared_outputs(plan), *([os.path.join(plan.cwd, rendered)] if rendered else [])}
-    paths = {file.path for file in inputs_named(plan.params, plan.cwd)}
-    return sorted(path for path in paths - own if os.path.isfile(path))
+    around = [plan.cwd, plan.params.lute_config.work_dir]
+    paths = sorted({file.path for file in inputs_named(plan.params, plan.cwd)} - own)
+    found = [(path, input_state(path, around)) for path in paths]
+    return [[path, *([name, one.size, one.mtime] for name, one in state.items())] for path, state in found if state]
 
 
 def _parameters(plan: Plan) -> JsonObject:
