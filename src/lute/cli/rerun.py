@@ -77,6 +77,8 @@ def _run(
     sources = {name: run for name, run in (row["sources"] or {}).items() if not _is_set(name, row, changes)}
     place = RunContext(managed_task, identity=identity, sources={**sources, RERUN_OF: row["id"]})
 
+    cli_run.tell_replaced(plan)
+
     def start(on_start: cli_run.OnStart) -> DescribedAnalysis:
         return executor.execute_plan(plan, place, on_start=on_start)
 

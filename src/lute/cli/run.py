@@ -19,9 +19,12 @@ from lute.cli import common
 from lute.errors import TaskFailed, TaskNotFoundError, nearest
 from lute.execution import environment, run_log
 from lute.execution.executor import BaseExecutor, Executor
+from lute.execution.handed_on import will_replace
 from lute.execution.plan import Plan, child_command
 from lute.execution.recorder import RunContext
 from lute.execution.run import SUBMITTED
+from lute.models.files import outputs_declared
+from lute.record.db import record_of
 from lute.record.row_codec import to_sql
 from lute.record.rows import kept_file, plain_parameters, public
 from lute.tasks.progress import draws
@@ -49,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show the command line, templates and environment changes; start nothing",
     )
+    parser.add_argument(
+        "--accept-changed",
+        action="store_true",
+        help="take files of earlier runs though they are not what those wrote; the record says so",
+    )
     common.add_options(parser, config_required=True)
     parser.epilog = (
         "exit status: 0 COMPLETED, 1 FAILED, 2 nothing was started, 124 TIMEDOUT,\n"
@@ -67,9 +75,24 @@ def execute(options: argparse.Namespace) -> int:
 
     def start(on_start: OnStart) -> DescribedAnalysis:
         plan = executor.plan(path, common.overrides(options))
-        return executor.execute_plan(plan, _place(plan, managed_task), on_start=on_start)
+        tell_replaced(plan)
+        place = _place(plan, managed_task)._replace(accept_changed=options.accept_changed)
+        return executor.execute_plan(plan, place, on_start=on_start)
 
     return watched(options, executor, options.name, start)
+
+
+def replaced(plan: Plan) -> list[str]:
+    """Returns what of valid earlier runs a plan would replace, in words for people."""
+    with record_of(plan.params.lute_config) as record:
+        return will_replace(plan, record)
+
+
+def tell_replaced(plan: Plan) -> None:
+    """Says on standard error what of valid earlier runs is about to be replaced."""
+    if any(file.mark is not None for file in outputs_declared(plan.params, plan.cwd)):
+        for text in replaced(plan):
+            common.tell(f"lute: {text}")
 
 
 def _place(plan: Plan, managed_task: str) -> RunContext:
@@ -274,7 +297,7 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         "sourced": scripts,
         "templates": [{"path": rendered[1], "text": secrets.hide(rendered[0], to_hide)}] if rendered else [],
         "parameters": secrets.hide(plain_parameters(plan.params), to_hide),
-        "warnings": plan.warnings,
+        "warnings": [*plan.warnings, *replaced(plan)],
     }
     if options.json:
         common.print_json(shown)
@@ -287,7 +310,7 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         print(f"  set       {name}={shlex.quote(value)}" if value is not None else f"  unset     {name}")
     for script in scripts:
         print(f"  source    {script} (not sourced now: nothing is started)")
-    for text in plan.warnings:
+    for text in shown["warnings"]:
         print(f"  warning   {text}")
     for template in shown["templates"]:
         print(f"  writes    {template['path']}:")

@@ -16,11 +16,13 @@ from typing import Any
 from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, Reader, read_config
 from lute.errors import TaskFailed, UsageError
 from lute.execution import environment
+from lute.execution.handed_on import ACCEPTED, changed_values, refuse_changed
+from lute.execution.outputs import make_parents
 from lute.execution.plan import Plan, Ranks, Settings, Tasklet, make_plan
 from lute.execution.recorder import RunContext
 from lute.execution.run import OnStart, Run
 from lute.launcher.handle import Launcher
-from lute.record.db import read_for
+from lute.record.db import read_for, record_of
 from lute.wire.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
 
@@ -240,7 +242,13 @@ class BaseExecutor(ABC):
             plan: What is to be run.
             place: What the run is a part of.
             on_start: Called with the run's row when it has been recorded.
+
+        Raises:
+            UsageError: A path that it takes from an earlier run is not what that wrote, or the folder of an output
+                cannot be made.
         """
+        place = _with_checked_values(plan, place)
+        make_parents(plan.params, plan.cwd)
         result = TaskResult(self.task_name, TaskStatus.PENDING, "", "")
         analysis = DescribedAnalysis(result, plan.params, {}, self.poll_interval, [])
         run = Run(plan, analysis, place, on_start)
@@ -279,13 +287,37 @@ class BaseExecutor(ABC):
         return kept or [SocketCommunicator(Party.EXECUTOR)]
 
 
+def _with_checked_values(plan: Plan, place: RunContext) -> RunContext:
+    """Looks at what a plan takes from earlier runs. Returns its place, with what was accepted though it is changed.
+
+    Raises:
+        UsageError: Something is not what an earlier run wrote, and it was not said that it is to be taken so.
+    """
+    if not (place.needed or plan.params._lute_sources):
+        return place
+    record = place.record or record_of(plan.params.lute_config)
+    try:
+        changed = changed_values(plan, record, place.needed)
+        if not place.accept_changed:
+            refuse_changed(changed, record)
+    finally:
+        if place.record is None:
+            record.close()
+    accepted = {f"{ACCEPTED} {file.parameter}": run for file, run, _ in changed}
+    return place._replace(sources={**place.sources, **accepted})
+
+
 def _modules_that_make() -> tuple[str, ...]:
     """Returns the names of the modules whose code is making an Executor, up to the first that is being loaded."""
     found: dict[str, None] = {}
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
-        found[str(frame.f_globals.get("__name__"))] = None
+        name = str(frame.f_globals.get("__name__"))
+        if not name.startswith("lute."):
+            found[name] = None
+        elif frame.f_code.co_name != "__init__":  # we made it, for a Task that has none
+            break
     return tuple(found)
 
 

@@ -19,6 +19,7 @@ from lute import facility, plugins, registry
 from lute.base import process_identity, secrets
 from lute.errors import RecordError
 from lute.execution import outcome
+from lute.execution.handed_on import Handed
 from lute.execution.outputs import RunOutputs
 from lute.execution.plan import Plan
 from lute.execution.provenance import Provenance
@@ -55,6 +56,8 @@ class RunContext(NamedTuple):
         record: The open record, if several runs share one.
         identity: The run's id; a new one if not given.
         sources: The runs that it comes from besides those that its parameters were taken from.
+        needed: The outputs of the runs of steps that it needs, by the runs' ids.
+        accept_changed: Whether a path is taken that is not what the run wrote which it is taken from.
     """
 
     managed_task: str = ""
@@ -65,6 +68,8 @@ class RunContext(NamedTuple):
     record: Record | None = None
     identity: str = ""
     sources: Mapping[str, str] = MappingProxyType({})
+    needed: Handed = MappingProxyType({})
+    accept_changed: bool = False
 
 
 def _job_here() -> Owner:

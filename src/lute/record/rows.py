@@ -225,6 +225,17 @@ def path_of_kept(value: Any) -> Any:
     return value if kept is None else kept["path"]
 
 
+def parameters_of(row: RunRow) -> JsonObject:
+    """Returns a run's parameters as others are given them: a pattern of outputs is the files that fitted it."""
+    matches: dict[str, list[str]] = {}
+    for entry in row.get("outputs") or ():
+        if "pattern" in entry:
+            found = matches.setdefault(entry["parameter"], [])
+            if entry.get("count") != 0:
+                found.append(entry["path"])
+    return {**(row["parameters"] or {}), **matches}
+
+
 def value_of(row: RunRow, param: str) -> Any:
     """Returns a parameter's or result's value in a run, by the name that other Tasks and people use; None if none."""
     if param in ("result", "payload", "result.payload"):
@@ -232,7 +243,7 @@ def value_of(row: RunRow, param: str) -> Any:
     if param.startswith("result.") or param == "valid_flag":
         name = RESULT_COLUMNS.get(param)
         return column(row, name) if name else None
-    return _value_at(row["parameters"] or {}, param)
+    return _value_at(parameters_of(row), param)
 
 
 def _value_at(parameters: Any, name: str) -> Any:

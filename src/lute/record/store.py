@@ -101,6 +101,7 @@ class Record:
             with self.transaction(wait):
                 self._upsert(row, fixed=schema.FIXED if again else ())
                 self._views.extend(str(row["task"]), row.get("parameters") or {})
+                self._replace_outputs(row)
             if self.aside.is_dir():  # an older state of this run, from when nothing could be written
                 self._spool.file(row["id"]).unlink(missing_ok=True)
             return True
@@ -120,6 +121,14 @@ class Record:
         self._database.execute(
             upsert_query(names, only_newer, fixed), [to_sql(name, column(row, name)) for name in names]
         )
+
+    def _replace_outputs(self, row: RunRow) -> None:
+        """Notes what a run that has ended wrote, and on the outputs of earlier runs that it wrote anew, that it did."""
+        if not row.get("ended") or not row.get("outputs"):
+            return
+        from lute.record.written import replace_outputs  # many runs write nothing that is declared
+
+        replace_outputs(self._database, row)
 
     def add(self, row: RunRow) -> None:
         """Writes the row of a run that waits for its job; nothing if the job was faster, and wrote it.
@@ -156,6 +165,7 @@ class Record:
             with self.transaction():
                 self._upsert(row, only_newer=True)
                 self._views.extend(str(row["task"]), row.get("parameters") or {})
+                self._replace_outputs(row)
             file.unlink(missing_ok=True)
             taken.append(str(row["id"]))
         return taken
@@ -334,7 +344,7 @@ class Record:
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None
     ) -> tuple[str | None, Any]:
         """Returns the id of the latest run of a Task, and a parameter's or result's value in it; or None twice."""
-        columns = ("id", "parameters", "status", "summary", "payload", "impl_schemas", "valid")
+        columns = ("id", "parameters", "status", "summary", "payload", "impl_schemas", "valid", "outputs")
         valid = True if valid_only else None
         for row in self.find(task=task, valid=valid, run=run, experiment=experiment, limit=1, columns=columns):
             return row["id"], value_of(row, param)
@@ -351,6 +361,10 @@ class Record:
         with self._lock:
             self._open()
             return self._database.execute(query, values)
+
+    def knows(self, column: str) -> bool:
+        """Returns whether runs have a column: an older record that may only be read stays as it is."""
+        return column in self._open()
 
     def schema(self) -> int:
         """Returns the version of the schema as it is: opening here does not bring it up to date."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lute import managed_tasks
@@ -12,14 +12,14 @@ from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
 from lute.record.db import read_for
-from lute.record.rows import Earlier, path_of_kept
+from lute.record.rows import Earlier, parameters_of, path_of_kept
 from lute.record.store import Record
 from lute.workflows import reuse
 from lute.workflows.results import NO_ITEM, Results, Scope, Unknown, steps_used
 from lute.workflows.state import Options, StepInstance, StepNode
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow, StepGiven
+    from lute.record.types import OutputEntry, RunRow, StepGiven
 
 
 class Planner:
@@ -63,6 +63,11 @@ class Planner:
         only_needed = [name for name in step.needs if name not in taken_from]
         of_needs = [one for name in only_needed for one in self._nodes[name].fingerprints]
         return executor, plan, reuse.fingerprint(plan, of_needs)
+
+    def outputs_needed(self, step: Step) -> dict[str, Sequence[OutputEntry]]:
+        """Returns what the runs of the steps that a step needs wrote, by the runs' ids."""
+        outcomes = [one.outcome for name in step.needs for one in self._nodes[name].instances if one.outcome]
+        return {outcome.run: outcome.outputs for outcome in outcomes if outcome.run and outcome.outputs}
 
     def executor_of(self, step: Step) -> BaseExecutor:
         """Returns a step's Executor."""
@@ -146,7 +151,7 @@ class Planner:
             "status": row["status"],
             "summary": row["summary"],
             "exit_code": row["exit_code"],
-            "parameters": row["parameters"],
+            "parameters": parameters_of(row),
             "id": row["id"],
             "result": path_of_kept(row["payload"]),
             "metrics": metrics,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from lute.base.secrets import hide_here
 from lute.errors import LuteError, WorkflowError
 from lute.graph.dag import Resources, Rule, Workflow, decide, state_of_all, why_not
-from lute.record.rows import fingerprint_of
 from lute.wire.status import StepState
 from lute.workflows.ready_queue import ReadyQueue
 from lute.workflows.results import Scope, items_of
@@ -313,9 +312,7 @@ def _stands(row: RunRow) -> bool:
 
 def _outcome_of(row: RunRow, reason: str) -> Outcome:
     """Returns the outcome of an instance whose run is an earlier one."""
-    return Outcome(
-        StepState.COMPLETED, reason, row["id"], row["exit_code"], fingerprint=fingerprint_of(row), reused=True
-    )
+    return Outcome.of_row(row, StepState.COMPLETED, reason, reused=True)
 
 
 def _only(instances: list[StepInstance], step: str, index: int) -> list[StepInstance]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lute.graph.dag import Rule, Step, Workflow, state_of_all
-from lute.record.rows import since_epoch, utc
+from lute.record.rows import fingerprint_of, since_epoch, utc
 from lute.wire.status import StepState
 from lute.workflows.results import NO_ITEM
 
 if TYPE_CHECKING:
-    from lute.record.types import RunRow, StepEntry
+    from lute.record.types import OutputEntry, RunRow, StepEntry
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Outcome:
         started: When, in s since the epoch.
         ended: When.
         fingerprint: Its fingerprint.
+        outputs: What it wrote.
         reused: Whether `run` is an earlier run, which was taken.
     """
 
@@ -67,7 +68,21 @@ class Outcome:
     started: float | None = None
     ended: float | None = None
     fingerprint: str = ""
+    outputs: Sequence[OutputEntry] = ()
     reused: bool = False
+
+    @classmethod
+    def of_row(cls, row: RunRow, state: StepState, reason: str, reused: bool = False) -> Outcome:
+        """Returns the outcome that a run is."""
+        return cls(
+            state,
+            reason,
+            row["id"],
+            row["exit_code"],
+            fingerprint=fingerprint_of(row),
+            outputs=row.get("outputs") or (),
+            reused=reused,
+        )
 
 
 @dataclass

@@ -91,7 +91,8 @@ def _restore_others(record: Record, nodes: Mapping[str, StepNode], name: str, en
     for need in nodes[name].step.needs:
         for instance in nodes[need].instances:
             if instance.outcome is not None and instance.outcome.run:
-                instance.outcome.fingerprint = fingerprint_of(record.get(instance.outcome.run))
+                row = record.get(instance.outcome.run)
+                instance.outcome.fingerprint, instance.outcome.outputs = fingerprint_of(row), row["outputs"] or ()
 
 
 class _Told:

@@ -24,7 +24,6 @@ from lute.execution.recorder import RunContext
 from lute.execution.run import STOP_SIGNALS, Run
 from lute.graph.dag import Rule
 from lute.launcher.handle import Launcher
-from lute.record.rows import fingerprint_of
 from lute.wire.status import StepState, state_of_run
 from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.state import Follower, Outcome, StepInstance
@@ -192,16 +191,15 @@ class LocalEngine:
         earlier = self._planner.earlier(step, plan, fingerprint) if first else None
         if earlier is not None:
             told = "nothing that it depends on has changed"
-            return Outcome(
-                StepState.COMPLETED,
-                told,
-                earlier["id"],
-                earlier["exit_code"],
-                fingerprint=fingerprint_of(earlier),
-                reused=True,
-            )
+            return Outcome.of_row(earlier, StepState.COMPLETED, told, reused=True)
         place = RunContext(
-            managed_tasks.name_of(executor), self.identity, instance.name, instance.attempt, fingerprint, self._record
+            managed_tasks.name_of(executor),
+            self.identity,
+            instance.name,
+            instance.attempt,
+            fingerprint,
+            self._record,
+            needed=self._planner.outputs_needed(step),
         )
         follower = self._follower(instance.name)
         run = executor.prepare(plan, place, follower.start if follower else None)
@@ -216,7 +214,7 @@ class LocalEngine:
                 follower.finish()
         row = cast("RunRow", run.analysis.record)
         state = state_of_run(run.analysis.task_result.task_status)
-        return Outcome(state, row["reason"], run.id, row["exit_code"], fingerprint=fingerprint_of(row))
+        return Outcome.of_row(row, state, row["reason"])
 
 
 def _memory() -> int:
