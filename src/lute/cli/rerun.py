@@ -69,7 +69,7 @@ def _run(
     work_dir = dict(changes.settings).get("work_dir") or headers.header_of(row)["work_dir"]
     folder = RunFiles.of(work_dir, identity).folder
     try:
-        plan = _plan(executor, row, folder, changes)
+        plan = _plan(executor, row, folder, changes, identity)
     except BaseException:  # nothing was started, and so nothing is left
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -85,7 +85,7 @@ def _run(
     return cli_run.watched(options, executor, managed_task or row["task"], start)
 
 
-def _plan(executor: BaseExecutor, row: RunRow, folder: Path, changes: Overrides) -> Plan:
+def _plan(executor: BaseExecutor, row: RunRow, folder: Path, changes: Overrides, identity: str = "") -> Plan:
     """Writes the run's YAML file into a folder, and returns what it says is to be run."""
     make_folder(folder)
     config = folder / CONFIG
@@ -93,7 +93,7 @@ def _plan(executor: BaseExecutor, row: RunRow, folder: Path, changes: Overrides)
     templates = Path((row["owner"] or {}).get("config") or CONFIG).parent / "templates"
     if templates.is_dir() and templates.is_absolute():
         (folder / "templates").symlink_to(templates)
-    return executor.plan(config, changes)
+    return executor.plan(config, changes, identity=identity)
 
 
 def _changes(options: argparse.Namespace, row: RunRow, place: str | None) -> Overrides:

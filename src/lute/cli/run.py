@@ -74,7 +74,7 @@ def execute(options: argparse.Namespace) -> int:
         return dry_run(executor.plan(path, common.overrides(options)), options)
 
     def start(on_start: OnStart) -> DescribedAnalysis:
-        plan = executor.plan(path, common.overrides(options))
+        plan = executor.plan(path, common.overrides(options), identity=os.environ.get(SUBMITTED, ""))
         tell_replaced(plan)
         place = _place(plan, managed_task)._replace(accept_changed=options.accept_changed)
         return executor.execute_plan(plan, place, on_start=on_start)
@@ -299,13 +299,14 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         "parameters": secrets.hide(plain_parameters(plan.params), to_hide),
         "warnings": [*plan.warnings, *replaced(plan)],
     }
+    shown = plan.as_written(shown)
     if options.json:
         common.print_json(shown)
         return 0
     if plan.argv is None:
         print(f"# the Python Task {plan.task} in a process of its own; JOB is a file with its parameters")
     print(shlex.join(shown["command"]))
-    print(f"  in        {plan.cwd}")
+    print(f"  in        {shown['cwd']}")
     for name, value in changed.items():
         print(f"  set       {name}={shlex.quote(value)}" if value is not None else f"  unset     {name}")
     for script in scripts:

@@ -25,6 +25,7 @@ from lute.base.paths import item_number, split_path
 from lute.base.secrets import hide_here
 from lute.config import yaml_reader
 from lute.config.raw_numbers import WithTexts, as_written, with_texts
+from lute.config.run_names import NamesAsWritten, RunNames, defaults_that_name
 from lute.config.substitution import Substituter
 from lute.errors import ConfigError, Problem, SubstitutionError, TemplateError, UsageError, did_you_mean, nearest
 from lute.models.base import (
@@ -157,6 +158,17 @@ class ConfigFile:
     _entries: tuple[str, ...] = ()
     _as_read: ConfigFile | None = None
     _valid_header: tuple[AnalysisHeader, list[Problem]] | None = None
+    _run_names: RunNames | None = None
+
+    def for_run(self, identity: str) -> ConfigFile:
+        """Returns the file as one run reads it, for which `{{ run_id }}` and `{{ run_dir }}` are known.
+
+        Args:
+            identity: The run's id.
+        """
+        found = copy.copy(self)
+        found._run_names = RunNames(identity, lambda: self.analysis_header()[0].work_dir)
+        return found
 
     def changed(self, overrides: Overrides) -> ConfigFile:
         """Returns the file as it was when it was read, with what the command line changes.
@@ -232,11 +244,11 @@ class ConfigFile:
             known = [*self._entries, *(model.removesuffix("Parameters") for model in registry.models)]
             raise UsageError(f"--set {name}: there is no Task {task!r}.{did_you_mean(task, known)}")
 
-    def substituter(self) -> Substituter:
-        """Returns what fills in this file's `{{ ... }}`."""
+    def substituter(self, run_names: RunNames | None = None) -> Substituter:
+        """Returns what fills in this file's `{{ ... }}`; `{{ run_id }}` stays as it is if there is no run."""
         header = {name: value for name, value in with_header_defaults(self.header.value).items() if value != ""}
         documents = [WithTexts(self.tasks.value, self.tasks.texts), WithTexts(header, self.header.texts)]
-        return Substituter(documents, os.environ, read_scalar)
+        return Substituter(documents, os.environ, read_scalar, last=run_names or NamesAsWritten())
 
     def analysis_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         """Returns the validated header, or one with what could be read, and its problems."""
@@ -276,7 +288,8 @@ class ConfigFile:
             return None, [*problems, wrong]
         waits = later.names if later is not None else frozenset()
         raw = {name: value for name, value in raw.items() if name not in waits} if waits else raw
-        values, found = self._substituted(self.tasks, raw, (task_name,), model)
+        own = {name: value for name, value in defaults_that_name(model).items() if name not in raw}
+        values, found = self._substituted(self.tasks, {**raw, **own}, (task_name,), model)
         problems += found
         values |= dict.fromkeys(waits, _NOTHING)
         if os.environ.get("LUTE_DEBUG_EXIT_AT_YAML"):
@@ -290,7 +303,7 @@ class ConfigFile:
         unknown = unknown_names(model, values)
         parameters, found = self._validated(model, task_name, values, header, unknown, later)
         if parameters is not None:
-            parameters._lute_sources = sources
+            parameters._lute_sources, parameters._lute_run_names = sources, self._run_names
         misspelt = {nearest(str(name), model.model_fields) for name in unknown}
         problems += [
             item for item in found if not any(f"{task_name}.{name} must be given" in item.message for name in misspelt)
@@ -315,7 +328,8 @@ class ConfigFile:
     def _substituted(
         self, document: yaml_reader.Document, raw: Mapping[str, Any], at: yaml_reader.Path, model: type[BaseModel]
     ) -> tuple[dict[str, Any], list[Problem]]:
-        substituter, problems = self.substituter(), []
+        is_header = document is self.header
+        substituter, problems = self.substituter(None if is_header else self._run_names), []
         values: dict[str, Any] = {}
         for name, value in raw.items():
             try:

@@ -107,6 +107,7 @@ class Substituter:
         read_scalar: Reads a text as YAML would, so that `{{ $RUN:04d }}` formats a number.
         given: What names are looked up in before the documents. Its values are taken as they are: a `{{` in one of
             them is two characters.
+        last: What names are looked up in when they are nowhere else; its values are taken as they are, too.
     """
 
     def __init__(
@@ -115,9 +116,11 @@ class Substituter:
         environ: Mapping[str, str],
         read_scalar: Callable[[str], Any] = lambda text: text,
         given: Mapping[str, Any] | None = None,
+        last: Mapping[str, Any] | None = None,
     ) -> None:
         self._documents = documents
         self._given = given if given is not None else {}
+        self._last = last if last is not None else {}
         self._environ = environ
         self._read_scalar = read_scalar
         self._open: list[str] = []
@@ -196,6 +199,8 @@ class Substituter:
             found, value = self._from_environment(expression.name[1:])
         else:
             found, value = self._from_documents(expression.name)
+        if not found and expression.name in self._last:
+            return self._last[expression.name]
         if not found:
             if expression.has_default:
                 return expression.default
@@ -243,7 +248,7 @@ class Substituter:
                 f"{{{{ {name} }}}}: the environment variable {name[1:]} is not set.{hint} Set it, or write"
                 f' {{{{ {name} | default("...") }}}}'
             )
-        documents = [self._given, *self._documents]
+        documents = [self._given, *self._documents, self._last]
         known = {str(key) for document in documents for key in document}
         for document in documents:
             inner = document.get(split_path(name)[0]) if split_path(name) else None

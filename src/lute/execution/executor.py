@@ -17,12 +17,13 @@ from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, Reader, r
 from lute.errors import TaskFailed, UsageError
 from lute.execution import environment
 from lute.execution.handed_on import ACCEPTED, changed_values, refuse_changed
-from lute.execution.outputs import make_parents
+from lute.execution.outputs import make_folders
 from lute.execution.plan import Plan, Ranks, Settings, Tasklet, make_plan
 from lute.execution.recorder import RunContext
 from lute.execution.run import OnStart, Run
 from lute.launcher.handle import Launcher
 from lute.record.db import read_for, record_of
+from lute.record.rows import new_run_id
 from lute.wire.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
 
@@ -170,8 +171,15 @@ class BaseExecutor(ABC):
         config_path: str | os.PathLike[str] | None = None,
         overrides: Overrides = AS_WRITTEN,
         reader: Reader = read_for,
+        identity: str = "",
     ) -> Plan:
         """Validates everything and returns what would be run; starts nothing.
+
+        Args:
+            config_path: The YAML file; `$LUTE_CONFIGPATH` if not given.
+            overrides: What the command line changes of it.
+            reader: Gives values of earlier results.
+            identity: The id that the run will have; a new one if not given.
 
         Raises:
             UsageError: Something in the YAML or the model is wrong.
@@ -181,16 +189,20 @@ class BaseExecutor(ABC):
             raise UsageError("no YAML file: give config_path, -c FILE, or set LUTE_CONFIGPATH")
         file = read_config(path, overrides)
         file.load_plugins()
-        return self.plan_from(file, reader, overrides.ranks)
+        return self.plan_from(file, reader, overrides.ranks, identity)
 
-    def plan_from(self, file: ConfigFile, reader: Reader = read_for, ranks: int | None = None) -> Plan:
+    def plan_from(
+        self, file: ConfigFile, reader: Reader = read_for, ranks: int | None = None, identity: str = ""
+    ) -> Plan:
         """Does the same as `plan` with a file that was read, its plug-ins loaded.
 
         Args:
             file: The YAML file, with what the command line changes.
             reader: Gives values of earlier results.
             ranks: Replaces the number of MPI ranks.
+            identity: The id that the run will have; a new one if not given.
         """
+        file = file.for_run(identity or new_run_id())
         params = file.valid_parameters(self.task_name, reader)
         return make_plan(params, self.task_name, os.path.abspath(file.path), self.settings(), ranks)
 
@@ -248,7 +260,8 @@ class BaseExecutor(ABC):
                 cannot be made.
         """
         place = _with_checked_values(plan, place)
-        make_parents(plan.params, plan.cwd)
+        place = place._replace(identity=place.identity or plan.identity)
+        make_folders(plan, place.identity)
         result = TaskResult(self.task_name, TaskStatus.PENDING, "", "")
         analysis = DescribedAnalysis(result, plan.params, {}, self.poll_interval, [])
         run = Run(plan, analysis, place, on_start)

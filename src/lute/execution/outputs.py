@@ -18,6 +18,8 @@ from lute.models.files import NamedFile, outputs_declared
 from lute.record.rows import RunFiles, is_time_of, utc_of_ns
 
 if TYPE_CHECKING:
+    from lute.config.run_names import RunNames
+    from lute.execution.plan import Plan
     from lute.models.base import TaskParameters
     from lute.models.fields import Output
     from lute.record.types import OutputEntry
@@ -220,13 +222,17 @@ def differs(entry: OutputEntry) -> str | None:
     return None if is_time_of(entry["mtime"], own.mtime) else f"it was changed at {utc_of_ns(own.mtime)}"
 
 
-def make_parents(params: TaskParameters, cwd: str) -> None:
-    """Makes the folders that outputs are to be in.
+def make_folders(plan: Plan, identity: str) -> None:
+    """Makes the folders that outputs are to be in, and the run's own if that is asked for.
 
     Raises:
         UsageError: One cannot be made.
     """
-    for file in outputs_declared(params, cwd):
+    names: RunNames | None = plan.params._lute_run_names
+    if names is not None and "run_dir" in names.asked:
+        own = RunFiles.of(plan.params.lute_config.work_dir, identity).made
+        make_folder(Path(plan.cwd) if plan.cwd.startswith(str(own)) else own)
+    for file in outputs_declared(plan.params, plan.cwd):
         parent = Path(file.path).parent
         if file.mark is None or parent.is_dir() or (file.is_pattern and glob.has_magic(str(parent))):
             continue

@@ -30,6 +30,7 @@ from lute.wire.framing import VALUE
 from lute.wire.ipc import Communicator, Message, PipeCommunicator
 
 if TYPE_CHECKING:
+    from lute.config.run_names import RunNames
     from lute.record.types import JobHead
 
 CHILD = str(Path(__file__).parents[1] / "tasks" / "__main__.py")
@@ -141,6 +142,17 @@ class Plan:
     def plain_parameters(self) -> dict[str, Any]:
         """Its parameters in JSON's own types, without a password for the record; not to be changed."""
         return plain_parameters(self.params)
+
+    @property
+    def identity(self) -> str:
+        """The id that the run will have; empty if the parameters are of no file."""
+        names: RunNames | None = self.params._lute_run_names
+        return names.identity if names is not None else ""
+
+    def as_written(self, value: Any) -> Any:
+        """Returns a value of JSON's types in which `{{ run_id }}` and `{{ run_dir }}` stand as names."""
+        names: RunNames | None = self.params._lute_run_names
+        return names.as_written(value) if names is not None else value
 
     @property
     def command(self) -> list[str]:
@@ -264,6 +276,12 @@ def _ranks(params: TaskParameters, task: str, settings: Settings, asked: int | N
 
 def _folder(params: TaskParameters, task: str, odd: list[str]) -> str:
     wanted = params.Config.run_directory
+    names: RunNames | None = params._lute_run_names
+    if wanted and names is not None:
+        wanted = names.filled_in(str(wanted))
+        params.Config.run_directory = wanted
+        if "run_dir" in names.asked and wanted.startswith(names.folder):
+            return wanted  # it is made before the Task starts
     if wanted and not os.path.isdir(wanted):
         odd.append(f"the run_directory {wanted} does not exist: {task} runs in {os.getcwd()}")
         wanted = None

@@ -107,6 +107,11 @@ class RunFiles:
         return self.folder / "job"
 
     @cached_property
+    def made(self) -> Path:
+        """The folder for what the Task itself writes and no other run may: `{{ run_dir }}`."""
+        return self.folder / "files"
+
+    @cached_property
     def imports(self) -> Path:
         """What its Task imports while it runs, as its processes say; there only until the run ends."""
         return self.folder / "imports"

@@ -9,6 +9,7 @@ from typing import Any
 
 from lute.base.formatting import read_scalar
 from lute.base.paths import split_path
+from lute.config.run_names import NamesAsWritten
 from lute.config.substitution import Substituter, literally, names_in
 from lute.config.yaml_reader import in_one_line
 from lute.errors import SubstitutionError, WorkflowError
@@ -19,6 +20,8 @@ PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "i
 """What can be asked of a step that has run."""
 NO_ITEM: Any = object()
 """Stands for the item of a step that has no `foreach`; null is an item."""
+_FOR_THE_RUN = {name: f"\ue000{name}\ue001" for name in NamesAsWritten()}
+"""What stands for `{{ run_id }}` and `{{ run_dir }}` until the step's run is planned, as no other text does."""
 MOST_RUNS = 100_000
 """So many runs are a mistake in a `foreach`."""
 
@@ -97,7 +100,7 @@ class Scope:
 
     def __init__(self, results: Mapping[str, Any], documents: list[Mapping[str, Any]], item: Any = NO_ITEM) -> None:
         ours = {"steps": results} if item is NO_ITEM else {"steps": results, "item": item}
-        self._substituter = Substituter(documents, os.environ, read_scalar, ours)
+        self._substituter = Substituter(documents, os.environ, read_scalar, ours, _FOR_THE_RUN)
 
     def value(self, raw: Any) -> Any:
         """Returns a value with its substitutions made.
@@ -128,7 +131,10 @@ class Scope:
 
     def setting(self, step: Step, name: str) -> str:
         """Returns one of a step's parameters as YAML, its substitutions made; what they gave stays as it is in that."""
-        return step.texts.get(name) or in_one_line(literally(self.value(step.parameters[name])))
+        found = step.texts.get(name) or in_one_line(literally(self.value(step.parameters[name])))
+        for run_name, mark in _FOR_THE_RUN.items():
+            found = found.replace(mark, f"{{{{ {run_name} }}}}")
+        return found
 
 
 def items_of(foreach: Any, scope: Scope) -> list[Any]:

@@ -46,11 +46,11 @@ def fingerprint(plan: Plan, needs: Iterable[str]) -> str:
     """
     rendered = plan.rendered_template()
     parts = {
-        "parameters": _parameters(plan),
+        "parameters": plan.as_written(_parameters(plan)),
         "program": _program(plan),
         "lute": lute.__version__,
         "environment": [_change(change) for change in plan.settings.changes],
-        "template": rendered[0] if rendered else None,
+        "template": plan.as_written(rendered[0]) if rendered else None,
         "inputs": _inputs(plan, rendered[1] if rendered else None),
         "needs": sorted(needs),
     }
