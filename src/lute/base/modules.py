@@ -119,7 +119,7 @@ def _means(names: list[str], folder: str, path: str) -> bool:
             finder = sys.path_importer_cache.get(place)
             if path.startswith(place) and finder is not None and hasattr(finder, "invalidate_caches"):
                 finder.invalidate_caches()  # the file may be newer than what was seen there
-        spec = importlib.machinery.PathFinder.find_spec(".".join(names[:end]), places)
+        spec = importlib.machinery.PathFinder.find_spec(names[end - 1], places)  # its own name: no parent is loaded
         if spec is None:
             return False
         if end == len(names):

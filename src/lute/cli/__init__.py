@@ -36,6 +36,7 @@ COMMANDS = {
     "diff": "show what differs between two runs",
     "rerun": "run a recorded run's Task again, with the parameters that it had",
     "export": "write a run as a YAML file that would run it again, or as an RO-Crate",
+    "verify": "look whether what runs recorded is still so",
     "invalidate": "keep others from using the result of a run",
     "restore": "let others use the result of a run again",
     "cancel": "stop a run or a workflow run",

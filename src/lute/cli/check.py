@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from typing import Any
 
 from lute import plugins, registry
 from lute.cli import common
 from lute.cli.run import find
 from lute.config.config_file import ConfigFile
+from lute.config.run_names import RUN_DIR, RUN_ID
 from lute.config.yaml_reader import differences_from_yaml_1_1
 from lute.errors import ConfigError, LuteError, Problem, TaskNotFoundError, nearest
 from lute.execution.plan import Settings, make_plan
-from lute.models.base import AnalysisHeader
+from lute.models.base import AnalysisHeader, ThirdPartyParameters
+from lute.models.fields import spelling_of
 from lute.record.db import read_for
 
 PROBLEMS_FOUND = 1
@@ -91,6 +95,16 @@ def problems_of(file: ConfigFile, tasks: list[str]) -> list[Problem]:
     return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 
+def _notes_on_outputs(file: ConfigFile) -> Iterator[Problem]:
+    """Gives the parameters that were arguments of a program until `Output()` alone came to say that they are none."""
+    for task in tasks_in(file):
+        model: Any = registry.model_of(task)
+        for name, field in model.model_fields.items() if issubclass(model, ThirdPartyParameters) else ():
+            if spelling_of(field).get("no_argument"):
+                text = f"{task}.{name} is an output and no argument: with Flag() or Positional() it is written, too"
+                yield Problem(file.path, *file.tasks.places.get((task,), (1, 1)), text)
+
+
 def notes_on(file: ConfigFile, only_named: bool) -> list[Problem]:
     """Returns what may not be meant: near misses of names, and scalars that PyYAML would read differently."""
     notes = []
@@ -101,6 +115,12 @@ def notes_on(file: ConfigFile, only_named: bool) -> list[Problem]:
         if close and name not in AnalysisHeader.model_fields:
             place = file.header.places.get((name,), (1, 1))
             notes.append(Problem(file.path, *place, f"{name!r} means nothing to lute. Did you mean {close!r}?"))
+    notes += _notes_on_outputs(file)
+    for document in (file.header, file.tasks):
+        for name in (RUN_ID, RUN_DIR):
+            if name in document.value:
+                text = f"{name} is a name of this file's own: {{{{ {name} }}}} is its value, and not the run's"
+                notes.append(Problem(file.path, *document.places.get((name,), (1, 1)), text))
     known = {model.removesuffix("Parameters") for model in registry.models}
     for name, value in {} if only_named else file.tasks.value.items():
         if isinstance(value, dict) and name not in known | set(registry.BUILT_IN):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lute.base.code_files import kept_text
 from lute.cli import common
 from lute.record.compare import Differences, Entries, compare, differs
+from lute.record.rows import RunFiles
 
 if TYPE_CHECKING:
-    pass
+    from lute.record.types import CodeEntry, RunRow
 
 LONGEST = 60
 """Most characters of a value in the table."""
@@ -38,6 +42,7 @@ def execute(options: argparse.Namespace) -> int:
             common.print_json({"a": a["id"], "b": b["id"], "same": same, "differences": found})
         elif found:
             _print(a["id"], b["id"], found, mark=options.all)
+            _print_texts(a, b)
         else:
             print(f"nothing differs between {a['id']} and {b['id']}")
     return SAME if same else DIFFERENT
@@ -53,6 +58,24 @@ def _print(a: str, b: str, found: Differences, mark: bool) -> None:
     common.print_table(("", "", a, b), rows)
     if mark:
         print("* differs")
+
+
+def _print_texts(a: RunRow, b: RunRow) -> None:
+    """Prints what differs in the texts that were kept of files that both runs' results depend on."""
+    mine, theirs = ({file["path"]: file for file in row["code"] or []} for row in (a, b))
+    for path in mine.keys() & theirs.keys():
+        if mine[path]["digest"] != theirs[path]["digest"]:
+            before, after = _text(a, mine[path]), _text(b, theirs[path])
+            names = f"{path} ({a['id']})", f"{path} ({b['id']})"
+            print("\n".join(["", *difflib.unified_diff(before, after, *names, lineterm="")]))
+
+
+def _text(row: RunRow, file: CodeEntry) -> list[str]:
+    try:
+        text = kept_text(str(RunFiles(Path(row["log"]).parent).code), file["digest"] or "")
+    except (OSError, ValueError) as error:
+        return [f"(not kept as it was: {error})"]
+    return text.decode("utf-8", "replace").splitlines()
 
 
 def _shown(entry: Entries, side: str, short: bool) -> str:

@@ -167,7 +167,7 @@ class ConfigFile:
             identity: The run's id.
         """
         found = copy.copy(self)
-        found._run_names = RunNames(identity, lambda: self.analysis_header()[0].work_dir)
+        found._run_names = RunNames(identity, self.analysis_header()[0].work_dir)
         return found
 
     def changed(self, overrides: Overrides) -> ConfigFile:
@@ -304,6 +304,8 @@ class ConfigFile:
         parameters, found = self._validated(model, task_name, values, header, unknown, later)
         if parameters is not None:
             parameters._lute_sources, parameters._lute_run_names = sources, self._run_names
+            given = {name: value for name, value in values.items() if value is not _NOTHING and name not in own}
+            parameters._lute_given = {**values_from_environment(model, values), **given}
         misspelt = {nearest(str(name), model.model_fields) for name in unknown}
         problems += [
             item for item in found if not any(f"{task_name}.{name} must be given" in item.message for name in misspelt)

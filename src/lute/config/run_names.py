@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from lute.record.rows import RunFiles
 
 RUN_ID, RUN_DIR = "run_id", "run_dir"
-_NAMED = re.compile(rf"\{{\{{\s*({RUN_ID}|{RUN_DIR})\s*\}}\}}")
+NAMES_RUN = re.compile(rf"\{{\{{\s*({RUN_ID}|{RUN_DIR})\s*\}}\}}")
+"""Finds either of them in a text."""
 
 
 class RunNames(Mapping[str, str]):
@@ -21,17 +22,18 @@ class RunNames(Mapping[str, str]):
 
     Args:
         identity: The run's id.
-        work_dir: Returns its work folder.
+        work_dir: Its work folder.
+        *asked: The names that it is known to use.
     """
 
-    def __init__(self, identity: str, work_dir: Callable[[], str]) -> None:
+    def __init__(self, identity: str, work_dir: str, *asked: str) -> None:
         self.identity, self._work_dir = identity, work_dir
-        self.asked: set[str] = set()
+        self.asked = set(asked)
 
     @functools.cached_property
     def folder(self) -> str:
         """The folder of the run alone, absolute; it need not be there yet."""
-        return str(RunFiles.of(self._work_dir(), self.identity).made)
+        return str(RunFiles.of(self._work_dir, self.identity).made)
 
     def __getitem__(self, name: str) -> str:
         if name not in (RUN_ID, RUN_DIR):
@@ -45,9 +47,17 @@ class RunNames(Mapping[str, str]):
     def __len__(self) -> int:
         return 2
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()  # the Task's own process needs none: all is filled in
+
+    def __deepcopy__(self, memo: Any = None) -> RunNames:
+        return self
+
+    __copy__ = __deepcopy__
+
     def filled_in(self, text: str) -> str:
         """Returns a text with the two names replaced by what they stand for."""
-        return _NAMED.sub(lambda found: self[found[1]], text)
+        return NAMES_RUN.sub(lambda found: self[found[1]], text)
 
     def as_written(self, value: Any) -> Any:
         """Returns a value in which the two names stand again: the id and the folder are never the same."""
@@ -85,7 +95,7 @@ def defaults_that_name(model: type[BaseModel]) -> dict[str, Any]:
         default = field.default
         value = default.model_dump() if isinstance(default, BaseModel) else default
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
-        if any(_NAMED.search(text) for text in _texts(value)):
+        if any(NAMES_RUN.search(text) for text in _texts(value)):
             found[field.alias or name] = value
     return found
 

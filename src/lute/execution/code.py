@@ -71,10 +71,11 @@ def digest_now(path: str, loaded: bool) -> str | None:
             what a new interpreter would load.
     """
     digest = loaded_digest(path) if loaded else None
-    return digest or _digest_on_disk(path)
+    return digest or digest_on_disk(path)
 
 
-def _digest_on_disk(path: str) -> str | None:
+def digest_on_disk(path: str) -> str | None:
+    """Returns the digest of a file as it is now; None if it is not there."""
     try:
         about = os.stat(path)
     except OSError:

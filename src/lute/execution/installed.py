@@ -30,6 +30,16 @@ def versions_of(names: Iterable[str]) -> dict[str, str]:
     return dict(sorted({distribution for name in wanted for distribution in known.get(name, ())}))
 
 
+def installed_version(distribution: str) -> str:
+    """Returns the version of a distribution by its name; `not installed` if it is not."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def _stamp() -> str:
     """Returns a text that changes when a distribution comes or goes: each adds to or removes from its folder."""
     folders = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lute.execution.plan import Plan
     from lute.models.base import TaskParameters
     from lute.models.fields import Output
-    from lute.record.types import OutputEntry
+    from lute.record.types import FileEntry, OutputEntry
 
 TICK = 0.01
 """How coarse a file's times may be, in s."""
@@ -197,8 +197,8 @@ def entry_of(parameter: str, path: str, state: State, digests: bool, files: RunF
     return about
 
 
-def differs(entry: OutputEntry) -> str | None:
-    """Returns how an output is not as it was recorded, in words for people; None if it is as it was.
+def differs(entry: OutputEntry | FileEntry) -> str | None:
+    """Returns how an input or output is not as it was recorded, in words for people; None if it is as it was.
 
     With a digest the digest decides, else size and time. What an older `lute` recorded of a folder is its time alone.
     """

@@ -22,7 +22,7 @@ from lute.execution import environment
 from lute.execution.exit_info import Timeouts
 from lute.models.base import AnalysisHeader, TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.models.fields import MPILauncher, MPIRanks
-from lute.record.rows import RunFiles, plain_parameters
+from lute.record.rows import RunFiles, plain, plain_parameters
 from lute.tasks import import_task, program
 from lute.wire import framing
 from lute.wire.encoding import Namespace
@@ -142,6 +142,12 @@ class Plan:
     def plain_parameters(self) -> dict[str, Any]:
         """Its parameters in JSON's own types, without a password for the record; not to be changed."""
         return plain_parameters(self.params)
+
+    @functools.cached_property
+    def given(self) -> dict[str, Any] | None:
+        """Its parameters as they were given, before validation and without defaults; None if they are of no file."""
+        given: dict[str, Any] | None = plain(self.as_written(self.params._lute_given))
+        return given
 
     @property
     def identity(self) -> str:

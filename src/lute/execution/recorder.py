@@ -206,6 +206,7 @@ class RunRecorder:
         self._analysis.record |= {
             "command": self.hide(self.command),
             "parameters": self.hide(self._plan.plain_parameters),
+            "given": self.hide(self._plan.given),
             "environment": secrets.hide_variables(self.changed, self._secrets),
             "pid": self._proc.pid,
         }

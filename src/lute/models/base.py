@@ -250,6 +250,7 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
     lute_config: AnalysisHeader
     _lute_config_copy: Any = PrivateAttr(None)
     _lute_sources: dict[str, str] = PrivateAttr(default_factory=dict)  # parameter -> id of the run it came from
+    _lute_given: dict[str, Any] | None = PrivateAttr(None)  # what was validated, without defaults
     _lute_run_names: Any = PrivateAttr(None)  # of the run it is planned for, see lute.config.run_names
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -11,6 +11,7 @@ import yaml
 from lute import registry
 from lute.base.formatting import read_scalar
 from lute.base.secrets import HIDDEN
+from lute.config.run_names import NamesAsWritten
 from lute.config.substitution import literally
 from lute.errors import UsageError
 from lute.record.headers import header_of
@@ -24,17 +25,28 @@ _UNBROKEN = 2**30
 """A width at which no line is broken."""
 
 
-def as_yaml(row: RunRow) -> str:
-    """Returns the two documents that would run a run again: its header and all its parameters, as recorded.
+def as_yaml(row: RunRow, plugins: Sequence[str] | None = None) -> str:
+    """Returns the two documents that would run a run again: its header, and its parameters as they were given.
+
+    What an older `lute` recorded are the parameters as validated, with all defaults.
 
     Plug-ins and the work folder are absolute paths, and a password of the record's URL is left out.
+
+    Args:
+        row: The run.
+        plugins: What is loaded instead of the plug-ins that it had.
 
     Raises:
         UsageError: The run has no parameters, or a value that YAML cannot hold.
     """
     header = header_of(row)
-    parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
-    documents = [header, {row["task"]: _as_given(row["task"], parameters)}]
+    if plugins is not None:
+        header["plugins"] = list(plugins)
+    given = row["given"]
+    if given is None:
+        parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
+        given = _as_given(row["task"], parameters)
+    documents = [header, {row["task"]: given}]
     texts = [_dump(_escaped(document)) for document in documents]
     about = f"# Run {row['id']} of {row['task']}, {row['started']}"
     return f"%YAML 1.2\n---\n{about}\n{texts[0]}---\n{texts[1]}"
@@ -87,7 +99,20 @@ def _escaped(value: Any) -> Any:
     for text in _texts(value):
         if _SURROGATE.search(text):
             raise UsageError(f"{text!r} holds bytes that are not UTF-8, which a YAML file cannot hold")
-    return literally(value)
+    return _with_run_names(literally(value))
+
+
+def _with_run_names(value: Any) -> Any:
+    """Returns an escaped value in which `{{ run_id }}` and `{{ run_dir }}` are substitutions again."""
+    if isinstance(value, str):
+        for name in NamesAsWritten():
+            value = value.replace(literally(f"{{{{ {name} }}}}"), f"{{{{ {name} }}}}")
+        return value
+    if isinstance(value, list):
+        return [_with_run_names(item) for item in value]
+    if isinstance(value, dict):
+        return {_with_run_names(key): _with_run_names(item) for key, item in value.items()}
+    return value
 
 
 class _Dumper(yaml.SafeDumper):

@@ -47,29 +47,29 @@ class Owner(TypedDict, total=False):
 
 
 class FileEntry(TypedDict):
-    """A file that a run read or made, as it was then; `size` in bytes, None for a folder."""
+    """A file or folder that a run read or made, as it was then; `size` in bytes, None for a folder.
+
+    Of a folder: how many files it has at any depth, their bytes and newest time, the SHA-256 of their listing as
+    `digest`, where that listing is, and whether it has the digests of the files.
+    """
 
     parameter: str
     path: str
     size: int | None
     mtime: str
     digest: str | None
+    count: NotRequired[int]
+    bytes: NotRequired[int]
+    newest: NotRequired[str]
+    listing: NotRequired[str]
+    digests: NotRequired[bool]
 
 
-class OutputEntry(FileEntry, total=False):
-    """A file or folder that a run wrote; `replaced_by` is the later run that wrote it again.
+class OutputEntry(FileEntry):
+    """A file or folder that a run wrote; the pattern that it fits, and the later run that wrote it again."""
 
-    Of a folder: how many files it has at any depth, their bytes and newest time, the SHA-256 of their listing, where
-    that is, and whether it has the digests of the files. Of a file that fits a pattern: that.
-    """
-
-    count: int
-    bytes: int
-    newest: str
-    listing: str
-    digests: bool
-    pattern: str
-    replaced_by: str
+    pattern: NotRequired[str]
+    replaced_by: NotRequired[str]
 
 
 class CodeEntry(TypedDict):

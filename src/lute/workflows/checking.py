@@ -16,11 +16,13 @@ from lute import registry
 from lute.base.paths import split_path
 from lute.base.secrets import hide_here
 from lute.config.config_file import ConfigFile, Overrides
+from lute.config.run_names import NAMES_RUN
 from lute.config.unresolved import Unresolved
 from lute.errors import ConfigError, LuteError, Problem, WorkflowError
 from lute.graph.dag import Step, Workflow
-from lute.models.base import fields_marked
+from lute.models.base import TaskParameters, fields_marked
 from lute.models.fields import FromResult
+from lute.models.files import outputs_declared
 from lute.record.db import read_for
 from lute.workflows import conditions, definition
 from lute.workflows.planning import Planner
@@ -56,7 +58,8 @@ class _Looking:
         self._workflow, self._planner, self._entries = workflow, planner, config.tasks.value
         self._set = {name for name, _ in overrides.settings}
         self._tasks = {planner.executor_of(step).task_name for step in workflow.steps.values()}
-        self._judged: dict[Any, list[Problem]] = {}
+        self._judged: dict[Any, tuple[list[Problem], dict[str, str]]] = {}
+        self._writers: dict[str, list[str]] = {}
         self._own: list[Problem] = []
         self._shared: dict[Problem, list[str]] = {}
 
@@ -69,7 +72,10 @@ class _Looking:
         if key not in self._judged:
             self._judged[key] = self._judge(step, task, settings, later)
         given = {f"--set {name}": name.removeprefix(f"{task}.") for name, _ in settings if name not in self._set}
-        for problem in self._judged[key]:
+        problems, outputs = self._judged[key]
+        for path, parameter in outputs.items():
+            self._look_at_output(step, path, parameter)
+        for problem in problems:
             if problem.file in given:
                 self._wrong(step, problem.message, "parameters", given[problem.file])
             else:
@@ -108,13 +114,26 @@ class _Looking:
         given = self._entries.get(task) or {}
         return {name for name, source in marked.items() if source.task in self._tasks and name not in given}
 
-    def _judge(self, step: Step, task: str, settings: tuple[tuple[str, str], ...], later: Unresolved) -> list[Problem]:
+    def _judge(
+        self, step: Step, task: str, settings: tuple[tuple[str, str], ...], later: Unresolved
+    ) -> tuple[list[Problem], dict[str, str]]:
+        """Returns the problems of a step's parameters, and the outputs that are known by now: path and parameter."""
         try:
-            return self._planner.file_for(step, task, settings).parameters(task, read_for, later)[1]
+            params, problems = self._planner.file_for(step, task, settings).parameters(task, read_for, later)
         except ConfigError as error:
-            return error.problems
+            return error.problems, {}
         except LuteError as error:
-            return [Problem("", None, None, str(error))]
+            return [Problem("", None, None, str(error))], {}
+        return problems, {} if params is None else own_paths(params, later.names)
+
+    def _look_at_output(self, step: Step, path: str, parameter: str) -> None:
+        """Two steps that write one path must come one after the other."""
+        before = self._workflow.before([step.name])
+        for other in self._writers.setdefault(path, []):
+            if other not in before and step.name not in self._workflow.before([other]):
+                text = f"{parameter} = {path} is also written by step {other}, and neither needs the other"
+                self._wrong(step, text, "parameters", parameter)
+        self._writers[path].append(step.name)
 
     def _wrong(self, step: Step, message: str, *at: str) -> None:
         file, line, column = self._place(step.name, *at)
@@ -138,6 +157,19 @@ class _Looking:
             problem._replace(message=f"{problem.message} ({_named(names)})") for problem, names in self._shared.items()
         ]
         return sorted(self._own + shared, key=lambda one: (one.file, one.line or 0, one.column or 0))
+
+
+def own_paths(params: TaskParameters, unknown: Iterable[str] = ()) -> dict[str, str]:
+    """Returns the paths that a Task alone is to write, each with its parameter.
+
+    Args:
+        params: Its parameters.
+        unknown: The names of those that are not known yet.
+    """
+    folder = os.path.abspath(params.Config.run_directory or os.getcwd())
+    declared = [file for file in outputs_declared(params, folder) if file.mark is not None and not file.is_pattern]
+    known = [file for file in declared if file.parameter not in unknown and not NAMES_RUN.search(file.path)]
+    return {os.path.normpath(file.path): file.parameter for file in known}
 
 
 def _named(names: list[str]) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lute import managed_tasks
 from lute.config.config_file import ConfigFile, Overrides, Reader
+from lute.errors import WorkflowError
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
+from lute.models.files import outputs_declared
 from lute.record.db import read_for
 from lute.record.rows import Earlier, parameters_of, path_of_kept
 from lute.record.store import Record
@@ -45,6 +49,8 @@ class Planner:
     ) -> None:
         self._workflow, self._options, self._nodes = workflow, options, nodes
         self._config, self._overrides, self._record = config, overrides, record
+        self._claims: dict[str, tuple[str, str]] = {}
+        self._claiming = threading.Lock()
         self._results = Results(self._given_by, lambda: list(nodes))
         self._file_with = functools.lru_cache(maxsize=8)(self._changed)  # steps with the same settings share one
 
@@ -63,6 +69,29 @@ class Planner:
         only_needed = [name for name in step.needs if name not in taken_from]
         of_needs = [one for name in only_needed for one in self._nodes[name].fingerprints]
         return executor, plan, reuse.fingerprint(plan, of_needs)
+
+    def claim(self, name: str, step: Step, plan: Plan) -> None:
+        """Notes what an instance of a step writes.
+
+        Args:
+            name: The instance's.
+            step: Its step.
+            plan: What it runs.
+
+        Raises:
+            WorkflowError: Another that it does not need writes the same path in this workflow run.
+        """
+        before = self._workflow.before([step.name])
+        with self._claiming:
+            for file in outputs_declared(plan.params, plan.cwd):
+                if file.mark is None or file.is_pattern:
+                    continue
+                other, other_step = self._claims.setdefault(os.path.normpath(file.path), (name, step.name))
+                if other != name and other_step not in before and step.name not in self._workflow.before([other_step]):
+                    raise WorkflowError(
+                        f"{file.parameter} = {file.text} is also written by {other}, and neither needs the other"
+                    )
+                self._claims[os.path.normpath(file.path)] = (name, step.name)
 
     def outputs_needed(self, step: Step) -> dict[str, Sequence[OutputEntry]]:
         """Returns what the runs of the steps that a step needs wrote, by the runs' ids."""

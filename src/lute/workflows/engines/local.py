@@ -187,6 +187,7 @@ class LocalEngine:
     def _attempt(self, instance: StepInstance, launcher: Launcher) -> Outcome:
         step = instance.node.step
         executor, plan, fingerprint = self._planner.planned(step, instance.item)
+        self._planner.claim(instance.name, step, plan)
         first = instance.attempt == instance.attempts_before + 1
         earlier = self._planner.earlier(step, plan, fingerprint) if first else None
         if earlier is not None:
