@@ -102,14 +102,25 @@ class Planner:
         """Returns a step's Executor."""
         return step.executor or managed_tasks.find(step.task) or Executor(step.task)
 
-    def earlier(self, step: Step, plan: Plan, fingerprint: str) -> RunRow | None:
-        """Returns the run that can be taken instead of running a step, if there is one."""
+    def earlier(self, step: Step, name: str, plan: Plan, fingerprint: str) -> RunRow | None:
+        """Returns the run that can be taken instead of running a step, if there is one.
+
+        Args:
+            step: The step.
+            name: Its name, or its instance's.
+            plan: What it would run.
+            fingerprint: The fingerprint of that.
+        """
         wanted = step.reuse
         if wanted is None:
             wanted = self._options.reuse_all or bool(reuse.declared_outputs(plan))
         if self._options.rerun_reason or not wanted:
             return None
-        return reuse.earlier_run(self._record, fingerprint, plan)
+        return reuse.earlier_run(self._record, self.wanted(name, plan, fingerprint))
+
+    def wanted(self, name: str, plan: Plan, fingerprint: str) -> reuse.Wanted:
+        """Returns what an earlier run must be like to be taken for an instance of a step."""
+        return reuse.Wanted(plan, fingerprint, name, self._options.triggers)
 
     def file_for(self, step: Step, task: str, settings: tuple[tuple[str, str], ...], item: Any = NO_ITEM) -> ConfigFile:
         """Returns the YAML file with what a step changes of it, and above that the command line.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lute.errors import LuteError, WorkflowError
-from lute.execution.plan import Plan
 from lute.graph.dag import Rule, Step
 from lute.workflows import reuse
 from lute.workflows.prepared import PreparedWorkflow
@@ -90,38 +89,39 @@ def _judged(prepared: PreparedWorkflow, node: StepNode, will_run: set[str]) -> F
     items = [NO_ITEM] if step.foreach is None else items_of(step.foreach, prepared.planner.scope())
     if not items:
         return Forecast(step.name, False, "its foreach has no items", 0)
-    found = [_look(prepared, step, item) for item in items]
+    names = [step.name] if step.foreach is None else [f"{step.name}[{number}]" for number in range(len(items))]
+    found = [_look(prepared, step, name, item) for name, item in zip(names, items, strict=True)]
     reasons = [reason for row, reason in found if row is None]
     if reasons:
         return Forecast(step.name, True, reasons[0], len(items))
-    names = [step.name] if step.foreach is None else [f"{step.name}[{number}]" for number in range(len(items))]
     rows = {name: row for name, (row, _) in zip(names, found, strict=True) if row is not None}
     prepared.progression.reuse_runs(node, rows, "unchanged")
     return Forecast(step.name, False, "nothing that it depends on has changed", len(items))
 
 
-def _look(prepared: PreparedWorkflow, step: Step, item: object) -> tuple[RunRow | None, str]:
+def _look(prepared: PreparedWorkflow, step: Step, name: str, item: object) -> tuple[RunRow | None, str]:
     """Returns the earlier run that would be taken for a step, or an instance of it; or None, and why it would run.
 
     Raises:
         LuteError: It cannot be planned.
     """
     _, plan, fingerprint = prepared.planner.planned(step, item)
-    row = prepared.planner.earlier(step, plan, fingerprint)
-    return row, "" if row is not None else _why_run(prepared, step, plan, fingerprint)
+    row = prepared.planner.earlier(step, name, plan, fingerprint)
+    wanted = prepared.planner.wanted(name, plan, fingerprint)
+    return row, "" if row is not None else _why_run(prepared, step, wanted)
 
 
-def _why_run(prepared: PreparedWorkflow, step: Step, plan: Plan, fingerprint: str) -> str:
+def _why_run(prepared: PreparedWorkflow, step: Step, wanted: reuse.Wanted) -> str:
     if prepared.options.rerun_reason:
         return prepared.options.rerun_reason
     if step.reuse is False:
         return "its `reuse` is false"
-    if step.reuse is None and not prepared.options.reuse_all and not reuse.declared_outputs(plan):
+    if step.reuse is None and not prepared.options.reuse_all and not reuse.declared_outputs(wanted.plan):
         return "its Task declares no outputs, so that it cannot be told whether they are still there (see `reuse`)"
-    return _changed_since(prepared, step, plan, fingerprint)
+    return _changed_since(prepared, step, wanted)
 
 
-def _changed_since(prepared: PreparedWorkflow, step: Step, plan: Plan, fingerprint: str) -> str:
+def _changed_since(prepared: PreparedWorkflow, step: Step, wanted: reuse.Wanted) -> str:
     try:
         last = prepared.last_runs.of(step.name)
     except WorkflowError:
@@ -130,7 +130,7 @@ def _changed_since(prepared: PreparedWorkflow, step: Step, plan: Plan, fingerpri
             if step.name in prepared.last_runs.ids
             else "it has not completed before"
         )
-    found = [reuse.changed_since(row, plan, fingerprint) for row in last.values()]
+    found = [reuse.changed_since(row, prepared.record, wanted) for row in last.values()]
     fewest = min(found, key=len)
     if not fewest:
         return "what it wrote is not there any more as it was"

@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lute
 from lute.execution.code import digest_now
@@ -18,6 +18,7 @@ from lute.execution.listing import input_state
 from lute.execution.outputs import differs
 from lute.execution.plan import Plan
 from lute.models.files import inputs_named, outputs_declared
+from lute.record.accepted import Change, is_accepted
 from lute.record.store import Record
 
 if TYPE_CHECKING:
@@ -57,13 +58,16 @@ def fingerprint(plan: Plan, needs: Iterable[str]) -> str:
     return " ".join(f"{name}:{_digest(value)}" for name, value in parts.items())
 
 
-def changed_since(row: RunRow, plan: Plan, fingerprint: str) -> list[str]:
-    """Returns what of a plan is not as it was in an earlier run, in words for people."""
-    old, new = (dict(part.split(":", 1) for part in text.split()) for text in (row["fingerprint"] or "", fingerprint))
+def changed_since(row: RunRow, record: Record, wanted: Wanted) -> list[str]:
+    """Returns what is not as it was in an earlier run, in words for people."""
+    old, new = _parts(row["fingerprint"] or ""), _parts(wanted.fingerprint)
     if old.keys() != new.keys():
         return ["the record, which an older lute wrote"]
-    parts = [IN_WORDS[name] for name in new if old[name] != new[name]]
-    return [*parts, *(f"the code in {path}" for path in changed_code(row, plan))]
+    triggers = wanted.triggers or tuple(TRIGGERS)
+    counts = [part for name in triggers for part in TRIGGERS[name]]
+    parts = [IN_WORDS[name] for name in new if name in counts and old[name] != new[name]]
+    code = changed_code(row, wanted.plan, record, wanted.step) if "code" in triggers else []
+    return [*parts, *(f"the code in {path}" for path in code)]
 
 
 def declared_outputs(plan: Plan) -> list[str]:
@@ -71,25 +75,87 @@ def declared_outputs(plan: Plan) -> list[str]:
     return [file.path for file in outputs_declared(plan.params, plan.cwd)]
 
 
-MOST_LOOKED_AT = 20
-"""Of so many runs with one fingerprint the code is compared."""
+MOST_LOOKED_AT = 200
+"""So many earlier runs are looked at for one that can be taken."""
+TRIGGERS = {
+    "parameters": ("parameters",),
+    "inputs": ("inputs", "template"),
+    "code": ("lute",),
+    "program": ("program",),
+    "environment": ("environment",),
+    "needs": ("needs",),
+}
+"""What may make a step run again, by the names of `--rerun-triggers`, and the parts of a fingerprint behind each."""
 
 
-def earlier_run(record: Record, fingerprint: str, plan: Plan) -> RunRow | None:
-    """Returns the newest valid run with a fingerprint and the code of now, if what it wrote is as it left it."""
+class Wanted(NamedTuple):
+    """What an earlier run must be like to be taken instead of running a step.
+
+    Attributes:
+        plan: What the step would run.
+        fingerprint: The fingerprint of that.
+        step: The step's name, or its instance's.
+        triggers: Which changes count, of `TRIGGERS`; all if empty.
+    """
+
+    plan: Plan
+    fingerprint: str
+    step: str
+    triggers: Sequence[str] = ()
+
+
+def earlier_run(record: Record, wanted: Wanted) -> RunRow | None:
+    """Returns the newest valid run that a step may take, if what it wrote is as it left it."""
     if not record.exists():
         return None
-    for row in record.find(fingerprint=fingerprint, statuses=["COMPLETED"], valid=True, limit=MOST_LOOKED_AT):
-        if not changed_code(row, plan):
-            return row if _outputs_hold(row, plan) else None
+    for row in _candidates(record, wanted):
+        if "code" in (wanted.triggers or TRIGGERS) and changed_code(row, wanted.plan, record, wanted.step):
+            continue
+        return row if _outputs_hold(row, wanted.plan) else None
     return None
 
 
-def changed_code(row: RunRow, plan: Plan) -> list[str]:
-    """Returns the files of a run's code whose text is another now."""
+def _candidates(record: Record, wanted: Wanted) -> Iterator[RunRow]:
+    completed = ["COMPLETED"]
+    if not wanted.triggers:
+        yield from record.find(fingerprint=wanted.fingerprint, statuses=completed, valid=True, limit=MOST_LOOKED_AT)
+        return
+    header = wanted.plan.params.lute_config
+    rows = record.find(
+        task=wanted.plan.task,
+        experiment=header.experiment,
+        run=str(header.run),
+        statuses=completed,
+        valid=True,
+        limit=MOST_LOOKED_AT,
+    )
+    counts = [part for name in wanted.triggers for part in TRIGGERS[name]]
+    now = _parts(wanted.fingerprint)
+    for row in rows:
+        before = _parts(row["fingerprint"] or "")
+        if row["step"] == wanted.step and all(before.get(part) == now[part] for part in counts):
+            yield row
+
+
+def _parts(fingerprint: str) -> dict[str, str]:
+    return dict(part.split(":", 1) for part in fingerprint.split())
+
+
+def changed_code(row: RunRow, plan: Plan, record: Record, step: str) -> list[str]:
+    """Returns the files of a run's code whose text is another now, and nobody said that this is harmless."""
     in_new_interpreter = bool(plan.settings.interpreter or plan.params.Config.task_module)
-    files = row["code"] or []
-    return [file["path"] for file in files if digest_now(file["path"], not in_new_interpreter) != file["digest"]]
+    changes = code_changes(row, loaded=not in_new_interpreter)
+    return [change.path for change in changes if not is_accepted(record, step, change)]
+
+
+def code_changes(row: RunRow, loaded: bool) -> list[Change]:
+    """Returns how the files of a run's code are not as they were; `loaded` is as for `digest_now`."""
+    found = []
+    for file in row["code"] or []:
+        before, now = file["digest"] or "", digest_now(file["path"], loaded) or ""
+        if before != now:
+            found.append(Change(file["path"], before, now))
+    return found
 
 
 def _outputs_hold(row: RunRow, plan: Plan) -> bool:

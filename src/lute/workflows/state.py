@@ -29,6 +29,7 @@ class Options:
         reuse_all: Whether Tasks that declare no outputs are reused too.
         start: Only these steps and what needs them; what comes before is taken as it last was.
         only: Only these steps; what comes before is taken as it last was.
+        triggers: Which changes make a step run again, by the names of `lute.workflows.reuse.TRIGGERS`; all if empty.
     """
 
     jobs: int | None = None
@@ -37,6 +38,7 @@ class Options:
     reuse_all: bool = False
     start: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    triggers: tuple[str, ...] = ()
 
     @property
     def rerun_reason(self) -> str:

@@ -170,6 +170,25 @@ def _why(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("step", metavar="STEP", help="the step")
+    parser.add_argument("file", metavar="FILE", help="the file of its code that was changed")
+    add_file(parser)
+    add_settings(parser)
+
+
+def _accept(options: argparse.Namespace) -> int:
+    from lute.workflows import accepting
+
+    workflow, config = open_workflow(options)
+    step = workflow.find(options.step)
+    count = accepting.accept(_prepared(options, workflow, config), step, options.file)
+    print(
+        f"the change of {options.file} is accepted as harmless to {count} run{'s' * (count != 1)} of step {step.name}"
+    )
+    return 0
+
+
 def _add_rerun(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="the workflow run's id, the start of it, or `last`")
     choice = parser.add_mutually_exclusive_group()
@@ -260,6 +279,7 @@ ACTIONS = {
     "run": ("run a workflow", _add_run, _run),
     "rerun": ("run a workflow again as it was run before", _add_rerun, _rerun),
     "show": ("show the steps of a workflow and what each needs", _add_show, _show),
+    "accept": ("say that a change of a step's code is harmless", _add_accept, _accept),
     "why": ("tell whether a step would run, and what changed", _add_why, _why),
     "list": ("list workflow runs, newest first", _add_list, _list),
     "status": ("show a workflow run and its steps", _add_status, _status),

@@ -6,11 +6,15 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
-from lute.errors import UsageError
+from lute.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from lute.graph.dag import Workflow
     from lute.workflows.state import Options
+
+
+TRIGGER_NAMES = ("parameters", "inputs", "code", "program", "environment", "needs")
+"""Those of `lute.workflows.reuse.TRIGGERS`, which `--help` need not load."""
 
 
 def add_file(parser: argparse.ArgumentParser, **keywords: Any) -> None:
@@ -36,10 +40,28 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     """Adds what chooses the steps that run anew."""
     parser.add_argument("--fresh", action="store_true", help="run every step, also if nothing has changed")
     parser.add_argument("--reuse-all", action="store_true", help="reuse also Tasks that declare no outputs")
+    parser.add_argument(
+        "--rerun-triggers",
+        metavar="NAMES",
+        dest="triggers",
+        type=_triggers,
+        default=(),
+        help=f"only these changes make a step run again: {','.join(TRIGGER_NAMES)}; all if not given",
+    )
     text = "run STEP and what needs it; take what comes before as it last was; may be repeated"
     parser.add_argument("--from", metavar="STEP", dest="start", action="append", default=[], help=text)
     text = "run STEP alone; take what comes before as it last was; may be repeated"
     parser.add_argument("--only", metavar="STEP", action="append", default=[], help=text)
+
+
+def _triggers(text: str) -> tuple[str, ...]:
+    """Returns the changes that count, as they were given."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names or ("",):
+        if name not in TRIGGER_NAMES:
+            hint = did_you_mean(name, TRIGGER_NAMES) or f" There are {', '.join(TRIGGER_NAMES)}."
+            raise argparse.ArgumentTypeError(f"there is no trigger {name!r}.{hint}")
+    return names
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +81,7 @@ def options_of(options: argparse.Namespace) -> Options:
         reuse_all=getattr(options, "reuse_all", False),
         start=tuple(getattr(options, "start", ())),
         only=tuple(getattr(options, "only", ())),
+        triggers=tuple(getattr(options, "triggers", ())),
     )
 
 

@@ -189,7 +189,7 @@ class LocalEngine:
         executor, plan, fingerprint = self._planner.planned(step, instance.item)
         self._planner.claim(instance.name, step, plan)
         first = instance.attempt == instance.attempts_before + 1
-        earlier = self._planner.earlier(step, plan, fingerprint) if first else None
+        earlier = self._planner.earlier(step, instance.name, plan, fingerprint) if first else None
         if earlier is not None:
             told = "nothing that it depends on has changed"
             return Outcome.of_row(earlier, StepState.COMPLETED, told, reused=True)

@@ -1,0 +1,3 @@
+"""A package."""
+
+UNUSED = 1

@@ -1,0 +1,3 @@
+from .deep import VALUE
+
+__all__ = ["VALUE"]
