@@ -14,6 +14,7 @@ import lute
 SUPPORTED = [(3, 11), (3, 12), (3, 13)]
 """A version is added here with its name in pyproject.toml, once the tests have run under it."""
 PRIVATE = {
+    "sys._getframe": "which module imports another by `importlib.import_module`, and which makes an Executor",
     "threading._shutdown": "waits for the threads that are no daemons, as Python does before it ends",
     "atexit._run_exitfuncs": "calls what was registered to be called at the end",
     "atexit._clear": "forgets what was registered, in a fork that is to run something else",

@@ -10,6 +10,7 @@ import pytest
 from lute import Retries, Rule, Step, Workflow
 from lute.errors import WorkflowError
 from lute.graph.dag import ordered
+from lute.record.rows import fingerprint_of
 from lute.record.types import RunRow
 from lute.wire.status import StepState
 from lute.workflows.progression import AS_IT_WAS, BEFORE, Progression
@@ -203,9 +204,11 @@ def test_what_completed_before_stands() -> None:
     assert world.all.still_to_run() == ["b", "c"]
     assert world.run({"b": BAD}) == ["b"]
     [a], [b] = world.nodes["a"].instances, world.nodes["b"].instances
-    assert a.outcome == Outcome(StepState.COMPLETED, BEFORE, "r1", 0, fingerprint="f-r1", reused=True)
+    assert a.outcome == Outcome(
+        StepState.COMPLETED, BEFORE, "r1", 0, fingerprint=fingerprint_of(row("r1")), reused=True
+    )
     assert (b.attempt, world.all.next_retry) == (3, 0.0)  # its retries begin again, too
-    assert world.nodes["a"].fingerprints == ["f-r1"]
+    assert world.nodes["a"].fingerprints == [fingerprint_of(row("r1"))]
 
 
 def test_a_run_that_is_not_valid_any_more_does_not_stand() -> None:

@@ -15,9 +15,13 @@ from typing import Dict, Iterable, List, NamedTuple, Set, Tuple
 
 from lute.base.files import make_folder, write_whole
 from lute.base.imports import Found, Source
+from lute.base.secrets import secret_values
 
 FOLDER = "code"
 """Its name in `lute.runs`."""
+
+SHORTEST_SECRET = 8
+"""A shorter one is not looked for in code, in characters: it may be any word."""
 
 _kept: Set[Tuple[str, str]] = set()
 """What is known to be kept, by folder and digest."""
@@ -35,17 +39,20 @@ class Imported(NamedTuple):
     installed: List[str]
 
 
-def keep(folder: str, source: Source) -> None:
-    """Keeps a text, if it is not there yet.
+def keep(folder: str, source: Source, secrets: Iterable[str] = ()) -> None:
+    """Keeps a text, if it is not there yet; one that holds a secret is not kept.
 
     Args:
         folder: `lute.runs/code` of the work folder.
         source: The file that was loaded.
+        secrets: The secrets.
 
     Raises:
         OSError: It cannot be written.
     """
     if (folder, source.digest) in _kept:
+        return
+    if any(len(secret) >= SHORTEST_SECRET and os.fsencode(secret) in source.text for secret in secrets):
         return
     path = Path(folder, source.digest)
     if not path.exists():
@@ -112,9 +119,10 @@ class ImportList:
             descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.write(descriptor, text.encode("ascii"))
             os.close(descriptor)
+        secrets = secret_values(os.environ) if found.sources else []
         for source in found.sources:
             with contextlib.suppress(OSError):
-                keep(self._folder, source)
+                keep(self._folder, source, secrets)
 
 
 def read_imports(file: str) -> Imported:

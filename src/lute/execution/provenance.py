@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lute.base.code_files import Imported, keep, read_imports
@@ -82,18 +82,23 @@ class Provenance:
         code.ask_repositories(files)
         return {}
 
-    def at_end(self, versions: Mapping[str, str]) -> Origin:
-        """Returns the files that were read and made, the code, and the versions with the program's."""
-        return _or_nothing(functools.partial(self._at_end, versions))
+    def at_end(self, versions: Mapping[str, str], secrets: Sequence[str] = ()) -> Origin:
+        """Returns the files that were read and made, the code, and the versions with the program's.
 
-    def _at_end(self, versions: Mapping[str, str]) -> Origin:
+        Args:
+            versions: Those that are known already.
+            secrets: Code that holds one of them is not kept.
+        """
+        return _or_nothing(functools.partial(self._at_end, versions, secrets))
+
+    def _at_end(self, versions: Mapping[str, str], secrets: Sequence[str]) -> Origin:
         if self._thread is not None:
             self._thread.join(LONGEST_WAIT)
         digests = self._params.lute_config.digests
         for file in self._inputs if digests else ():
             file["digest"] = digest_of(file)
         program = {"program": self._version} if self._version else {}
-        files, installed = self._code()
+        files, installed = self._code(secrets)
         return {
             "inputs": self._inputs,
             "outputs": self._outputs.entries(self._files, digests),
@@ -101,7 +106,7 @@ class Provenance:
             "versions": {**versions_of(installed), **versions, **program},
         }
 
-    def _code(self) -> tuple[list[CodeEntry], list[str]]:
+    def _code(self, secrets: Sequence[str]) -> tuple[list[CodeEntry], list[str]]:
         """Returns the files that the result depends on, and the names of what is installed that they import."""
         known = dependencies(self._roots)
         told = read_imports(str(self._files.imports)) if self._files.imports.exists() else Imported([], [])
@@ -110,7 +115,7 @@ class Provenance:
         found |= {path: (module, path, digest) for module, path, digest in told.files}  # it is its text that ran
         code.ask_repositories(code.unknown((path, digest) for _, path, digest in found.values()))
         for source in known.sources:
-            keep(str(self._files.code), source)
+            keep(str(self._files.code), source, secrets)
         return [code.entry_of(*file) for file in found.values()], [*known.installed, *told.installed]
 
 

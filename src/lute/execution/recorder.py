@@ -238,7 +238,7 @@ class RunRecorder:
             "user_s": round(ending.user_s, 6),
             "system_s": round(ending.system_s, 6),
             "max_rss_kib": ending.max_rss_kib,
-            **self.hide(self._provenance.at_end(self._analysis.record["versions"])),
+            **self.hide(self._provenance.at_end(self._analysis.record["versions"], self._secrets)),
         }
 
     def ended_badly(self, error: Exception) -> None:

@@ -42,7 +42,7 @@ def as_yaml(row: RunRow, plugins: Sequence[str] | None = None) -> str:
     header = header_of(row)
     if plugins is not None:
         header["plugins"] = list(plugins)
-    given = row["given"]
+    given = row.get("given")
     if given is None:
         parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
         given = _as_given(row["task"], parameters)
