@@ -21,42 +21,11 @@ from lute.publish.outbox import Outbox
 from lute.testing import FakeElog
 from process.helpers import start, unread, wait_until
 
-TASKS = """
-from lute import Executor, Task, TaskParameters
-from lute.publish.elog import post_elog_message
-
-
-class PeaksParameters(TaskParameters):
-    peaks: int = 5
-
-
-class Peaks(Task):
-    def _run(self):
-        self._result.summary = {"peaks": self._task_parameters.peaks, "rate": 0.5}
-
-
-class QuietParameters(TaskParameters):
-    pass
-
-
-class Quiet(Task):
-    def _run(self):
-        self._result.payload = 1
-
-
-def tell(text, folder):
-    post_elog_message("exp1", str(text), work_dir=folder)
-
-
-Teller = Executor("Quiet")
-Teller.add_tasklet(tell, ["{{ lute_config.title }}", "{{ lute_config.work_dir }}"])
-"""
-
 
 @pytest.fixture
 def project(project: Project) -> Project:
     """A project with a Task whose summary is a dict."""
-    project.write("tasks.py", TASKS)
+    project.plugin("peaks")
     project.config()
     project.env.pop("JID_UPDATE_COUNTERS", None)
     return project
