@@ -8,22 +8,11 @@ import pytest
 
 from conftest import Project
 
-TASKS = """
-    from lute import Task, TaskParameters, TaskStatus
-
-    class LeaverParameters(TaskParameters):
-        status: str = "STOPPED"
-
-    class Leaver(Task):
-        def _run(self):
-            self._result.task_status = TaskStatus[self._task_parameters.status]
-"""
-
 
 @pytest.fixture
 def leaver(project: Project) -> Project:
     """A project whose Task leaves the status that it is told."""
-    project.write("tasks.py", TASKS)
+    project.plugin("leaver")
     project.config("Leaver: {}")
     return project
 
