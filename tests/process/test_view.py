@@ -23,34 +23,11 @@ from lute.record.store import Record
 from lute.tui.app import RecordApp, read_filter
 from process.helpers import start, wait_until
 
-TASKS = """
-    from lute import Executor, Task, TaskParameters, ThirdPartyParameters, Positional
-    from typing import Annotated
-    import time
-    from pathlib import Path
-
-    class SayParameters(ThirdPartyParameters):
-        executable: str = "echo"
-        text: Annotated[str, Positional()] = "hello"
-    Sayer = Executor("Say")
-
-    class SlowParameters(TaskParameters):
-        size: int = 3
-    class Slow(Task):
-        def _run(self):
-            self.report_progress(1, 4, "frames")
-            print("the first line [not markup]", flush=True)
-            while not Path("go").exists():
-                time.sleep(0.02)
-            print("the last line", flush=True)
-    Slower = Executor("Slow")
-"""
-
 
 @pytest.fixture
 def recorded(project: Project) -> Project:
     """A project whose record has a run that completed and one that failed."""
-    project.write("tasks.py", TASKS)
+    project.plugin("slow")
     project.config("Say: {}")
     assert project.lute("run", "Sayer", "-c", "config.yaml", "-q").code == 0
     assert project.lute("run", "Sayer", "-c", "config.yaml", "-q", "-s", "Say.executable=false").code == 1
@@ -155,7 +132,7 @@ def test_filter_and_invalidate(recorded: Project) -> None:
 
 def test_no_record_and_new_runs(project: Project) -> None:
     """B: there is nothing yet; a run that comes appears by itself."""
-    project.write("tasks.py", TASKS)
+    project.plugin("slow")
     project.config("Say: {}")
 
     async def steps(app: RecordApp, pilot: Pilot[None]) -> None:
