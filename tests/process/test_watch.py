@@ -18,32 +18,13 @@ from conftest import Project
 from lute.testing import FakeElog
 from process.helpers import alive, start, unread, wait_until
 
-TASKS = '''
-from pathlib import Path
-from typing import Annotated
-
-from lute import Executor, Positional, ThirdPartyParameters
-
-
-class ShellParameters(ThirdPartyParameters):
-    """Run a line of shell on a file."""
-
-    executable: str = "sh"
-    option: Annotated[str, Positional()] = "-ec"
-    line: Annotated[str, Positional()] = 'echo "$0" >> done'
-    in_file: Annotated[Path, Positional()]
-    number: Annotated[int, Positional()]
-
-
-Shell = Executor("Shell")
-'''
 SETTINGS = ["-c", "config.yaml", "-q", "--every", "0.05", "--settle", "0.2"]
 
 
 @pytest.fixture
 def folder(project: Project) -> Path:
     """The folder that is watched, in a project whose workflow notes each file's path in the file `done`."""
-    project.write("tasks.py", TASKS)
+    project.plugin("watched")
     project.config('file: ""\nShell:\n  in_file: "{{ file }}"\n  number: "{{ run }}"\n')
     project.write("one.yaml", "steps: {one: Shell}")
     (project.folder / "raw").mkdir()
