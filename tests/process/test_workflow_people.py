@@ -17,30 +17,10 @@ from lute.graph.dag import Step, Workflow
 from lute.workflows.page import html
 from process.helpers import start, wait_until
 
-TASKS = '''
-from pathlib import Path
-from typing import Annotated
-
-from lute import Executor, IsResult, Output, Positional, ThirdPartyParameters
-
-
-class ShellParameters(ThirdPartyParameters):
-    """Run a line of shell."""
-
-    executable: str = "sh"
-    option: Annotated[str, Positional()] = "-c"
-    line: Annotated[str, Positional()] = "true"
-    out_file: Annotated[str, IsResult(), Output(), Positional()] = ""
-    in_file: Annotated[str, Positional()] = ""
-
-
-Shell = Executor("Shell")
-'''
-
 
 def prepare(project: Project, workflow: str) -> None:
     """Writes a project with the managed Task `Shell` and a workflow."""
-    project.write("tasks.py", TASKS)
+    project.plugin("shell")
     project.config()
     project.write("work.yaml", workflow)
 

@@ -13,20 +13,6 @@ from pathlib import Path
 
 from conftest import LUTE, Project
 
-TASKS = """
-from typing import Annotated
-
-from lute import Executor, Positional, ThirdPartyParameters
-
-
-class ShellParameters(ThirdPartyParameters):
-    executable: str = "sh"
-    option: Annotated[str, Positional()] = "-c"
-    line: Annotated[str, Positional()] = "sleep 0.2"
-
-
-Shell = Executor("Shell")
-"""
 FEW = "steps: {one: Shell, two: {task: Shell, needs: [one], parameters: {line: 'sleep 0.2; exit 3'}}, three: {task: Shell, needs: [two]}}"
 MANY = "steps: {many: {task: Shell, foreach: {runs: 1-200}, parameters: {line: 'test {{ item }} != 100 || exit 3'}}}"
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -54,8 +40,8 @@ def on_terminal(project: Project, *arguments: str, rows: int = 50, env: dict[str
 
 def prepare(project: Project, workflow: str) -> None:
     """Writes a project with a workflow."""
-    project.write("tasks.py", TASKS)
-    project.config()
+    project.plugin("shell")
+    project.config("Shell: {line: sleep 0.2}")
     project.write("work.yaml", workflow)
 
 
