@@ -392,22 +392,6 @@ def test_marks_do_not_change_the_command_line(tmp_path: Path) -> None:
     assert task._args_list == ["program", "--log", "log", "-o", "out"]
 
 
-OUTPUTS = """
-    from pathlib import Path
-    from typing import Annotated
-    from lute import Executor, Flag, IsResult, Output, Positional, ThirdPartyParameters
-
-    class WriterParameters(ThirdPartyParameters):
-        executable: str = "sh"
-        script: Annotated[str, Flag("-c")]
-        zero: Annotated[str, Positional()] = "sh"
-        out: Annotated[Path, Positional(), IsResult(), Output()] = Path("result file.txt")
-        log: Annotated[Path, Positional(), Output(may_be_empty=True)] = Path("log.txt")
-
-    Writer = Executor("Writer")
-"""
-
-
 @pytest.mark.parametrize(
     ("script", "status", "named"),
     [
@@ -422,7 +406,7 @@ OUTPUTS = """
 )
 def test_outputs_are_checked_after_the_program(project: Project, script: str, status: str, named: str) -> None:
     """A5: a declared output that is missing or empty makes the Task FAILED and is named; the result is kept."""
-    project.write("tasks.py", OUTPUTS)
+    project.plugin("writer")
     project.config()
     found = project.run_task("Writer", "--set", f"Writer.script={script}", "--set", "Writer.out=result file.txt")
     assert found["status"] == status, found
