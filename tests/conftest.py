@@ -58,9 +58,11 @@ class Project:
         path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
         return path
 
-    def plugin(self, name: str) -> Path:
-        """Takes the plug-in `tests/plugins/NAME.py`, as `tasks.py`."""
-        return Path(shutil.copyfile(PLUGINS / f"{name}.py", self.folder / "tasks.py"))
+    def plugin(self, name: str, file: str = "tasks.py") -> Path:
+        """Takes the plug-in `tests/plugins/NAME.py`, as the file `tasks.py` or another."""
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copyfile(PLUGINS / f"{name}.py", path))
 
     def config(self, tasks: str = "{}", header: str = "") -> Path:
         """Writes `config.yaml`: a header with the plug-in `tasks.py` if there is one, and the Tasks' parameters."""
