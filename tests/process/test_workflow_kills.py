@@ -25,19 +25,6 @@ from process.workflow_model import Fate, check_order, fates, instances, large, m
 MOST = int(os.environ.get("LUTE_WORKFLOW_STEPS", "20"))
 TRIES = int(os.environ.get("LUTE_FUZZ", "0"))
 JOBS = 3
-TASKS = '''
-    from typing import Annotated
-    from lute import Executor, Positional, ThirdPartyParameters
-
-    class TellParameters(ThirdPartyParameters):
-        """Says that it starts, fails the first times it is run, and says how it ends."""
-        executable: str = "./tell.sh"
-        name: Annotated[str, Positional()]
-        failures: Annotated[int, Positional()] = 0
-        code: Annotated[int, Positional()] = 0
-
-    Teller = Executor("Tell")
-'''
 TELL = """
     #!/bin/sh
     code=$3
@@ -61,7 +48,7 @@ class Random:
 
     def __init__(self, folder: Path, steps: list[Fate]) -> None:
         self.project, self.steps = Project(folder), steps
-        self.project.write("tasks.py", TASKS)
+        self.project.plugin("teller")
         self.project.write("tell.sh", TELL).chmod(0o755)
         self.project.config("{}", "terminate_grace: 0.2\nclean_up_grace: 0.2")
         written = {f"s{number}": self._written(number, fate) for number, fate in enumerate(steps)}
