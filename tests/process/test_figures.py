@@ -30,93 +30,6 @@ from lute.tasks.figures import render
 from lute.tasks.pictures import picture
 from lute.wire.results import ElogSummaryPlots, RenderedPage
 
-PLUGIN = """
-    import numpy as np
-    from lute import ElogSummaryPlots, Task, TaskParameters
-
-    class DrawParameters(TaskParameters):
-        pass
-
-    class Draw(Task):
-        def _run(self):
-            pages = [ElogSummaryPlots(f"kinds/{name}", draw()) for name, draw in KINDS.items()]
-            self._result.payload = pages
-
-    def matplotlib_():
-        from matplotlib.figure import Figure
-        figure = Figure()
-        axes = figure.subplots()
-        axes.plot([1, 2, 3], [4, 1, 5], label="counts & more")
-        axes.set(title="A <title>", xlabel="angle", ylabel="intensity")
-        axes.legend()
-        return figure
-
-    def large_matplotlib():
-        from matplotlib.figure import Figure
-        figure = Figure()
-        figure.subplots().plot(np.random.default_rng(1).normal(size=60_000), ".")
-        return figure
-
-    def axes():
-        return matplotlib_().axes[0]
-
-    def plotly():
-        import plotly.graph_objects as go
-        line = go.Figure(go.Scatter(y=[1, 3, 2]), layout={"title": {"text": "plotly's own"}})
-        return {"line": line, "gl": go.Figure(go.Scattergl(y=[1, 3, 2]))}
-
-    def bokeh():
-        from bokeh.layouts import column
-        from bokeh.models import CustomJS, Slider
-        from bokeh.plotting import figure
-        first, second = figure(title="first"), figure(title="second")
-        line = first.line([1, 2, 3], [3, 1, 2], name="the line")
-        second.scatter([1, 2, 3], [3, 1, 2])
-        slider = Slider(start=1, end=10, value=3, name="the slider")
-        slider.js_on_change("value", CustomJS(args={"line": line}, code="line.glyph.line_width = cb_obj.value"))
-        return [column(slider, first), second]
-
-    def holoviews():
-        import holoviews as hv
-        hv.extension("bokeh")
-        return hv.Curve([1, 2, 3], label="a curve")
-
-    def holomap():
-        import holoviews as hv
-        hv.extension("bokeh")
-        return hv.HoloMap({n: hv.Curve([1, 2, n]) for n in range(3)}, kdims="frame")
-
-    def panel():
-        import holoviews as hv
-        import panel as pn
-        hv.extension("bokeh")
-        return pn.Tabs(("curve tab", hv.Curve([1, 2, 3])), ("text tab", pn.pane.Markdown("# words")))
-
-    def arrays():
-        return {"grey": np.arange(600.0).reshape(20, 30), "colours": np.full((10, 20, 3), 200, "u1")}
-
-    def fragment():
-        return "<table><tr><td>caf\\u00e9 &amp; more</td></tr></table>"
-
-    def document():
-        return ("<!doctype html><html><head><title>x</title><script src='https://example.org/far.js'></script></head>"
-                "<body><p id='p'>before</p><img src=//example.org/a.png>"
-                "<script>document.getElementById('p').textContent = 'the script ran'</script></body></html>")
-
-    def tall_document():
-        return "<html><body><div style='height:3000px'>tall</div></body></html>"
-
-    def table():
-        import pandas
-        return pandas.DataFrame({"resolution": [3.0, 2.5], "CC1/2": [0.99, 0.6]})
-
-    def png_of_its_own():
-        from PIL import Image
-        return Image.new("RGB", (30, 20), "red")
-
-    KINDS = {name.strip("_"): value for name, value in list(globals().items())
-             if callable(value) and getattr(value, "__module__", "") == __name__ and not isinstance(value, type)}
-"""
 STATIC = {*("matplotlib", "large_matplotlib", "axes", "arrays", "fragment", "table", "png_of_its_own")}
 SCRIPTED = {"plotly", "bokeh", "holoviews", "holomap", "panel", "document", "tall_document"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -126,7 +39,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The summary folder of a run that drew every kind of figure."""
     project = Project(tmp_path_factory.mktemp("drawn"))
-    project.write("tasks.py", PLUGIN)
+    project.plugin("figures")
     project.config()
     found = project.run_task("Draw", timeout=110)
     assert found["status"] == "COMPLETED", found
@@ -323,10 +236,8 @@ def test_a_slider_of_holoviews_works_with_no_server(drawn: Path, browser: Any) -
 @pytest.mark.parametrize(("backend", "holds"), [("matplotlib", "data:image/svg"), ("plotly", "plotly-graph-div")])
 def test_holoviews_is_drawn_as_its_backend_says(project: Project, backend: str, holds: str) -> None:
     """A1: a holoviews element is drawn by the library that `hv.extension` chose."""
-    drawing = f"import holoviews as hv\n        hv.extension({backend!r})\n        figure = hv.Curve([1, 2])\n        "
-    code = DRAW_ONE.replace("page = Elog", drawing.replace("        ", "            ") + "page = Elog")
-    project.write("tasks.py", code.replace('f"<p>{self._task_parameters.text}</p>"', "figure"))
-    project.config()
+    project.plugin("one_page")
+    project.config(f"One: {{backend: {backend}}}")
     found = project.run_task("One")
     assert holds in Path(found["plots"][0]).read_text()
 
@@ -391,23 +302,9 @@ def write(folder: Path, name: str, run: str, text: str = "", avoid: Any = ()) ->
     )
 
 
-DRAW_ONE = """
-    from lute import ElogSummaryPlots, Task, TaskParameters
-
-    class OneParameters(TaskParameters):
-        text: str = "first"
-
-    class One(Task):
-        def _run(self):
-            page = ElogSummaryPlots("scans/one", f"<p>{self._task_parameters.text}</p>")
-            self._result.payload = page
-            self._result.summary = page
-"""
-
-
 def test_earlier_versions_are_kept(project: Project) -> None:
     """B4: a later run's page takes the place of the earlier one, which is kept under its run's id and says so."""
-    project.write("tasks.py", DRAW_ONE)
+    project.plugin("one_page")
     project.config()
     first, second, third = (project.run_task("One", "-s", f"One.text={text}") for text in ("one", "two", "three"))
     folder = project.folder / "summary/scans/one"
@@ -459,8 +356,8 @@ def test_there_is_no_moment_without_a_whole_page(tmp_path: Path) -> None:
 
 def test_two_pages_of_one_run_with_one_name_both_survive(project: Project) -> None:
     """A4: no figure of a run is lost to another of the same run."""
-    project.write("tasks.py", DRAW_ONE.replace('= page\n            self', '= [page, ElogSummaryPlots("scans/one", "<p>other</p>")]\n            self'))  # fmt: skip
-    project.config()
+    project.plugin("one_page")
+    project.config("One: {twice: true}")
     for _ in range(2):
         found = project.run_task("One")
         one, two = found["plots"]
@@ -570,7 +467,7 @@ def test_executors_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
 
 def test_pages_that_were_there_before_are_in_the_index(project: Project) -> None:
     """B4: the index is made from the folders: what an older lute wrote, or a person, is in it too."""
-    project.write("tasks.py", DRAW_ONE)
+    project.plugin("one_page")
     project.config()
     old = project.write("summary/scans/older/report.html", "<html>by hand</html>")
     project.write("summary/scans/one/report.html", "<html>by hand, too</html>")
@@ -639,11 +536,8 @@ def test_other_arrays_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_one_figure_that_fails_takes_no_other_with_it(project: Project) -> None:
     """A4: in the place of a figure that cannot be drawn the page says why; the others are there."""
-    project.write(
-        "tasks.py",
-        DRAW_ONE.replace('f"<p>{self._task_parameters.text}</p>"', '{"good": "<p>fine</p>", "bad": object(), "stack": __import__("numpy").zeros((5, 6, 7))}'),
-    )  # fmt: skip
-    project.config()
+    project.plugin("one_page")
+    project.config("One: {some_fail: true}")
     found = project.run_task("One")
     text = Path(found["plots"][0]).read_text()
     assert found["status"] == "COMPLETED"

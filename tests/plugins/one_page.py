@@ -1,0 +1,31 @@
+from typing import Literal
+
+import numpy as np
+
+from lute import ElogSummaryPlots, Task, TaskParameters
+
+
+class OneParameters(TaskParameters):
+    text: str = "first"
+    backend: Literal["", "matplotlib", "plotly"] = ""
+    some_fail: bool = False
+    twice: bool = False
+
+
+class One(Task):
+    def _figure(self):
+        if self._task_parameters.backend:
+            import holoviews as hv
+
+            hv.extension(self._task_parameters.backend)
+            return hv.Curve([1, 2])
+        if self._task_parameters.some_fail:
+            return {"good": "<p>fine</p>", "bad": object(), "stack": np.zeros((5, 6, 7))}
+        return f"<p>{self._task_parameters.text}</p>"
+
+    def _run(self):
+        page = ElogSummaryPlots("scans/one", self._figure())
+        self._result.payload = page
+        if self._task_parameters.twice:
+            self._result.payload = [page, ElogSummaryPlots("scans/one", "<p>other</p>")]
+        self._result.summary = page
