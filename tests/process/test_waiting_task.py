@@ -10,33 +10,6 @@ import pytest
 from conftest import Project
 from process.helpers import python
 
-TASKS = """
-    import os, signal
-    from typing import Annotated
-    from lute import Executor, registry, Flag, Task, TaskParameters, ThirdPartyParameters
-
-    def handlers():
-        return {str(number): str(signal.getsignal(number)).split(" at ")[0] for number in signal.valid_signals()}
-
-    class WhereParameters(TaskParameters):
-        pass
-
-    class Where(Task):
-        def _run(self):
-            own = {name: value for name, value in os.environ.items() if name.startswith("LUTE_RUN")}
-            self._result.payload = {
-                "pid": os.getpid(), "session": os.getsid(0), "environ": own, "files": sorted(os.listdir("/proc/self/fd")),
-                "tasks": sorted(registry.tasks), "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
-                "alarm": round(signal.getitimer(signal.ITIMER_REAL)[0], -1), "handlers": handlers(),
-            }
-
-    class LeaverParameters(ThirdPartyParameters):
-        executable: str = "sh"
-        c: Annotated[str, Flag("-c")] = "setsid env -i sleep 300 & echo $! > left"
-
-    Places = Executor("Where")
-    Leaver = Executor("Leaver")
-"""
 SCRIPT = """
     import json, os, signal, sys
     sys.path.insert(0, {tests!r})
@@ -71,7 +44,7 @@ def scripted(project: Project, code: str) -> Any:
     """Runs a few lines with a launcher of their own. Returns what they put into `found`."""
     import os
 
-    project.write("tasks.py", TASKS)
+    project.plugin("places")
     project.config()
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     whole = dedent(SCRIPT).format(tests=tests) + dedent(code) + "\nlauncher.close()\nprint(json.dumps(found))\n"
