@@ -64,6 +64,11 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(PLUGINS / f"{name}.py", path))
 
+    def add_to_plugin(self, text: str) -> None:
+        """Adds lines, their text dedented, to `tasks.py`."""
+        with open(self.folder / "tasks.py", "a", encoding="utf-8") as file:
+            file.write("\n" + textwrap.dedent(text))
+
     def config(self, tasks: str = "{}", header: str = "") -> Path:
         """Writes `config.yaml`: a header with the plug-in `tasks.py` if there is one, and the Tasks' parameters."""
         plugins = "plugins: [tasks.py]\n" if (self.folder / "tasks.py").exists() else ""

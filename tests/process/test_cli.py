@@ -9,7 +9,6 @@ import re
 import signal
 import stat
 import sys
-import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,77 +19,6 @@ import yaml
 
 from conftest import Outcome, Project
 from process.helpers import pids_with, start, unread, wait_until
-
-PLUGIN = """
-    import os, subprocess, sys, time
-    from pathlib import Path
-    from typing import Annotated, Literal
-    from lute import (Executor, Field, Flag, Message, Positional, Task, TaskParameters, TemplateConfig,
-                      ThirdPartyParameters)
-
-    class CountParameters(TaskParameters):
-        \"\"\"Count things.\"\"\"
-
-        number: int = Field(5, description="How many there are.", unit="counts", ge=0)
-        kind: Literal["peak", "ring"] = "peak"
-        threshold: float = 0.5
-        words: str = "two words"
-
-    class Count(Task):
-        def _run(self):
-            print("counting", self._task_parameters.number, flush=True)
-            self._result.payload = {"n": self._task_parameters.number}
-            self._result.summary = "counted"
-            if self._task_parameters.number == 13:
-                raise ValueError("an unlucky number")
-
-    Counter = Executor("Count")
-
-    class WaitParameters(TaskParameters):
-        pass
-
-    class Wait(Task):
-        def _run(self):
-            print("waiting", flush=True)
-            Path("started").touch()
-            while not Path("go").exists():
-                time.sleep(0.01)
-            print("went on", flush=True)
-
-        def clean_up_timeout(self):
-            print("clean up", flush=True)
-
-    Waiter = Executor("Wait")
-
-    class SelectParameters(ThirdPartyParameters):
-        \"\"\"Select lines.\"\"\"
-
-        executable: str = "touch"
-        lute_template_cfg: TemplateConfig = TemplateConfig(template_name="select.txt", output_path="select.out")
-        out: Annotated[str, Positional()] = "touched"
-
-    Selector = Executor("Select")
-    Selector.update_environment({"SEEN_BY_SELECTOR": "a b", "PATH": "/first"})
-
-    class NestParameters(TaskParameters):
-        pass
-
-    class Nest(Task):
-        def _run(self):
-            argv = [sys.executable, "-m", "lute", "run", "Counter", "-c", "config.yaml", "--json"]
-            inner = subprocess.run(argv, capture_output=True, text=True)
-            self._result.payload = inner.stdout
-            self._report_to_executor(Message(contents="still my own"))
-            if inner.returncode:
-                raise ValueError(inner.stderr)
-
-    class EnvParameters(TaskParameters):
-        pass
-
-    class Env(Task):
-        def _run(self):
-            self._result.payload = {name: value for name, value in os.environ.items() if name.startswith("LUTE_")}
-"""
 
 KEYS = [
     "id",
@@ -130,7 +58,7 @@ KEYS = [
 @pytest.fixture
 def shop(project: Project) -> Project:
     """A project with a few Tasks."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("commands")
     project.write("templates/select.txt", "level {{ level }}\nsecret {{ secret }}\n")
     project.config("Select: {level: 3, secret: none}")
     return project
@@ -401,7 +329,7 @@ def test_run_task_is_kept(shop: Project) -> None:
 def test_plugins_are_found(project: Project, how: str) -> None:
     """B: plug-ins by `-p FILE_OR_MODULE`, repeatable, and by `LUTE_PLUGINS`."""
     project.config()
-    project.write("elsewhere/one.py", PLUGIN.replace("Waiter = ", "Unused = "))
+    project.plugin("commands", "elsewhere/one.py")
     project.write("elsewhere/two.py", "from lute import Executor\nSecond = Executor('Count')\n")
     one, two = str(project.folder / "elsewhere/one.py"), str(project.folder / "elsewhere/two.py")
     env: dict[str, str] = {}
@@ -419,7 +347,7 @@ def test_plugins_are_found(project: Project, how: str) -> None:
 
 def test_what_a_plugin_prints_is_no_result(shop: Project) -> None:
     """B: standard output holds results alone, also where a plug-in prints while it is loaded."""
-    shop.write("tasks.py", "print('noise of a plug-in')\n" + textwrap.dedent(PLUGIN))
+    shop.add_to_plugin("print('noise of a plug-in')")
     for arguments in (["run", "Counter", "-q"], ["history"], ["show", "last"], ["check"], ["tasks"]):
         outcome = shop.lute(*arguments, "-c", "config.yaml", "--json")
         assert (outcome.code, bool(outcome.json)) == (0, True), outcome
@@ -649,46 +577,9 @@ def test_schema_tells_good_from_bad(shop: Project) -> None:
     assert [document for document in BAD if is_valid(schema, schema, document)] == []
 
 
-ODD_TYPES = """
-    import uuid
-    from collections.abc import Callable
-    from pathlib import Path
-    from typing import Any
-
-    from lute import Field, Task, TaskParameters
-
-    class Detector:
-        pass
-
-    class OddParameters(TaskParameters):
-        '''Has parameters of all kinds.'''
-
-        class Config:
-            arbitrary_types_allowed = True
-
-        detector: Detector | None = None
-        several: list[Detector] = []
-        must: Detector
-        function: Callable[[int], int] = abs
-        key: Any = Detector
-        kind: type = int
-        limit: float = float("inf")
-        words: list[str] = Field(default_factory=list, description="Words.")
-        named: dict[str, int] = Field(default_factory=dict)
-        identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
-        folder: Path = Field(default_factory=Path.cwd)
-        twice: int = Field(default_factory=lambda data: 2)
-        count: int = 3
-
-    class Odd(Task):
-        def _run(self):
-            pass
-"""
-
-
 def test_schema_of_any_type(project: Project) -> None:
     """B: a parameter of a type that JSON Schema does not have takes any value; the others are as they were."""
-    project.write("odd.py", ODD_TYPES)
+    project.plugin("odd_types", "odd.py")
     outcome = project.lute("schema", "-p", "odd.py")
     assert (outcome.code, outcome.err) == (0, ""), outcome
     schema = outcome.json
@@ -701,7 +592,7 @@ def test_schema_of_any_type(project: Project) -> None:
 
 def test_tasks_shows_defaults_that_are_made(project: Project) -> None:
     """B: a default that a function makes: an empty list is shown, another function is named and not called."""
-    project.write("odd.py", ODD_TYPES)
+    project.plugin("odd_types", "odd.py")
     outcome = project.lute("tasks", "Odd", "-p", "odd.py")
     assert (outcome.code, outcome.err) == (0, ""), outcome
     assert "Undefined" not in outcome.out
@@ -786,15 +677,6 @@ def test_show_is_for_people_too(shop: Project) -> None:
 
 def test_log_gives_the_bytes_as_they_are(shop: Project) -> None:
     """B1: `lute log` gives the log as it is; `--times` shows when each line was seen."""
-    add = """
-    class RawParameters(TaskParameters):
-        pass
-
-    class Raw(Task):
-        def _run(self):
-            os.write(1, bytes(range(256)) + b"\\nsecond\\nno end")
-    """
-    shop.write("tasks.py", PLUGIN + add)
     found = run(shop, "Raw", "--json", "-q").json
     plain = shop.lute("log", found["id"], "-c", "config.yaml")
     with start(shop, "log", found["id"], "-c", "config.yaml") as process:
@@ -861,11 +743,11 @@ def test_secrets_are_not_written(shop: Project) -> None:
     """B5: a secret in the environment reaches neither record nor log nor `--dry-run`, also where it was changed."""
     names = ["API_TOKEN", "PGPASSWORD", "MY_SECRET", "AWS_SECRET_ACCESS_KEY", "db_password", "GITHUB_TOKEN"]
     secrets = {name: f"s3cr3t-{number}-value" for number, name in enumerate(names)}
-    add = """
+    more = """
     Secretive = Executor("Select")
     Secretive.update_environment({"NEW_TOKEN": "s3cr3t-new-value", "HARMLESS": "seen"})
     """
-    shop.write("tasks.py", PLUGIN + add)
+    shop.add_to_plugin(more)
     every = "".join(f"{{{{ ${name} }}}}" for name in names)
     shop.config(f"Select: {{level: 3, secret: '{every}', out: 'touched-{every}'}}")
     dry = run(shop, "Secretive", "--dry-run", env=secrets)
@@ -886,20 +768,6 @@ def test_secrets_are_not_written(shop: Project) -> None:
 @pytest.mark.parametrize(("mode", "group"), [(0o750, 0o050), (0o2775, 0o070), (0o700, 0), (0o777, 0o070)])
 def test_files_follow_the_work_dir(shop: Project, mode: int, group: int) -> None:
     """B5: record, logs and summaries keep the group bits of `work_dir`; others get nothing, whatever the umask."""
-    shop.write(
-        "tasks.py",
-        PLUGIN
-        + """
-    from lute import ElogSummaryPlots
-
-    class DrawParameters(TaskParameters):
-        pass
-
-    class Draw(Task):
-        def _run(self):
-            self._result.payload = [{1, 2}, ElogSummaryPlots("tab/page", "<p>drawn</p>")]
-    """,
-    )
     shop.folder.chmod(mode)
     before = everything(shop.folder)
     with start(shop, "run", "Draw", "-c", "config.yaml", "-q", preexec_fn=lambda: os.umask(0)) as process:
@@ -919,15 +787,12 @@ def test_files_follow_the_work_dir(shop: Project, mode: int, group: int) -> None
 
 def test_sockets_are_the_users_own(shop: Project) -> None:
     """B5: while a run lives, its sockets and keys can be reached by the user alone."""
-    shop.write(
-        "tasks.py",
-        PLUGIN
-        + """
+    more = """
     from lute.wire.ipc import Party, SocketCommunicator
 
     Socketed = Executor("Wait", communicators=[SocketCommunicator(Party.EXECUTOR)])
-    """,
-    )
+    """
+    shop.add_to_plugin(more)
     mark = f"SOCKETS_{os.getpid()}"
     with start(shop, "run", "Socketed", "-c", "config.yaml", "-q", env={"MARK": mark}) as running:
         wait_until((shop.folder / "started").exists, "the Task has started")
