@@ -13,26 +13,11 @@ import pytest
 from conftest import Project
 from process.helpers import python
 
-SAYS = """
-    import os, pickle, struct, sys
-    from lute import Executor, Message, MPIExecutor, Task, TaskParameters
-
-    class SayParameters(TaskParameters):
-        code: str
-
-    class Say(Task):
-        def _run(self):
-            def tell(contents=None, signal=None):
-                self._report_to_executor(Message(contents=contents, signal=signal))
-            exec(self._task_parameters.code, {"tell": tell, "os": os, "sys": sys, "pickle": pickle, "struct": struct,
-                                              "Message": Message, "task": self})
-"""
-
 
 @pytest.fixture
 def says(project: Project) -> Project:
     """A project with a Task that says what it is told to."""
-    project.write("tasks.py", SAYS)
+    project.plugin("says")
     return project
 
 
@@ -214,19 +199,8 @@ def test_task_log_gets_contents_without_signal(says: Project) -> None:
 def test_a_hook_that_raises_does_not_take_the_run_with_it(says: Project, place: str) -> None:
     """A4, B1: the Task's status is its own; a hook that fails is told and nothing is lost."""
     event = {"hook": "TASK_LOG", "result": "TASK_RESULT"}[place]
-    says.write(
-        "tasks.py",
-        SAYS
-        + f"""
-    def broken(executor, msg, proc):
-        raise RuntimeError("the hook is broken")
-
-    Sayer = Executor("Say")
-    Sayer.add_hook("{event}", broken)
-""",
-    )
     says.config("Say: {code: \"tell('one'); tell([1]); tell('two'); tell([2]); task._result.payload = 3\"}")
-    outcome = says.lute("run", "Sayer", "-c", "config.yaml", "--json")
+    outcome = says.lute("run", "Sayer", "-c", "config.yaml", "--json", env={"BROKEN_HOOK": event})
     assert (outcome.code, outcome.json["status"], outcome.json["payload"]) == (0, "COMPLETED", 3)
     lines = Path(outcome.json["log"]).read_text().splitlines()
     assert [line for line in lines if line in ("one", "two")] == ["one", "two"]
@@ -364,28 +338,8 @@ def test_a_slow_hook_loses_nothing(says: Project) -> None:
 
 def test_each_hook_has_its_own_time(says: Project) -> None:
     """B1, A4: hooks that come together are each bounded in time: those in time are left alone, however many they are."""
-    says.write(
-        "tasks.py",
-        SAYS
-        + """
-    import time
-    from pathlib import Path
-
-    seen = []
-
-    def keep(executor, msg, proc):
-        seen.append(msg.contents["n"])
-        end = time.monotonic() + (0.005 if msg.contents["n"] % 100 else 60)
-        while time.monotonic() < end:
-            pass
-
-    Sayer = Executor("Say")
-    Sayer.add_hook("TASK_LOG", keep)
-    Sayer.add_hook("TASK_RESULT", lambda *_: Path("seen.json").write_text(__import__("json").dumps(seen)))
-""",
-    )
     says.config("Say: {code: \"for n in range(1, 251): tell({'n': n})\"}", "hook_timeout: 0.5")
-    found = says.run_task("Sayer")
+    found = says.run_task("Sayer", env={"SLOW_HOOK": "1"})
     assert found["status"] == "COMPLETED"
     assert json.loads((says.folder / "seen.json").read_text()) == list(range(1, 251))
     assert Path(found["log"]).read_text().count("the hook for TASK_LOG was left: it took longer than 0.5 s") == 2
@@ -415,28 +369,10 @@ def test_a_large_last_message_is_not_lost(says: Project, way: str) -> None:
     assert found == [[80_000] * 3, [3_000_000] * 3, "FAILED"]
 
 
-def test_an_overridden_report_is_used(project: Project) -> None:
+def test_an_overridden_report_is_used(says: Project) -> None:
     """A2: a subclass may override `_report_to_executor`."""
-    project.write(
-        "tasks.py",
-        """
-        from lute import Message, Task, TaskParameters
-
-        class LoudParameters(TaskParameters):
-            pass
-
-        class Loud(Task):
-            def _report_to_executor(self, msg):
-                if msg.signal is None:
-                    msg = Message(contents=msg.contents.upper())
-                super()._report_to_executor(msg)
-
-            def _run(self):
-                self._report_to_executor(Message(contents="quiet"))
-        """,
-    )
-    project.config()
-    found = project.run_task("Loud")
+    says.config()
+    found = says.run_task("Loud")
     assert found["status"] == "COMPLETED"
     assert Path(found["log"]).read_text() == "QUIET\n"
 
