@@ -6,25 +6,10 @@ import pytest
 
 from conftest import Project
 
-PLUGIN = """
-    from lute import Executor, Task, TaskParameters
-
-    class HelloParameters(TaskParameters):
-        name: str = "world"
-
-    class Hello(Task):
-        def _run(self):
-            print("hello", self._task_parameters.name)
-            self._result.payload = {"greeted": self._task_parameters.name}
-            self._result.summary = "done"
-
-    Greeter = Executor("Hello")
-"""
-
 
 def test_json_of_run_has_the_keys_people_read(project: Project) -> None:
     """B: `--json` of `run` prints one object with fixed keys."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("hello")
     project.config("Hello: {name: Ada}")
     found = project.run_task("Greeter")
     assert found["returncode"] == 0
@@ -38,8 +23,8 @@ def test_json_of_run_has_the_keys_people_read(project: Project) -> None:
 )
 def test_a_text_that_the_terminal_cannot_show(project: Project, env: dict[str, str]) -> None:
     """B1: a run that completed is told of, in any encoding: what cannot be written is escaped."""
-    project.write("tasks.py", PLUGIN.replace('"done"', '"λ is 3"'))
-    project.config()
+    project.plugin("hello")
+    project.config("Hello: {summary: Greek}")
     outcome = project.lute("run", "Greeter", "-c", "config.yaml", env=env)
     assert (outcome.code, "Traceback" in outcome.err) == (0, False), outcome
     assert "summary  \\u03bb is 3" in outcome.out
@@ -49,8 +34,8 @@ def test_a_text_that_the_terminal_cannot_show(project: Project, env: dict[str, s
 
 def test_json_of_run_is_that_of_show(project: Project) -> None:
     """B5: what `run --json` prints is what the record keeps: secrets are hidden, NUL is escaped."""
-    project.write("tasks.py", PLUGIN.replace('"done"', '"a \\0 and " + __import__("os").environ["API_TOKEN"]'))
-    project.config()
+    project.plugin("hello")
+    project.config("Hello: {summary: secret}")
     outcome = project.lute("run", "Greeter", "-c", "config.yaml", "--json", "-q", env={"API_TOKEN": "s3cr3t-value"})
     shown = project.lute("show", "last", "-c", "config.yaml", "--json")
     assert outcome.json == shown.json
@@ -60,10 +45,8 @@ def test_json_of_run_is_that_of_show(project: Project) -> None:
 
 def test_a_text_does_not_steer_the_terminal(project: Project) -> None:
     """B: control characters of a summary, a reason or a parameter are escaped, but for newlines and tabs."""
-    evil = '"\\x1b[2J\\x07 \\x9b31m\\x7f\\r one\\n\\ttwo"'
-    raising = f"if self._task_parameters.name == 'x': raise ValueError({evil})"
-    project.write("tasks.py", PLUGIN.replace("print(", f"{raising}\n            print(").replace('"done"', evil))
-    project.config()
+    project.plugin("hello")
+    project.config("Hello: {summary: evil}")
     told = "\\x1b[2J\\x07 \\x9b31m\\x7f\\x0d one"
     done = project.lute("run", "Greeter", "-c", "config.yaml", "-s", r'Hello.name="\e[1m"')
     shown = [done, *(project.lute(*words.split(), "-c", "config.yaml") for words in ("history", "show last"))]
