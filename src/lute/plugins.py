@@ -5,8 +5,10 @@ Loading itself is in `lute.base.modules`, which a Task's own process has, too; h
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +17,7 @@ from lute.base import modules as loading
 from lute.base.modules import folders as folders
 from lute.base.modules import loaded as loaded
 from lute.base.modules import modules as modules
-from lute.errors import PluginError
+from lute.errors import PluginError, UsageError
 
 logger = logging.getLogger(__name__)
 _entry_points_done = False
@@ -33,11 +35,28 @@ def load(spec: str) -> ModuleType:
     return loading.load(spec, registry.adopt, facility.adopt)
 
 
-def load_all(specs: list[str]) -> None:
-    """Loads plug-ins in order, and before them those that `$LUTE_PLUGINS` names, separated by `:`."""
+def load_all(specs: list[str], tell: Callable[[UsageError], None] | None = None) -> None:
+    """Loads plug-ins in order, and before them those that `$LUTE_PLUGINS` names, separated by `:`.
+
+    Args:
+        specs: Files and modules.
+        tell: Called with the error of one that cannot be loaded, instead of raising it.
+    """
     for spec in [*os.environ.get("LUTE_PLUGINS", "").split(os.pathsep), *specs]:
         if spec.strip():
-            load(spec.strip())
+            with told_instead(tell):
+                load(spec.strip())
+
+
+@contextlib.contextmanager
+def told_instead(tell: Callable[[UsageError], None] | None) -> Iterator[None]:
+    """Has an error that keeps a plug-in from being loaded told instead of raised, if there is somebody to tell."""
+    try:
+        yield
+    except UsageError as error:
+        if tell is None:
+            raise
+        tell(error)
 
 
 def load_entry_points() -> None:

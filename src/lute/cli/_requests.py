@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser, also: str = "") -> None:
     parser.add_argument(
         "--wait", metavar="SECONDS", type=float, default=60.0, help="longest time to wait; 60 if not given"
     )
-    common.add_options(parser)
+    common.add_options(parser, plugins_required=False)
     parser.epilog = "exit status: 0 done, 1 the run does not live or did not answer, 2 there is no such run"
 
 

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that both have."""
     parser.add_argument("ids", metavar="ID", nargs="+", help="a run's id, the start of it, or `last`")
     parser.add_argument("--reason", metavar="TEXT", help="why; kept in the record")
-    common.add_options(parser)
+    common.add_options(parser, plugins_required=False)
     parser.epilog = EPILOG
 
 

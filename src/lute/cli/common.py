@@ -43,8 +43,16 @@ def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, tuple[str
         action.set_defaults(function=function)
 
 
-def add_options(parser: argparse.ArgumentParser, *, config_required: bool = False) -> None:
-    """Adds the options that work on every command that reads a file or the record."""
+def add_options(
+    parser: argparse.ArgumentParser, *, config_required: bool = False, plugins_required: bool = True
+) -> None:
+    """Adds the options that work on every command that reads a file or the record.
+
+    Args:
+        parser: The command's.
+        config_required: Whether the command needs a YAML file.
+        plugins_required: Whether it needs the plug-ins; if not, one that cannot be loaded is told, and it goes on.
+    """
     group = parser.add_argument_group("common options")
     group.add_argument("-c", "--config", metavar="FILE", help="the YAML file; $LUTE_CONFIGPATH if not given")
     group.add_argument("-e", "--experiment", metavar="NAME", help="experiment, instead of the header's")
@@ -61,7 +69,7 @@ def add_options(parser: argparse.ArgumentParser, *, config_required: bool = Fals
     group.add_argument("--json", action="store_true", help="print JSON on standard output")
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice for everything")
     group.add_argument("-q", "--quiet", action="store_true", help="say less; do not copy the log")
-    parser.set_defaults(config_required=config_required)
+    parser.set_defaults(config_required=config_required, plugins_required=plugins_required)
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +92,12 @@ def set_up(options: argparse.Namespace) -> None:
     """Sets logging as `-v` and `-q` say, and loads the plug-ins."""
     level = logging.ERROR if options.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)]
     logging.basicConfig(level=level, format="lute: %(message)s", stream=sys.stderr)
-    plugins.load_all(options.plugin)
+    plugins.load_all(options.plugin, _told_instead(options))
+
+
+def _told_instead(options: argparse.Namespace) -> Callable[[UsageError], None] | None:
+    """Returns what tells of a plug-in that cannot be loaded; None where the command cannot go on without it."""
+    return None if options.plugins_required else lambda error: tell(f"lute: note: {error}")
 
 
 def config_path(options: argparse.Namespace) -> str | None:
@@ -131,7 +144,7 @@ def open_config(options: argparse.Namespace) -> ConfigFile | None:
     from lute.config.config_file import read_config
 
     file = read_config(path, overrides(options))
-    file.load_plugins()
+    file.load_plugins(_told_instead(options))
     return file
 
 

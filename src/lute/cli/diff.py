@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="ID", help="a run's id, the start of it, or `last`")
     parser.add_argument("b", metavar="ID", help="another run's")
     parser.add_argument("--all", action="store_true", help="show also what is the same")
-    common.add_options(parser)
+    common.add_options(parser, plugins_required=False)
     parser.epilog = "exit status: 0 nothing differs, 1 something does, 2 there is no such run"
 
 

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recover", action="store_true", help="take in runs that the database could not take, and say which"
     )
-    common.add_options(parser)
+    common.add_options(parser, plugins_required=False)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     how.add_argument("--times", action="store_true", help="show when each line was seen")
-    common.add_options(parser)
+    common.add_options(parser, plugins_required=False)
 
 
 def execute(options: argparse.Namespace) -> int:

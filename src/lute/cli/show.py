@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         help="print the code that ran: one file by its name or module, or the only one",
     )
-    common.add_options(parser)
+    common.add_options(parser, plugins_required=False)
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -217,8 +217,11 @@ class ConfigFile:
         self._set_by[(*at, last)] = name
         _put(self.tasks, target, at, last, setting)
 
-    def load_plugins(self) -> None:
+    def load_plugins(self, tell: Callable[[UsageError], None] | None = None) -> None:
         """Loads the plug-ins that the header names, relative to this file.
+
+        Args:
+            tell: Called with the error of one that cannot be loaded, instead of raising it.
 
         Raises:
             PluginError: One of them does not exist or cannot be imported.
@@ -231,8 +234,9 @@ class ConfigFile:
             )
         folder = os.path.dirname(os.path.abspath(self.path))
         for spec in [named] if isinstance(named, str) else named:
-            text = str(self.substituter().value(spec))
-            plugins.load(os.path.join(folder, text) if text.endswith(".py") else text)
+            with plugins.told_instead(tell):
+                text = str(self.substituter().value(spec))
+                plugins.load(os.path.join(folder, text) if text.endswith(".py") else text)
         for path, name in self._set_by.items():
             self._check_setting(str(path[0]), name)
         self._valid_header = None  # they may have said where this is
