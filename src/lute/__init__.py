@@ -34,6 +34,9 @@ _HOMES = {
         "MPIRanks",
         "Output",
         "Positional",
+        "Stderr",
+        "Stdin",
+        "Stdout",
     ),
     "lute.models.compat_v1": ("root_validator", "validator"),
     "lute.wire.results": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
@@ -89,6 +92,9 @@ if TYPE_CHECKING:
     from lute.models.fields import MPIRanks as MPIRanks
     from lute.models.fields import Output as Output
     from lute.models.fields import Positional as Positional
+    from lute.models.fields import Stderr as Stderr
+    from lute.models.fields import Stdin as Stdin
+    from lute.models.fields import Stdout as Stdout
     from lute.models.functions import task as task
     from lute.tasks.progress import log_metric as log_metric
     from lute.tasks.progress import report_progress as report_progress

@@ -97,6 +97,26 @@ def test_lines_are_labelled(bin_folder: Path, ranks: Ranks, plain: bool) -> None
 
 
 @pytest.mark.parametrize(
+    ("ranks", "streams", "told"),
+    [
+        (Ranks(2), ["stdin"], []),
+        (Ranks(2), ["stdin", "stdout"], ["--only=2"]),
+        (Ranks(2), ["stderr"], ["--only=1"]),
+        (Ranks(2), ["stdout", "stderr"], ["--plain"]),
+        (Ranks(1), ["stdout"], ["--plain"]),
+        (Ranks(2, label=False), ["stdout"], ["--plain"]),
+    ],
+)
+def test_lines_that_go_to_a_file_are_not_labelled(
+    bin_folder: Path, ranks: Ranks, streams: list[str], told: list[str]
+) -> None:
+    """C4: what a program prints to a file is as it printed it."""
+    put(bin_folder, "mpirun")
+    line = command(ranks, ["prog"], str(bin_folder / "python"), {}, streams)
+    assert line[line.index(rank.__file__) + 1 :] == [*told, "prog"]
+
+
+@pytest.mark.parametrize(
     ("there", "env", "found"),
     [
         (["mpirun", "mpiexec", "srun"], {}, "mpirun"),

@@ -27,6 +27,9 @@ from lute import (
     KeyValue,
     Output,
     Positional,
+    Stderr,
+    Stdin,
+    Stdout,
     TaskParameters,
     ThirdPartyParameters,
     ThirdPartyTask,
@@ -34,6 +37,7 @@ from lute import (
 from lute.errors import ModelError
 from lute.io.config import parse_config
 from lute.models.base import fields_marked, result_field
+from lute.models.files import inputs_named, outputs_declared
 from lute.record.rows import plain
 
 ODD_TEXTS = [
@@ -477,3 +481,67 @@ def test_from_result_is_not_asked_for_what_the_environment_gives(
     monkeypatch.setenv("LUTE_source", "from the environment")
     params = later(tmp_path, "{needed: 1}", {("Earlier", "out"): "x"})
     assert params.source == "from the environment"
+
+
+# ------------------------------------------------------------------- files in place of standard streams
+
+
+STREAMS = (Stdin(), Stdout(), Stdout(append=True), Stderr(), Stderr(append=True))
+
+
+@pytest.mark.parametrize("mark", STREAMS, ids=repr)
+@pytest.mark.parametrize("kind", [str, Path, Path | None, Any], ids=str)
+def test_a_stream_is_no_argument(mark: Any, kind: Any, tmp_path: Path) -> None:
+    """C4: the file of a standard stream is not on the command line."""
+    assert arguments(Annotated[kind, mark], "a file", tmp_path) == []
+
+
+@pytest.mark.parametrize("mark", STREAMS, ids=repr)
+@pytest.mark.parametrize(
+    "spelling", [Flag("-i"), Positional(), KeyValue(), Field(flag_type="--"), Field(rename_param="n")], ids=repr
+)
+def test_a_stream_that_says_how_it_is_written_is_an_error(mark: Any, spelling: Any) -> None:
+    """C4: what is no argument is not written as one."""
+    for metadata in ((mark, spelling), (spelling, mark)):
+        with pytest.raises(ModelError, match=r"OneFieldParameters\.value: .* is no argument: leave out"):
+            model(Annotated[Any, *metadata])
+
+
+@pytest.mark.parametrize("mark", STREAMS, ids=repr)
+@pytest.mark.parametrize("kind", [bool, list[Path], dict[str, str], list[str] | str], ids=str)
+def test_a_stream_takes_the_path_of_one_file(mark: Any, kind: Any) -> None:
+    """C4: no list, no switch."""
+    with pytest.raises(ModelError, match="takes the path of one file, not"):
+        model(Annotated[kind, mark])
+
+
+@pytest.mark.parametrize("marks", [(Stdin(), Stdin()), (Stdout(), Stdout(append=True)), (Stderr(), Stderr())])
+def test_a_stream_has_one_file(marks: tuple[Any, Any]) -> None:
+    """C4: two fields of a model, also one that it inherits, are not the same stream."""
+    one = model(Annotated[Path, marks[0]], "one")
+    with pytest.raises(ModelError, match=r"one and two are both Std(in|out|err)\(\)"):
+        type(one)("TwiceParameters", (one,), {"__annotations__": {"two": Annotated[Path, marks[1]]}})
+
+
+@pytest.mark.parametrize("mark", STREAMS, ids=repr)
+def test_streams_are_for_programs(mark: Any) -> None:
+    """C4: a Task in Python has no file in place of a stream."""
+    with pytest.raises(ModelError, match=r"NoProgramParameters\.file: Std(in|out|err)\(\) is for programs"):
+        type(TaskParameters)(
+            "NoProgramParameters", (TaskParameters,), {"__annotations__": {"file": Annotated[Path, mark]}}
+        )
+
+
+def test_files_of_streams_are_inputs_and_outputs(tmp_path: Path) -> None:
+    """C4: a file for `Stdin()` is an input; one for `Stdout()` is none, and an output where it is `Output()` too."""
+
+    class FlowingParameters(ThirdPartyParameters):
+        executable: str = "program"
+        source: Annotated[Path, Stdin(), IsResult()] = Path("in.txt")
+        out: Annotated[Path, Stdout(), Output()] = Path("out.txt")
+        err: Annotated[Path, Stderr()] = Path("err.txt")
+
+    params = FlowingParameters(lute_config=AnalysisHeader(work_dir=str(tmp_path)))
+    assert [file.path for file in inputs_named(params, "/there")] == ["/there/in.txt"]
+    assert "/there/out.txt" in [file.path for file in outputs_declared(params, "/there")]
+    assert "/there/err.txt" not in [file.path for file in outputs_declared(params, "/there")]

@@ -27,6 +27,7 @@ from lute.models.files import outputs_declared
 from lute.record.db import record_of
 from lute.record.row_codec import to_sql
 from lute.record.rows import kept_file, plain_parameters, public
+from lute.tasks.program import redirection
 from lute.tasks.progress import draws
 from lute.wire.channel import write_fully
 from lute.wire.results import DescribedAnalysis
@@ -34,7 +35,7 @@ from lute.wire.status import exit_code_of
 
 if TYPE_CHECKING:
     from lute.cli._screen import Screen
-    from lute.record.types import DryRun, RunRow
+    from lute.record.types import DryRun, DryRunStreams, RunRow
 
 CTRL_C = 130
 PIECE = 1 << 20
@@ -273,7 +274,12 @@ def _command(plan: Plan, env: Mapping[str, str]) -> list[str]:
         return argv
     from lute.execution import mpi  # most runs have no ranks
 
-    return mpi.command(ranks, argv, plan.python, env)
+    return mpi.command(ranks, argv, plan.python, env, plan.streams)
+
+
+def _streams(plan: Plan, to_hide: list[str]) -> DryRunStreams:
+    found = {name: secrets.hide(path, to_hide) for name, (path, _) in plan.streams.items()}
+    return {"stdin": found.get("stdin"), "stdout": found.get("stdout"), "stderr": found.get("stderr")}
 
 
 def dry_run(plan: Plan, options: argparse.Namespace) -> int:
@@ -293,6 +299,7 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         "task": plan.task,
         "command": secrets.hide(_command(plan, env), to_hide),
         "cwd": plan.cwd,
+        **_streams(plan, to_hide),
         "environment": changed,
         "sourced": scripts,
         "templates": [{"path": rendered[1], "text": secrets.hide(rendered[0], to_hide)}] if rendered else [],
@@ -307,6 +314,8 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         print(f"# the Python Task {plan.task} in a process of its own; JOB is a file with its parameters")
     print(shlex.join(shown["command"]))
     print(f"  in        {shown['cwd']}")
+    for name, (path, append) in plan.as_written(plan.streams).items():
+        print(f"  {name:<9} {redirection(name, append, shlex.quote(secrets.hide(path, to_hide)))}")
     for name, value in changed.items():
         print(f"  set       {name}={shlex.quote(value)}" if value is not None else f"  unset     {name}")
     for script in scripts:

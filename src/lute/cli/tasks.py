@@ -13,6 +13,7 @@ from lute import managed_tasks, plugins, registry
 from lute.cli import common
 from lute.models.base import ThirdPartyParameters
 from lute.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
+from lute.tasks.program import redirection
 from lute.wire.encoding import Attributes
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def _plain_default(value: Any) -> Any:
 def written(name: str, attributes: Attributes) -> str:
     """Returns how a parameter stands on the command line, as a short text."""
     spelling = attributes.get("spelling")
+    if "streams" in attributes:
+        return ", ".join(redirection(name, append, "file") for name, append in attributes["streams"].items())
     if spelling is None:
         flag = attributes.get("flag_type")
         return "" if flag is None else (f"{flag}{attributes.get('rename_param') or name}" if flag else "positional")

@@ -65,8 +65,8 @@ class RunNames(Mapping[str, str]):
             return value
         if isinstance(value, str):
             return value.replace(self.folder, f"{{{{ {RUN_DIR} }}}}").replace(self.identity, f"{{{{ {RUN_ID} }}}}")
-        if isinstance(value, list):
-            return [self.as_written(item) for item in value]
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.as_written(item) for item in value)
         if isinstance(value, dict):
             return {self.as_written(key): self.as_written(item) for key, item in value.items()}
         return value

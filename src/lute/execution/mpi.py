@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lute.base import process_identity
@@ -46,7 +46,9 @@ def _sum_over_nodes(text: str) -> int:
     return sum(int(each) * int(times or 1) for each, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text))
 
 
-def command(ranks: Ranks, argv: list[str], python: str, env: Mapping[str, str]) -> list[str]:
+def command(
+    ranks: Ranks, argv: list[str], python: str, env: Mapping[str, str], streams: Collection[str] = ()
+) -> list[str]:
     """Returns the command line that starts all ranks of a program.
 
     Args:
@@ -54,11 +56,14 @@ def command(ranks: Ranks, argv: list[str], python: str, env: Mapping[str, str]) 
         argv: What each rank runs.
         python: The Python of the Task, or ours for a program.
         env: The environment: where the starter of ranks is looked for, after the Python's own folder.
+        streams: The starter's standard streams that are files: of `stdout` and `stderr` the ranks' lines get no label.
 
     Raises:
         LaunchError: There is none.
     """
-    plain = [] if ranks.label and ranks.number > 1 else ["--plain"]
+    labelled = "".join(number for name, number in (("stdout", "1"), ("stderr", "2")) if name not in streams)
+    plain = ["--plain"] if not labelled or not ranks.label or ranks.number == 1 else []
+    plain += [f"--only={labelled}"] if len(labelled) == 1 and not plain else []
     return [*_starter(ranks, python, env), "-n", str(ranks.number), python, "-I", "-S", rank.__file__, *plain, *argv]
 
 

@@ -160,6 +160,24 @@ class Plan:
         names: RunNames | None = self.params._lute_run_names
         return names.as_written(value) if names is not None else value
 
+    @functools.cached_property
+    def streams(self) -> dict[str, tuple[str, bool]]:
+        """The files in place of the program's `stdin`, `stdout`, `stderr`: path, and whether the file is added to."""
+        return program.stream_files(self.params, self.cwd) if self.program else {}
+
+    def make_streams_ready(self) -> None:
+        """Looks at the files in place of standard streams, and makes the folders that output goes to.
+
+        Raises:
+            UsageError: One cannot be read or written.
+        """
+        if self.streams:
+            from lute.tasks import streams  # most programs have none
+
+            rendered = None if self.settings.tasklets.get("before") else self.rendered_template()
+            own = rendered and os.path.join(self.cwd, rendered[1]) == self.streams.get("stdin", ("",))[0]
+            streams.make_ready(self.task, self.streams, written_later=bool(own or self.settings.tasklets.get("before")))
+
     @property
     def command(self) -> list[str]:
         """The command line, as the record and `--dry-run` show it, without MPI's part."""
@@ -222,6 +240,8 @@ def make_plan(
             f"{task} is to run under {settings.interpreter}, but {type(params).__name__}.Config names no task_module:"
             " put the Task into a module of its own that imports only lute.tasks, and name it there"
         )
+    elif is_program and not _is_program(params, task) and program.stream_files(params, ""):
+        raise UsageError(f"{task} is no ThirdPartyTask: Stdin(), Stdout() and Stderr() are for programs")
     tasklets = {
         when: tuple(_filled_in(item, params) for item in several) for when, several in settings.tasklets.items()
     }

@@ -106,7 +106,12 @@ class Run(RunEvents):
     # ------------------------------------------------------------------------------------ the life
 
     def execute(self, launcher: Launcher | None) -> None:
-        """Runs the Task to its end, whatever that is; the analysis and the record say which."""
+        """Runs the Task to its end, whatever that is; the analysis and the record say which.
+
+        Raises:
+            UsageError: A file in place of a standard stream cannot be opened; nothing was started.
+        """
+        self.plan.make_streams_ready()
         recorder, files = self.recorder, self.recorder.files
         own_launcher = launcher is None
         ending = ExitInfo()
@@ -174,14 +179,15 @@ class Run(RunEvents):
             self._told().follow(log.descriptor)
         if self._cancelled_by:  # between the last look and now
             supervisor.cancel(self._cancelled_by)
-        with open(os.devnull, "rb", buffering=0) as nothing:
+        self.recorder.outputs.before()
+        with open(os.devnull, "rb", buffering=0) as nothing, self._streams() as files:
             pipe = next((c for c in self._communicators if isinstance(c, PipeCommunicator)), None)
             child_end = pipe.child_end if pipe else None
-            descriptors = [nothing.fileno(), log.descriptor, log.descriptor]
+            usual = (nothing.fileno(), log.descriptor, log.descriptor)
+            descriptors = [files.get(number, descriptor) for number, descriptor in enumerate(usual)]
             descriptors += [child_end.fileno()] if child_end else []
             request = self._request(launcher, child_end is not None)
-            self.recorder.outputs.before()
-            supervisor.begin(request, descriptors)
+            supervisor.begin(request, descriptors, log.descriptor)
             if child_end:
                 child_end.close()
         self.recorder.look_at_code(self._env)
@@ -191,6 +197,14 @@ class Run(RunEvents):
         killed = ending.signal == "SIGKILL" or ending.exit_code == outcome.SHELL_SAYS_KILLED
         ending.out_of_memory = killed and outcome.memory_kills() > killed_before
         return ending
+
+    def _streams(self) -> contextlib.AbstractContextManager[dict[int, int]]:
+        """Opens the files in place of standard streams of a program that is started directly."""
+        if self.plan.argv is None or not self.plan.streams:
+            return contextlib.nullcontext({})
+        from lute.tasks import streams  # most programs have none
+
+        return streams.opened(self.plan.streams)
 
     def _open_communicators(self) -> None:
         plan = self.plan
@@ -233,7 +247,7 @@ class Run(RunEvents):
         if ranks is not None and not plan.starts_ranks:
             from lute.execution import mpi
 
-            argv = mpi.command(ranks, argv, plan.python, self._env)
+            argv = mpi.command(ranks, argv, plan.python, self._env, plan.streams)
         self.recorder.command = request["argv"] = argv
         return request
 
@@ -243,7 +257,7 @@ class Run(RunEvents):
         if ranks and plan.starts_ranks:
             from lute.execution import mpi
 
-            launch = mpi.command(ranks, [], plan.python, self._env)
+            launch = mpi.command(ranks, [], plan.python, self._env, plan.streams)
         backstop = times.clean_up_grace + times.terminate_grace + BACKSTOP
         with open(os.open(self.recorder.files.job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(job_bytes(plan, self.recorder.files, backstop, launch, self._watched_start))

@@ -58,7 +58,7 @@ class ShellSourcing:
         argv = ["bash", "--noprofile", "--norc", "-c", _CODE, "lute", script, str(self._left), env_program]
         with open(os.devnull, "rb") as nothing, _umask(0o077):
             request: StartRequest = {"argv": argv, "env": {**env, "LUTE_RUN_ID": self._run}, "cwd": cwd}
-            self.supervisor.begin(request, [nothing.fileno(), log, log])
+            self.supervisor.begin(request, [nothing.fileno(), log, log], log)
             ending = self.supervisor.watch()
         if ending.stopped_by is not None:
             raise SourcingCancelled(ending.stopped_by)

@@ -143,21 +143,27 @@ class Supervisor:
         self._deadline: float | None = time.monotonic() + limits.timeout
         self._time_left: float | None = None
         self._looked = self._look_at = 0.0
-        self._output = -1
+        self._log = -1
         self._selector: selectors.BaseSelector
         self._events: Events
         self._wake_read = self._wake_write = -1
         self._cancelled_by: str | None = None
         self._at_once = False
 
-    def begin(self, request: StartRequest, descriptors: list[int]) -> None:
+    def begin(self, request: StartRequest, descriptors: list[int], log: int) -> None:
         """Asks the launcher to start the run's first process.
+
+        Args:
+            request: What is started.
+            descriptors: Standard input, output and error, and the Task's end of the channel if there is one.
+            log: The run's log.
 
         Raises:
             LaunchError: The launcher is gone.
         """
-        self._output = descriptors[1]
-        self._events = self.launcher.begin(self.run, {**request, "grace": self.limits.terminate_grace}, descriptors)
+        self._log = log
+        about: StartRequest = {**request, "grace": self.limits.terminate_grace, "log": self._log_path()}
+        self._events = self.launcher.begin(self.run, about, descriptors)
         self._to(State.STARTING)
 
     def _to(self, state: State) -> None:
@@ -212,8 +218,11 @@ class Supervisor:
 
     def _processes(self) -> set[int]:
         """Returns the run's processes that live; of what it left, that does not say so, what prints to its log."""
-        log = os.readlink(f"/proc/self/fd/{self._output}")
+        log = self._log_path()
         return procfs.processes_of(self.run, self.proc.pid, adopter=self.launcher.pid, log=log, alone=False)
+
+    def _log_path(self) -> str:
+        return os.readlink(f"/proc/self/fd/{self._log}")
 
     def watch(self) -> ExitInfo:
         """Watches until nothing of the run lives and everything it said was taken in."""

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class StartRequest(TypedDict, total=False):
-        """Asks for the first process of a run: `argv` for a program, `job` for a Task that is forked."""
+        """Asks for the first process of a run: `argv` for a program, `job` for a Task that is forked.
+
+        What is left of a run is known by `log`, too: the path that it prints to.
+        """
 
         do: Literal["start"]
         run: str
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
         env: dict[str, str]
         cwd: str
         grace: float
+        log: str
 
     class EndRequest(TypedDict):
         """Asks for the end of all processes of a run: SIGTERM, and SIGKILL after `grace` s."""

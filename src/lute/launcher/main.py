@@ -172,8 +172,8 @@ class _Launching:
             _tell(events, Failed(getattr(error, "errno", None), str(error)))
             events.close()
             return
-        log = os.readlink(f"/proc/self/fd/{descriptors[1]}")
-        self.runs[request["run"]] = SupervisedProcess(pid, request.get("grace", ORPHAN_GRACE), events, log)
+        grace, log = request.get("grace", ORPHAN_GRACE), request["log"]
+        self.runs[request["run"]] = SupervisedProcess(pid, grace, events, log)
         _tell(events, Started(pid))
 
     def _fork(self, request: StartRequest, events: socket.socket, descriptors: list[int]) -> int:

@@ -42,6 +42,7 @@ from lute.models.fields import (
     IsResult,
     attributes_of,
     check_spelling,
+    check_streams,
     metadata_of,
     spelling_of,
 )
@@ -247,6 +248,7 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
         progress_pattern: str | None = None
         metric_patterns: ClassVar[dict[str, str | tuple[str, str]]] = {}
 
+    _is_program: ClassVar[bool] = False
     lute_config: AnalysisHeader
     _lute_config_copy: Any = PrivateAttr(None)
     _lute_sources: dict[str, str] = PrivateAttr(default_factory=dict)  # parameter -> id of the run it came from
@@ -258,6 +260,7 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
         super().__pydantic_init_subclass__(**keywords)
         for name, field in cls.model_fields.items():
             check_spelling(f"{cls.__name__}.{name}", field)
+        check_streams(cls.__name__, cls.model_fields, cls._is_program)
         registry.models[cls.__name__] = cls
 
     @model_validator(mode="before")
@@ -300,6 +303,8 @@ class ThirdPartyParameters(TaskParameters, extra="allow"):
     A name that the model does not have is kept as `TemplateParameters` when the model is built in Python; in a
     YAML file it must be a variable of the model's template (`lute.config.config_file`).
     """
+
+    _is_program: ClassVar[bool] = True
 
     class Config(TaskParameters.Config):
         """As for any Task; a program's result comes from its parameters unless told otherwise."""

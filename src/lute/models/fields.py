@@ -36,8 +36,12 @@ __all__ = [
     "MPIRanks",
     "Output",
     "Positional",
+    "Stderr",
+    "Stdin",
+    "Stdout",
     "attributes_of",
     "check_spelling",
+    "check_streams",
     "members",
     "metadata_of",
     "spelling_of",
@@ -135,6 +139,36 @@ class Output:
     may_be_old: bool = False
 
 
+class Stdin(_Mark):
+    """Marks the parameter that names the file which a program reads as standard input; it is no argument."""
+
+
+@dataclass(frozen=True)
+class Stdout:
+    """Marks the parameter that names the file which takes a program's standard output; it is no argument.
+
+    Args:
+        append: Add to the file, instead of starting with an empty one.
+    """
+
+    append: bool = False
+
+
+@dataclass(frozen=True)
+class Stderr:
+    """Marks the parameter that names the file which takes what a program prints to standard error; it is no argument.
+
+    Args:
+        append: Add to the file, instead of starting with an empty one.
+    """
+
+    append: bool = False
+
+
+STREAMS = (Stdin, Stdout, Stderr)
+"""Marks of parameters that name the file in place of a standard stream; the stream is the name in small letters."""
+
+
 @dataclass(frozen=True)
 class FromResult:
     """Takes the default from what another Task gave: its latest valid run in this experiment and run.
@@ -223,6 +257,41 @@ def _check_typed(where: str, field: FieldInfo) -> None:
                 )
 
 
+def check_streams(model: str, fields: Mapping[str, FieldInfo], is_program: bool) -> None:
+    """Checks the parameters that name files in place of a program's standard streams.
+
+    Raises:
+        ModelError: One says as well how it is written, or cannot name a file; two are for one stream; or the Task is no
+            program.
+    """
+    taken: dict[str, str] = {}
+    for name, field in fields.items():
+        for stream in _streams_of(field):
+            mark = stream.capitalize()
+            if not is_program:
+                raise ModelError(f"{model}.{name}: {mark}() is for programs, whose models are ThirdPartyParameters")
+            if stream in taken:
+                raise ModelError(f"{model}: {taken[stream]} and {name} are both {mark}(), and a program has one")
+            taken[stream] = name
+            _check_stream(f"{model}.{name}", mark, field)
+
+
+def _check_stream(where: str, mark: str, field: FieldInfo) -> None:
+    spellings = [type(item).__name__ for item in field.metadata if isinstance(item, (Flag, Positional, KeyValue))]
+    spellings += attributes_of(field).keys() & {"flag_type", "rename_param"}
+    if spellings:
+        raise ModelError(f"{where}: a parameter that is {mark}() is no argument: leave out {', '.join(spellings)}")
+    for kind in members(field.annotation):
+        if _is_bool(kind) or _is_compound(kind) or _is_collection(kind):
+            raise ModelError(f"{where}: {mark}() takes the path of one file, not {type_name(kind)}")
+
+
+def _streams_of(field: FieldInfo) -> dict[str, bool]:
+    """Returns the streams whose file a parameter names, and whether the file is added to."""
+    marks = {kind.__name__.lower(): metadata_of(field, kind) for kind in STREAMS}
+    return {name: getattr(mark, "append", False) for name, mark in marks.items() if mark is not None}
+
+
 def _is_bool(kind: Any) -> bool:
     literal = typing.get_origin(kind) is typing.Literal
     return kind is bool or (literal and any(isinstance(choice, bool) for choice in typing.get_args(kind)))
@@ -259,6 +328,8 @@ def spelling_of(field: FieldInfo) -> Attributes:
             attributes["spelling"] = {"kind": kind.__name__, **vars(found)}
     if not attributes.keys() & {"spelling", "flag_type"} and any(metadata_of(field, kind) for kind in _FOR_MPI):
         attributes["for_mpi"] = True
+    if streams := _streams_of(field):
+        attributes["streams"] = streams
     if not attributes.keys() & {"spelling", "flag_type", "rename_param"} and metadata_of(field, Output) is not None:
         attributes["no_argument"] = True
     return attributes

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from lute.base.formatting import in_order
 from lute.models.base import TaskParameters, TemplateConfig, TemplateParameters, fields_marked, result_field
-from lute.models.fields import Output
+from lute.models.fields import Output, Stderr, Stdin, Stdout
 
 LONGEST_PATH = 4096
 """A longer text is not a path, in characters."""
@@ -46,6 +46,8 @@ def inputs_named(params: TaskParameters, cwd: str) -> list[NamedFile]:
         cwd: The folder that relative paths start from.
     """
     never = {"executable", "lute_config", *_output_fields(params)}
+    never |= {name for mark in (Stdout, Stderr) for name in fields_marked(type(params), mark)}
+    never -= fields_marked(type(params), Stdin).keys()
     values = ((name, value) for name, value, _ in params.command_line_fields() if name not in never)
     return [NamedFile(name, text, os.path.join(cwd, text)) for name, value in values for text in _paths_in(value)]
 

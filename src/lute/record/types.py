@@ -346,7 +346,15 @@ class LogPiece(TypedDict):
     skipped: int
 
 
-class DryRun(TypedDict):
+class DryRunStreams(TypedDict):
+    """The files in place of a program's standard streams."""
+
+    stdin: str | None
+    stdout: str | None
+    stderr: str | None
+
+
+class DryRun(DryRunStreams):
     """What `lute run --dry-run` tells of a run that is not started."""
 
     task: str

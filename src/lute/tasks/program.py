@@ -31,8 +31,37 @@ def written_fields(params: Any) -> list[tuple[str, Any, Attributes]]:
     return [
         (name, value, attributes)
         for name, value, attributes in fields
-        if name != "executable" and not _is_a(value, *never) and not attributes.keys() & {"for_mpi", "no_argument"}
+        if name != "executable" and not _is_a(value, *never) and not attributes.keys() & _NO_ARGUMENTS
     ]
+
+
+_NO_ARGUMENTS = {"for_mpi", "no_argument", "streams"}
+"""Attributes of parameters that are no arguments."""
+
+
+def stream_files(params: Any, cwd: str) -> dict[str, tuple[str, bool]]:
+    """Returns the files in place of `stdin`, `stdout` and `stderr`: path, and whether the file is added to.
+
+    Args:
+        params: The parameters.
+        cwd: The Task's folder, which relative paths start from.
+    """
+    found: dict[str, tuple[str, bool]] = {}
+    for _, value, attributes in params.command_line_fields():
+        if "streams" in attributes and not left_out(value):
+            path = os.path.join(cwd, _typed_text(value))
+            found.update((name, (path, append)) for name, append in attributes["streams"].items())
+    return found
+
+
+def redirection(stream: str, append: bool, path: str) -> str:
+    """Returns how a shell would write that a stream is a file.
+
+    >>> redirection("stderr", True, "errors.txt")
+    '2>> errors.txt'
+    """
+    sign = {"stdin": "<", "stdout": ">", "stderr": "2>"}[stream]
+    return f"{sign}{'>' if append else ''} {path}"
 
 
 def command_line(params: Any) -> list[str]:

@@ -1,11 +1,12 @@
 """Starts one rank of an MPI program, its output labelled with its number: `[3] text`.
 
-    python -I -S rank.py [--plain] PROGRAM ARGUMENT...
+    python -I -S rank.py [--plain | --only=NUMBER] PROGRAM ARGUMENT...
 
 Every MPI labels in a way of its own, and cuts lines that are long or come from several ranks at once; so a small
-process beside each rank does it here. It reads what the rank and its children print, and writes whole lines: to the
-run's log where that is this host's file, otherwise to where `mpirun` takes output from. It goes when the last that
-can print has gone. The rank's own process becomes the program.
+process beside each rank does it here, for standard output and error, or for the one that a number tells. It reads what
+the rank and its children print, and writes whole lines: to the run's log where that is this host's file, otherwise to
+where `mpirun` takes output from. It goes when the last that can print has gone. The rank's own process becomes the
+program.
 
 Standard library alone, Python 3.9; run as a file, so that nothing of `lute` is loaded.
 """
@@ -87,29 +88,35 @@ def open_log(place: str) -> Optional[int]:
     return None
 
 
-def label_output(label: bytes, log: str) -> None:
-    """Has what this process prints from now on labelled, by a process that is nobody's child here."""
+def label_output(label: bytes, log: str, numbers: tuple[int, ...] = (1, 2)) -> None:
+    """Has what this process prints from now on labelled, by a process that is nobody's child here.
+
+    Args:
+        label: The label.
+        log: Where the run's log is.
+        numbers: Which of standard output and error.
+    """
     source, sink = os.pipe()
     child = os.fork()
     if child == 0:
         if os.fork() == 0:
             os.close(sink)
-            _be_labeller(source, label, log)
+            _be_labeller(source, label, log, numbers[0])
         os._exit(0)
     os.waitpid(child, 0)
-    for number in (1, 2):
+    for number in numbers:
         os.dup2(sink, number)
     os.close(source)
     os.close(sink)
 
 
-def _be_labeller(source: int, label: bytes, log: str) -> NoReturn:
+def _be_labeller(source: int, label: bytes, log: str, usual: int) -> NoReturn:
     try:
         os.setsid()
         for number in _SIGNALS_TO_ALL:  # the last that a rank says comes after these
             signal.signal(number, signal.SIG_IGN)
         _enlarge(source)
-        out = (open_log(log) if log else None) or os.dup(1)
+        out = (open_log(log) if log else None) or os.dup(usual)
         os.dup2(source, 0)
         os.dup2(out, 1)
         os.dup2(out, 2)
@@ -142,12 +149,12 @@ def become(argv: list[str]) -> NoReturn:
 
 def main(arguments: list[str]) -> NoReturn:
     """Starts the rank."""
-    plain = arguments[0] == "--plain"
+    plain, only = arguments[0] == "--plain", arguments[0].startswith("--only=")
     log = os.environ.pop(LOG_VARIABLE, "")
     rank = rank_of(dict(os.environ))
     if not plain and rank is not None:
-        label_output(f"[{rank}] ".encode(), log)
-    become(arguments[plain:])
+        label_output(f"[{rank}] ".encode(), log, (int(arguments[0][-1]),) if only else (1, 2))
+    become(arguments[plain or only :])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -378,13 +379,23 @@ class ThirdPartyTask(Task):
         _reset_signals()
         os.environ.pop("LUTE_CHANNEL_FD", None)
         try:
-            if self._launch:
-                os.execvp(self._launch[0], [*self._launch, self._cmd, *self._args_list[1:]])
-            os.execvp(self._cmd, self._args_list)
+            with self._streams():
+                if self._launch:
+                    os.execvp(self._launch[0], [*self._launch, self._cmd, *self._args_list[1:]])
+                os.execvp(self._cmd, self._args_list)
         except OSError as error:
             path = os.environ.get("PATH", os.defpath)
             reason = program.why_not_started(self._cmd, error.errno, str(error), path)
             raise LaunchError(reason) from error
+
+    def _streams(self) -> contextlib.AbstractContextManager[None]:
+        """Has the program read and print to the files that its parameters name."""
+        files = program.stream_files(self._task_parameters, os.getcwd())
+        if not files:
+            return contextlib.nullcontext()
+        from lute.tasks import streams  # most programs have none
+
+        return streams.redirected(files)
 
 
 def _holds_figures(value: Any) -> bool:
