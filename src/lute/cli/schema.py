@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
@@ -11,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from lute import plugins, registry
 from lute.cli import common
 from lute.cli.tasks import runnable
+from lute.models import groups
 from lute.models.base import AnalysisHeader, fields_marked
 from lute.models.fields import FromResult
 from lute.record.rows import plain
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 SUBSTITUTION = {"type": "string", "pattern": "\\{\\{.*\\}\\}"}
 """In the YAML any value may be a substitution instead."""
+
+
+GIVEN: JsonObject = {"not": {"enum": [None, False, "", [], {}]}}
+"""A value that counts as given in a group of parameters."""
 
 
 class _Schema(GenerateJsonSchema):
@@ -89,6 +96,21 @@ def _as_written(model: Any, definition: Any) -> None:
     definition.pop("required", None)
     if required:
         definition["required"] = required
+    if model is not AnalysisHeader and (rules := list(_group_rules(model))):
+        definition["allOf"] = [*definition.get("allOf", []), *rules]
     for name, about in properties.items():
         kept = {key: about.pop(key) for key in ("title", "description", "default") if key in about}
         properties[name] = {"anyOf": [about, SUBSTITUTION], **kept}
+
+
+def _group_rules(model: Any) -> Iterator[JsonObject]:
+    """Gives what the groups of a model ask; that one is given only where no earlier result may give it."""
+    for kind in groups.KINDS:
+        for group in groups.groups_of(model.Config, kind):
+            names = [groups.yaml_name(model, name) for name in group]
+            given = {name: {"required": [name], "properties": {name: GIVEN}} for name in names}
+            if kind == groups.EXACTLY_ONE and not fields_marked(model, FromResult).keys() & set(group):
+                yield {"oneOf": list(given.values())}
+            else:
+                pairs = itertools.combinations(given.values(), 2)
+                yield {"not": {"anyOf": [{"allOf": list(pair)} for pair in pairs]}}

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from lute import managed_tasks, plugins, registry
 from lute.cli import common
+from lute.models import groups
 from lute.models.base import ThirdPartyParameters
 from lute.models.fields import FromResult, IsResult, Output, attributes_of, metadata_of, spelling_of, type_name
 from lute.tasks.program import redirection
@@ -91,11 +92,14 @@ def _one(options: argparse.Namespace) -> int:
     rows = [describe(name, field) for name, field in model.model_fields.items() if name != "lute_config"]
     if options.json:
         about = {"task": task, "model": model.__name__, "help": _own_doc(model), "parameters": rows}
-        common.print_json(about)
+        common.print_json(about | {kind: groups.groups_of(model.Config, kind) for kind in groups.KINDS})
         return 0
     print(f"{task}: {_own_doc(model) or 'no description'}\n")
     cells = [(row["name"], row["type"], _default(row), row["unit"] or "", row["written"], row["help"]) for row in rows]
     common.print_table(("PARAMETER", "TYPE", "DEFAULT", "UNIT", "WRITTEN AS", "WHAT IT MEANS"), cells)
+    for kind in groups.KINDS:
+        for group in groups.groups_of(model.Config, kind):
+            print(f"\n{kind.replace('_', ' ').capitalize()} of these can be given: {', '.join(group)}")
     return 0
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -355,8 +355,9 @@ class ConfigFile:
         problems, sources = [], {}
         marked = fields_marked(model, FromResult)
         from_environment = values_from_environment(model, values) if marked else {}
+        others = _given_instead(model, {**from_environment, **values}) if marked else ()
         for name, source in marked.items():
-            if name in values or name in from_environment:
+            if name in values or name in from_environment or name in others:
                 continue
             earlier = reader(header, source.task, source.param)
             value, run = earlier if isinstance(earlier, Earlier) else (earlier, None)
@@ -394,11 +395,32 @@ class ConfigFile:
         try:
             return model.model_validate({**given, "lute_config": header}), []
         except ValidationError as error:
-            wanted = [item for item in error.errors() if not (item["type"] == "missing" and item["loc"][0] in told)]
-            return None, self._all_invalid(self.tasks, (task,), model, wanted, later)
+            errors = error.errors()
+            wanted = [item for item in errors if not (item["type"] == "missing" and item["loc"][0] in told)]
+            problems = self._of_groups(model, task, given, errors, told) if _has_groups(model) else []
+            wanted = [item for item in wanted if item["type"] != "group"]
+            return None, [*problems, *self._all_invalid(self.tasks, (task,), model, wanted, later)]
         except Exception as error:  # whatever a validator of a plug-in raises is a problem of this Task
             text = f"{task}: a validator of {model.__name__} raised {error!r}"
             return None, [] if later else [self._problem(self.tasks, (task,), text)]
+
+    def _of_groups(
+        self, model: type[TaskParameters], task: str, given: dict[str, Any], errors: list[Any], told: set[str]
+    ) -> list[Problem]:
+        """Returns what is wrong with groups of parameters whose values are known, also where a type is wrong."""
+        from lute.models import groups
+
+        found = [
+            groups.Broken(next(iter(item["loc"]), None), item["msg"], item["ctx"]["names"])
+            for item in errors
+            if item["type"] == groups.ERROR
+        ]
+        found = found or list(groups.broken(model, {**values_from_environment(model, given), **given}))
+        return [
+            self._problem(self.tasks, (task, one.at) if one.at else (task,), f"{task}: {one.text}")
+            for one in found
+            if not told.intersection(one.names)
+        ]
 
     def _judge_unknown(
         self,
@@ -471,6 +493,19 @@ class ConfigFile:
             separator = " " if several[0]["type"] == "missing" else ": "
             found.append(self._problem(document, (*at, *location), f"{name}{separator}{text}"))
         return found
+
+
+def _has_groups(model: type[TaskParameters]) -> bool:
+    return bool(model.Config.at_most_one or model.Config.exactly_one)
+
+
+def _given_instead(model: type[TaskParameters], said: dict[str, Any]) -> Collection[str]:
+    """Returns the parameters for which no earlier result is taken, since another of their group is given."""
+    if not _has_groups(model):
+        return ()
+    from lute.models import groups
+
+    return groups.others_given(model, said)
 
 
 def unknown_names(model: type[TaskParameters], names: Iterable[str]) -> list[str]:

@@ -15,6 +15,8 @@ A model of the Task `X` is named `XParameters`. Its nested `class Config` may ho
     version_command      what tells the program's version, `["prog", "--version"]`
     progress_pattern     how a line of output tells of progress (`lute.models.patterns`)
     metric_patterns      how lines of output tell of metrics, `{name: pattern}` or `{name: (pattern, unit)}`
+    at_most_one          groups of parameters of which one at most may be given, `[("a", "b")]` (`lute.models.groups`)
+    exactly_one          groups of parameters of which one must be given, and no other
 
 A `Config` inherits from its model's parents without being told to. A validator may set
 `cls.Config.result_from_params`: what it sets belongs to the instance that is being made.
@@ -125,7 +127,15 @@ class _ModelType(_PydanticType):
             body["model_config"] = {**settings_of_pydantic, **body.get("model_config", {})}
         model = super().__new__(mcs, name, bases, body, **keywords)
         type.__setattr__(model, "Config", _ConfigAttribute(settings))
+        if _has_groups(settings):
+            from lute.models import groups  # most models have none
+
+            groups.check(name, settings, [*getattr(model, "model_fields", ())])
         return model
+
+
+def _has_groups(settings: Any) -> bool:
+    return bool(getattr(settings, "at_most_one", None) or getattr(settings, "exactly_one", None))
 
 
 def _all_settings(settings: type) -> dict[str, Any]:
@@ -247,6 +257,8 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
         version_command: ClassVar[list[str]] = []
         progress_pattern: str | None = None
         metric_patterns: ClassVar[dict[str, str | tuple[str, str]]] = {}
+        at_most_one: ClassVar[list[tuple[str, ...]]] = []
+        exactly_one: ClassVar[list[tuple[str, ...]]] = []
 
     _is_program: ClassVar[bool] = False
     lute_config: AnalysisHeader
@@ -276,6 +288,10 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
             before = dict(vars(settings))
             try:
                 model = handler(data)
+                if _has_groups(settings):
+                    from lute.models import groups
+
+                    groups.judge(model)
                 if isinstance(model, TaskParameters) and model._lute_config_copy is None:
                     model._lute_config_copy = SimpleNamespace(**_all_settings(settings))
                 return model
