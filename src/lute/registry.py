@@ -62,6 +62,17 @@ def task_of(task_name: str) -> Optional[type]:
     return tasks.get(task_name)
 
 
+def task_names() -> list[str]:
+    """Returns the names of the Tasks that are known."""
+    return [*BUILT_IN, *(name.removesuffix("Parameters") for name in models if name.endswith("Parameters"))]
+
+
+def known_managed() -> dict[str, BaseExecutor]:
+    """Returns all managed Tasks by name, those that come with `lute` too."""
+    known: dict[str, BaseExecutor] = importlib.import_module("lute.managed_tasks").known()
+    return known
+
+
 def adopt(module: ModuleType) -> None:
     """Takes up the managed Tasks that a plug-in names."""
     named = list(vars(module).items())

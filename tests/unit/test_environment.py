@@ -108,9 +108,9 @@ class Sourced:
     def __init__(self, leaves: Mapping[str, str]) -> None:
         self.leaves, self.calls = dict(leaves), list[tuple[str, dict[str, str]]]()
 
-    def __call__(self, script: str, env: dict[str, str]) -> dict[str, str]:
+    def __call__(self, change: Change, env: dict[str, str]) -> dict[str, str]:
         """Returns the environment that the script leaves."""
-        self.calls.append((script, dict(env)))
+        self.calls.append((str(change.script), dict(env)))
         return dict(self.leaves)
 
 

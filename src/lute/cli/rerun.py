@@ -75,6 +75,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.verify:
         verifying.refuse(row, given=bool(options.set or options.dry_run))
     identity = new_run_id()
+    row = _without_hidden(row)
     changes = _changes(options, row, place)
     work_dir = dict(changes.settings).get("work_dir") or headers.header_of(row)["work_dir"]
     folder = RunFiles.of(work_dir, identity).folder
@@ -96,6 +97,22 @@ def _remove_if_unused(folder: Path) -> None:
     """Removes the folder of a run that was not started."""
     if not RunFiles(folder).log.exists():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _without_hidden(row: RunRow) -> RunRow:
+    """Returns a run whose secret variables are this environment's: those that the header set are not recorded.
+
+    Raises:
+        UsageError: One is not set here.
+    """
+    found, hidden = headers.without_hidden(row)
+    missing = [name for name in hidden if name not in os.environ]
+    if missing:
+        raise UsageError(
+            f"the environments of run {row['id']} set {', '.join(missing)}, a secret, which is not recorded: set it"
+            " in your environment"
+        )
+    return found
 
 
 def _run(

@@ -286,9 +286,11 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
     """Shows what would be run. Returns the exit code."""
     base = environment.without_ours(os.environ)
     scripts: list[str] = []
+    modules: list[str] = []
 
-    def not_sourced(script: str, env: dict[str, str]) -> dict[str, str]:
-        scripts.append(script)
+    def not_sourced(change: environment.Change, env: dict[str, str]) -> dict[str, str]:
+        scripts.extend([change.script] if change.script else [])
+        modules.extend(change.modules)
         return env
 
     env = environment.changed(base, plan.settings.changes, not_sourced)
@@ -302,6 +304,7 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         **_streams(plan, to_hide),
         "environment": changed,
         "sourced": scripts,
+        "modules": modules,
         "templates": [{"path": rendered[1], "text": secrets.hide(rendered[0], to_hide)}] if rendered else [],
         "parameters": secrets.hide(plain_parameters(plan.params), to_hide),
         "warnings": [*plan.warnings, *replaced(plan)],
@@ -320,6 +323,8 @@ def dry_run(plan: Plan, options: argparse.Namespace) -> int:
         print(f"  set       {name}={shlex.quote(value)}" if value is not None else f"  unset     {name}")
     for script in scripts:
         print(f"  source    {script} (not sourced now: nothing is started)")
+    for module in modules:
+        print(f"  module    load {shlex.quote(module)} (not loaded now: nothing is started)")
     for text in shown["warnings"]:
         print(f"  warning   {text}")
     for template in shown["templates"]:

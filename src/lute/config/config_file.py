@@ -263,8 +263,17 @@ class ConfigFile:
     def _read_header(self) -> tuple[AnalysisHeader, list[Problem]]:
         values, problems = self._substituted(self.header, self.header.value, (), AnalysisHeader)
         values = {str(name): value for name, value in values.items()}
+        if "environments" in values:
+            from lute.config import environments  # most headers have none
+
+            values["environments"], wrong = environments.known_parts(values["environments"])
+            problems += [self._problem(self.header, ("environments", *at), text) for at, text in wrong]
         try:
-            return AnalysisHeader.model_validate(values), problems
+            header = AnalysisHeader.model_validate(values)
+            if header.environments:
+                folder = os.path.dirname(os.path.abspath(self.path))
+                header.environments = environments.beside(header.environments, folder)
+            return header, problems
         except ValidationError as error:
             problems += self._all_invalid(self.header, (), AnalysisHeader, error.errors())
             defaults = {"experiment": "", "run": "", "work_dir": os.getcwd()}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lute.models.base import EnvironmentEntry
 
 UPDATE_PATH = ("prepend", "append", "overwrite")
 """What can be done with a new PATH."""
@@ -30,33 +33,47 @@ _INTERPRETER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 
 class Change(NamedTuple):
-    """One step from the environment of `lute` to that of a Task: new values, or a script to be sourced.
+    """One step from the environment of `lute` to that of a Task: new values, or what a shell is to source and load.
 
     Attributes:
         variables: New values by name, or a function that returns them.
         update_path: What is done with a new PATH.
         script: A shell script; its environment replaces the one before.
+        modules: Environment modules that are loaded after it, in the same shell.
     """
 
     variables: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
     update_path: str = "prepend"
     script: str | None = None
+    modules: tuple[str, ...] = ()
+
+
+def changes_of(entry: EnvironmentEntry) -> tuple[Change, ...]:
+    """Returns the changes that an entry of the header's `environments:` asks for, in order."""
+    found = []
+    if entry.source or entry.modules:
+        found.append(Change(script=entry.source or None, modules=tuple(entry.modules or ())))
+    if entry.set:
+        found.append(Change(variables=entry.set))
+    if entry.path:
+        found.append(Change(variables={"PATH": os.pathsep.join(entry.path)}))
+    return tuple(found)
 
 
 def changed(
-    base: Mapping[str, str], changes: Iterable[Change], source: Callable[[str, dict[str, str]], dict[str, str]]
+    base: Mapping[str, str], changes: Iterable[Change], source: Callable[[Change, dict[str, str]], dict[str, str]]
 ) -> dict[str, str]:
     """Returns the environment after all changes, in order.
 
     Args:
         base: The environment to start from.
         changes: The steps.
-        source: Returns what a script leaves of an environment.
+        source: Returns what the script and modules of a change leave of an environment.
     """
     env = dict(base)
     for change in changes:
-        if change.script is not None:
-            env = source(change.script, env)
+        if change.script is not None or change.modules:
+            env = source(change, env)
         elif change.variables is not None:
             variables = change.variables() if callable(change.variables) else change.variables
             env = updated(env, variables, change.update_path)

@@ -11,8 +11,9 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lute import registry
 from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, Reader, read_config
 from lute.errors import TaskFailed, UsageError
 from lute.execution import environment
@@ -26,6 +27,9 @@ from lute.record.db import read_for, record_of
 from lute.record.rows import new_run_id
 from lute.wire.ipc import LUTE_SIGNALS, Communicator, Message, Party, PipeCommunicator, SocketCommunicator
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus
+
+if TYPE_CHECKING:
+    from lute.models.base import EnvironmentEntry
 
 __all__ = ["BaseExecutor", "Executor", "Hook", "MPIExecutor"]
 
@@ -204,7 +208,20 @@ class BaseExecutor(ABC):
         """
         file = file.for_run(identity or new_run_id())
         params = file.valid_parameters(self.task_name, reader)
-        return make_plan(params, self.task_name, os.path.abspath(file.path), self.settings(), ranks)
+        settings = self._settings_with(params.lute_config.environments)
+        return make_plan(params, self.task_name, os.path.abspath(file.path), settings, ranks)
+
+    def _settings_with(self, entries: dict[str, EnvironmentEntry]) -> Settings:
+        """Returns the settings, with what the header's `environments:` changes after the Executor's own changes."""
+        settings = self.settings()
+        if not entries:
+            return settings
+        from lute.config import environments  # most headers have none
+
+        managed = (name for name, executor in registry.known_managed().items() if executor is self)
+        entry = environments.entry_for(entries, [self.task_name, *managed])
+        changes = (*settings.changes, *environment.changes_of(entry))
+        return settings._replace(changes=changes, interpreter=entry.interpreter or settings.interpreter)
 
     def execute_task(
         self,

@@ -469,11 +469,11 @@ class Run(RunEvents):
     def _environment(self, launcher: Launcher) -> dict[str, str]:
         base = environment.without_ours(self._outer_env)
 
-        def source(script: str, env: dict[str, str]) -> dict[str, str]:
+        def source(change: environment.Change, env: dict[str, str]) -> dict[str, str]:
             from lute.execution.shell_sourcing import ShellSourcing  # most Tasks have no script
 
             left = self.recorder.files.folder / "environment"
-            sourcing = ShellSourcing(launcher, f"{self.id}-source", script, left, self._timeouts, _Looks(self))
+            sourcing = ShellSourcing(launcher, f"{self.id}-source", change, left, self._timeouts, _Looks(self))
             self._supervisor = sourcing.supervisor
             return sourcing.environment(env, self.plan.cwd, self.log_descriptor)
 

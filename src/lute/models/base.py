@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, PositiveFloat, PrivateAttr, field_validator, model_validator
 
@@ -171,6 +171,28 @@ def with_header_defaults(given: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
+class EnvironmentEntry(BaseModel, extra="forbid"):
+    """What is changed in the environment of a Task, as data; nothing of it reaches a shell as text."""
+
+    source: str | None = Field(None, description="Shell script whose environment the Task runs in; empty for none.")
+    modules: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        None, description="Environment modules that are loaded after the script, in the same shell."
+    )
+    set: dict[str, str] = Field({}, description="New values of variables.")
+    path: list[str] = Field([], description="Folders to put before PATH.")
+    interpreter: str | None = Field(None, description="Another Python for a Task in Python; empty for none.")
+
+    @field_validator("set", "path", mode="after")
+    @classmethod
+    def _possible(cls, value: Any) -> Any:
+        for name in value:
+            if isinstance(value, dict) and (not name or "=" in name or "\0" in name):
+                raise ValueError(f"{name!r} cannot be the name of a variable")
+            if isinstance(value, list) and (not name or os.pathsep in name):
+                raise ValueError(f"{name!r} cannot be a folder of PATH")
+        return value
+
+
 LONGEST = 1e8
 """The longest time that can be asked for, in s: three years."""
 
@@ -199,6 +221,9 @@ class AnalysisHeader(BaseModel, extra="allow"):
     clean_up_grace: float = Field(5.0, description="Time for a Task's own clean-up when it is stopped, in s.", ge=0)
     digests: bool = Field(False, description="Record the SHA-256 of the files that a run read and made.")
     terminate_grace: float = Field(3.0, description="Time between SIGTERM and SIGKILL, in s.", ge=0)
+    environments: dict[str, EnvironmentEntry] = Field(
+        {}, description="What is changed in the environment of a Task, a managed Task, or all (`default`), by its name."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lute.base.secrets import HIDDEN
 from lute.errors import UsageError
 from lute.record.moved import work_dir_of
 
@@ -29,6 +30,21 @@ def header_of(row: RunRow) -> dict[str, Any]:
         header["database"] = os.path.join(_folder(row), header["database"])
     header["plugins"] = plugins_of(row)
     return header
+
+
+def without_hidden(row: RunRow) -> tuple[RunRow, list[str]]:
+    """Returns a run whose header sets no variable that was a secret, and the names of those that it set."""
+    parameters = row["parameters"] or {}
+    header = dict(parameters.get("lute_config") or {})
+    given = header.get("environments") or {}
+    hidden = {name for entry in given.values() for name, value in entry["set"].items() if HIDDEN in value}
+    if not hidden:
+        return row, []
+    header["environments"] = {
+        name: {**entry, "set": {key: value for key, value in entry["set"].items() if key not in hidden}}
+        for name, entry in given.items()
+    }
+    return {**row, "parameters": {**parameters, "lute_config": header}}, sorted(hidden)
 
 
 def plugins_of(row: RunRow) -> list[str]:

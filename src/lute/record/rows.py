@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lute.base import code_files
 from lute.base.formatting import in_order
-from lute.base.secrets import without_password
+from lute.base.secrets import hide_variables, secret_values, without_password
 from lute.record.schema import BESIDES, PUBLIC, RESULT_COLUMNS
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
@@ -175,7 +175,7 @@ def public(row: RunRow) -> RunRow:
 
 
 def plain_parameters(params: Any) -> JsonObject:
-    """Returns parameters as JSON's own types, without a password for the record.
+    """Returns parameters as JSON's own types, without a password for the record and secrets in `environments:`.
 
     `TemplateParameters` are their value.
     """
@@ -184,6 +184,8 @@ def plain_parameters(params: Any) -> JsonObject:
         found[name] = plain(getattr(value, "params", value) if type(value).__name__ == "TemplateParameters" else value)
     header = found["lute_config"]
     header["database"] = without_password(header["database"])
+    for entry in header.get("environments", {}).values():
+        entry["set"] = hide_variables(entry["set"], secret_values(entry["set"]))
     return found
 
 

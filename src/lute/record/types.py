@@ -362,6 +362,7 @@ class DryRun(DryRunStreams):
     cwd: str
     environment: dict[str, str | None]
     sourced: list[str]
+    modules: list[str]
     templates: list[RenderedTemplate]
     parameters: JsonObject
     warnings: list[str]

@@ -196,7 +196,7 @@ def _change(change: Any) -> Any:
     variables = change.variables
     named = getattr(variables, "__qualname__", None) if callable(variables) else dict(variables or {})
     script = change.script and _stamp(change.script)
-    return [named, change.update_path, script]
+    return [named, change.update_path, script, *change.modules]
 
 
 def _stamp(path: str) -> list[Any]:
