@@ -17,6 +17,8 @@ A model of the Task `X` is named `XParameters`. Its nested `class Config` may ho
     metric_patterns      how lines of output tell of metrics, `{name: pattern}` or `{name: (pattern, unit)}`
     at_most_one          groups of parameters of which one at most may be given, `[("a", "b")]` (`lute.models.groups`)
     exactly_one          groups of parameters of which one must be given, and no other
+    failure_patterns     lines of output that make the run FAILED, `{name: pattern}` (`lute.models.patterns`)
+    require              what metrics must be, or the run is FAILED, `{"spots": ">= 10"}` (`lute.models.requirements`)
 
 A `Config` inherits from its model's parents without being told to. A validator may set
 `cls.Config.result_from_params`: what it sets belongs to the instance that is being made.
@@ -88,6 +90,9 @@ _PYDANTIC_SETTINGS = {
 }
 
 
+_PATTERNS = ("progress_pattern", "metric_patterns", "failure_patterns")
+
+
 class _ConfigAttribute:
     """`Model.Config` is the model's class of settings, `instance.Config` that instance's own copy."""
 
@@ -117,10 +122,14 @@ class _ModelType(_PydanticType):
             part for part in lineage if not any(part is not other and issubclass(other, part) for other in lineage)
         )
         settings = type("Config", lineage, {})
-        if any(getattr(settings, pattern, None) for pattern in ("progress_pattern", "metric_patterns")):
+        if any(getattr(settings, pattern, None) for pattern in _PATTERNS):
             from lute.models.patterns import patterns_of  # most models have none
 
             patterns_of(name, settings)
+        if getattr(settings, "require", None):
+            from lute.models.requirements import requirements_of
+
+            requirements_of(name, settings)
         known = {_PYDANTIC_NAMES.get(key, key): value for key, value in vars(own).items()} if own else {}
         settings_of_pydantic = {key: value for key, value in known.items() if key in _PYDANTIC_SETTINGS}
         if settings_of_pydantic:
@@ -284,6 +293,8 @@ class TaskParameters(BaseModel, metaclass=_ModelType, extra="forbid"):
         metric_patterns: ClassVar[dict[str, str | tuple[str, str]]] = {}
         at_most_one: ClassVar[list[tuple[str, ...]]] = []
         exactly_one: ClassVar[list[tuple[str, ...]]] = []
+        failure_patterns: ClassVar[dict[str, str]] = {}
+        require: ClassVar[dict[str, str]] = {}
 
     _is_program: ClassVar[bool] = False
     lute_config: AnalysisHeader

@@ -1,7 +1,8 @@
-r"""How a program's own output tells of its progress and metrics: the patterns in a model's `Config`.
+r"""How a program's own output tells of its progress, metrics and failure: the patterns in a model's `Config`.
 
     progress_pattern = r"frame (?P<done>\d+) of (?P<total>\d+)"
     metric_patterns = {"rmerge": r"R-merge:\s*([\d.]+)", "d_min": (r"resolution ([\d.]+)", "Å")}
+    failure_patterns = {"nothing indexed": r"^0 spots indexed", "bad input": r"^Sorry: (?P<reason>.*)"}
 
 A pattern is a regular expression that is looked for in each line by itself.
 """
@@ -25,13 +26,15 @@ class Patterns(NamedTuple):
     Attributes:
         progress: Has the groups `done` or `percent`, and perhaps `total` and `text`.
         metrics: Pattern and unit of each metric; the value is the group `value`, or the first.
+        failures: Pattern of each failure, by its name; the group `reason`, if there is one, says more.
     """
 
     progress: re.Pattern[str] | None = None
     metrics: Mapping[str, tuple[re.Pattern[str], str]] = MappingProxyType({})
+    failures: Mapping[str, re.Pattern[str]] = MappingProxyType({})
 
     def __bool__(self) -> bool:
-        return self.progress is not None or bool(self.metrics)
+        return self.progress is not None or bool(self.metrics or self.failures)
 
 
 def patterns_of(where: str, settings: Any) -> Patterns:
@@ -46,11 +49,22 @@ def patterns_of(where: str, settings: Any) -> Patterns:
     """
     found = getattr(settings, "progress_pattern", None)
     progress = _progress(f"{where}.Config.progress_pattern", found) if found is not None else None
-    given = getattr(settings, "metric_patterns", None) or {}
-    place = f"{where}.Config.metric_patterns"
+    metrics = _named(where, settings, "metric_patterns", "{name: pattern} or {name: (pattern, unit)}")
+    failures = _named(where, settings, "failure_patterns", "{name: pattern}")
+    return Patterns(
+        progress,
+        {name: _metric(place, item) for name, place, item in metrics},
+        {name: _compiled(place, item) for name, place, item in failures},
+    )
+
+
+def _named(where: str, settings: Any, setting: str, form: str) -> list[tuple[str, str, Any]]:
+    """Returns the name of each pattern of a setting, its place for messages, and what was written for it."""
+    given = getattr(settings, setting, None) or {}
+    place = f"{where}.Config.{setting}"
     if not isinstance(given, dict):
-        raise ModelError(f"{place}: write a dict, {{name: pattern}} or {{name: (pattern, unit)}}, not {given!r}")
-    return Patterns(progress, {str(name): _metric(f"{place}[{name!r}]", item) for name, item in given.items()})
+        raise ModelError(f"{place}: write a dict, {form}, not {given!r}")
+    return [(str(name), f"{place}[{name!r}]", item) for name, item in given.items()]
 
 
 def _compiled(place: str, pattern: Any) -> re.Pattern[str]:
