@@ -8,19 +8,18 @@ from typing import Annotated, Any
 
 import pytest
 
+from judge_table import CASES, PROGRAM, TASK, Case
 from lute import Field, Output, TaskParameters, ThirdPartyParameters
 from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo
-from lute.execution.outcome import Judgement, hint, judge
+from lute.execution.outcome import hint, last_line_of, not_started
 from lute.execution.outputs import RunOutputs
 from lute.models.base import AnalysisHeader
-from lute.wire.results import TaskResult
 from lute.wire.status import TaskStatus
 
 COMPLETED, FAILED = TaskStatus.COMPLETED, TaskStatus.FAILED
-TASK, PROGRAM = False, True
 
 
-class JudgedParameters(TaskParameters):
+class OutputsParameters(TaskParameters):
     """A Task with code, which may write files."""
 
     out: Annotated[str | None, Output()] = None
@@ -28,17 +27,10 @@ class JudgedParameters(TaskParameters):
     mark: Annotated[str, Output(may_be_empty=True)] = ""
 
 
-class JudgedProgramParameters(ThirdPartyParameters):
-    """A program that says what its exit codes mean."""
-
-    class Config:
-        """Two that are told apart, one of which is as good as 0."""
-
-        success_codes = {3: "nothing to do"}
-        exit_codes = {4: "no license", 0: "all done"}
+class SearchedParameters(ThirdPartyParameters):
+    """A program that may not be there."""
 
     executable: str = "prog"
-    out: Annotated[str | None, Output()] = None
 
 
 @pytest.fixture
@@ -52,119 +44,51 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judged(
-    folder: Path,
-    program: bool,
-    ending: dict[str, Any],
-    sent: TaskStatus | None = None,
-    summary: str = "",
-    **parameters: Any,
-) -> Judgement:
-    """Judges a run in the folder; `sent` is the status of the result that the Task gave."""
-    model = JudgedProgramParameters if program else JudgedParameters
-    params = model(lute_config=AnalysisHeader(work_dir=str(folder)), **parameters)
-    result = None if sent is None else TaskResult("Judged", sent, summary, "")
-    env = {"PATH": "/only/here"}
-    outputs = RunOutputs(params, str(folder))
-    outputs.after()  # and was not looked at before: all that is there is of this run
-    wrong = outputs.wrong()
-    return judge(ExitInfo(**ending), result, params, program=program, env=env, wrong_output=wrong)
-
-
-NOT_STARTED = {"failed": "[Errno 2] no such file", "errno": errno.ENOENT}
-ENDS: list[tuple[str, bool, dict[str, Any], TaskStatus | None, TaskStatus, str]] = [
-    # what it shows, Task or program, how it ended, status that the Task sent -> status, reason
-    ("program, 0", PROGRAM, {"exit_code": 0}, None, COMPLETED, "exited with status 0: all done"),
-    ("program, 1", PROGRAM, {"exit_code": 1}, None, FAILED, "exited with status 1"),
-    ("declared success", PROGRAM, {"exit_code": 3}, None, COMPLETED, "exited with status 3: nothing to do"),
-    ("declared failure", PROGRAM, {"exit_code": 4}, None, FAILED, "exited with status 4: no license"),
-    ("Task, 0", TASK, {"exit_code": 0}, COMPLETED, COMPLETED, "exited with status 0"),
-    ("Task, 1 after its result", TASK, {"exit_code": 1}, COMPLETED, FAILED, "exited with status 1 after it had given"),
-    ("Task, 3 is no success of a Task", TASK, {"exit_code": 3}, COMPLETED, FAILED, "exited with status 3 after it had"),
-    ("Task, 0 and no result", TASK, {"exit_code": 0}, None, FAILED, "exited with status 0 before it gave a result"),
-    ("Task, 1 and no result", TASK, {"exit_code": 1}, None, FAILED, "exited with status 1 before it gave a result"),
-    # a signal, the kernel
-    ("signal", PROGRAM, {"signal": "SIGSEGV"}, None, FAILED, "ended by signal SIGSEGV"),
-    ("signal and core", PROGRAM, {"signal": "SIGSEGV", "core": True}, None, FAILED, "SIGSEGV, core dumped"),
-    ("signal after the result", TASK, {"signal": "SIGKILL"}, COMPLETED, FAILED, "ended by signal SIGKILL"),
-    (
-        "out of memory",
-        TASK,
-        {"signal": "SIGKILL", "out_of_memory": True, "max_rss_kib": 4096},
-        None,
-        FAILED,
-        "out of memory: the kernel ended it at a peak of 4096 KiB",
-    ),
-    # stopped from outside: this comes before whatever the processes then did
-    ("timeout", TASK, {"stopped_by": TIMEOUT}, None, TaskStatus.TIMEDOUT, "its time was over"),
-    ("batch limit", TASK, {"stopped_by": JOB_LIMIT}, None, TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"),
-    ("cancel", TASK, {"stopped_by": "SIGINT"}, None, TaskStatus.CANCELLED, "cancelled by SIGINT"),
-    ("nobody's name", TASK, {"stopped_by": ""}, None, TaskStatus.CANCELLED, "cancelled by "),
-    *(
-        (f"{by} before {what}", TASK, {"stopped_by": by, **ended}, sent, status, reason)
-        for by, status, reason in (
-            (TIMEOUT, TaskStatus.TIMEDOUT, "its time was over"),
-            (JOB_LIMIT, TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"),
-            ("ana on host1", TaskStatus.CANCELLED, "cancelled by ana on host1"),
-        )
-        for what, ended, sent in (
-            ("exit 0", {"exit_code": 0}, COMPLETED),
-            ("exit 1", {"exit_code": 1}, FAILED),
-            ("signal", {"signal": "SIGKILL"}, None),
-            ("memory", {"signal": "SIGKILL", "out_of_memory": True}, None),
-            ("lost", {"lost": "the launcher is gone"}, None),
-            ("not started", NOT_STARTED, None),
-        )
-    ),
-    # never seen to end, never started
-    ("lost", TASK, {"lost": "the launcher is gone"}, None, FAILED, "the launcher is gone"),
-    ("lost before exit 0", PROGRAM, {"lost": "gone", "exit_code": 0}, None, FAILED, "gone"),
-    ("Task not started", TASK, {"failed": "no memory", "errno": errno.ENOMEM}, None, FAILED, "no memory"),
-    ("unprepared", TASK, {"exit_code": 1, "unprepared": "no module x"}, None, FAILED, "no module x"),
-    ("unprepared after all", TASK, {"exit_code": 0, "unprepared": "x"}, COMPLETED, COMPLETED, "exited with status 0"),
-    # MPI: the rank that failed is told, not the exit status of what started it
-    ("rank", TASK, {"exit_code": 1, "rank": "rank 3: boom"}, None, FAILED, "rank 3: boom"),
-    ("rank after the result", TASK, {"exit_code": 1, "rank": "rank 3: boom"}, COMPLETED, FAILED, "rank 3: boom"),
-    ("rank before unprepared", TASK, {"exit_code": 1, "rank": "r", "unprepared": "u"}, None, FAILED, "r"),
-    ("rank of a program", PROGRAM, {"exit_code": 1, "rank": "r"}, None, FAILED, "exited with status 1"),
-    # what the Task says of itself
-    ("Task RUNNING", TASK, {"exit_code": 0}, TaskStatus.RUNNING, COMPLETED, "exited with status 0"),
-    ("Task RUNNING and 1", TASK, {"exit_code": 1}, TaskStatus.RUNNING, FAILED, "exited with status 1 after it had"),
-    ("Task FAILED", TASK, {"exit_code": 0}, FAILED, FAILED, "the Task set its status to FAILED"),
-    ("Task CANCELLED", TASK, {"exit_code": 0}, TaskStatus.CANCELLED, TaskStatus.CANCELLED, "set its status to CANCEL"),
-    ("Task TIMEDOUT", TASK, {"exit_code": 1}, TaskStatus.TIMEDOUT, TaskStatus.TIMEDOUT, "set its status to TIMEDOUT"),
-    ("Task PENDING", TASK, {"exit_code": 0}, TaskStatus.PENDING, FAILED, "ended with PENDING as its status, which is"),
-    ("Task STOPPED", TASK, {"exit_code": 0}, TaskStatus.STOPPED, FAILED, "ended with STOPPED as its status, which is"),
-    # a program with a class of its own: RUNNING says nothing, so its exit status counts
-    ("own class RUNNING", PROGRAM, {"exit_code": 3}, TaskStatus.RUNNING, COMPLETED, "status 3: nothing to do"),
-    ("own class RUNNING and 1", PROGRAM, {"exit_code": 1}, TaskStatus.RUNNING, FAILED, "exited with status 1"),
-    ("own class COMPLETED and 3", PROGRAM, {"exit_code": 3}, COMPLETED, FAILED, "exited with status 3 after it had"),
-    ("own class FAILED", PROGRAM, {"exit_code": 0}, FAILED, FAILED, "the Task set its status to FAILED"),
-]
+@pytest.mark.parametrize("case", CASES, ids=[case.case for case in CASES])
+def test_how_it_ended(case: Case) -> None:
+    """C3: the first thing against a run is the reason, the others stand beside it; the table is the documentation's."""
+    assert case.verdict() == (case.status, case.reason, list(case.also))
 
 
 @pytest.mark.parametrize(
-    ("program", "ending", "sent", "status", "reason"), [row[1:] for row in ENDS], ids=[row[0] for row in ENDS]
+    ("by", "status", "reason"),
+    [
+        (TIMEOUT, TaskStatus.TIMEDOUT, "its 2 s were over"),
+        (JOB_LIMIT, TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"),
+        ("ana on host1", TaskStatus.CANCELLED, "cancelled by ana on host1"),
+        ("", TaskStatus.CANCELLED, "cancelled by "),
+    ],
 )
-def test_how_it_ended(
-    folder: Path, program: bool, ending: dict[str, Any], sent: TaskStatus | None, status: TaskStatus, reason: str
+@pytest.mark.parametrize(
+    ("ended", "sent"),
+    [
+        ({"exit_code": 0}, COMPLETED),
+        ({"exit_code": 1}, FAILED),
+        ({"signal": "SIGKILL"}, None),
+        ({"signal": "SIGKILL", "out_of_memory": True}, None),
+        ({"lost": "the launcher is gone"}, None),
+        ({"failed": "[Errno 2] no such file", "errno": errno.ENOENT}, None),
+    ],
+)
+def test_stopped_from_outside_comes_first(
+    by: str, status: TaskStatus, reason: str, ended: dict[str, Any], sent: TaskStatus | None
 ) -> None:
-    """A4: stopped from outside comes first, then lost, not started, memory, signal, the Task's word, the exit status."""
-    found = judged(folder, program, ending, sent)
-    assert found[0] is status, found
-    assert reason in found[1]
+    """A3, C3: timeout and cancel win over whatever the processes then did."""
+    found = Case("", TASK, {"stopped_by": by, **ended}, status, reason, sent=sent).verdict()
+    assert found[:2] == (status, reason)
 
 
-def test_a_rank_that_failed_counts_if_nothing_was_sent(folder: Path) -> None:
+def test_a_rank_that_failed_counts_if_nothing_was_sent() -> None:
     """A4: what a Task has sent with exit status 0 stands; without it a rank's failure is the reason."""
-    assert judged(folder, TASK, {"exit_code": 0, "rank": "rank 3: boom"}, COMPLETED)[0] is COMPLETED
-    assert judged(folder, TASK, {"exit_code": 0, "rank": "rank 3: boom"}) == (FAILED, "rank 3: boom")
+    ending = {"exit_code": 0, "rank": "rank 3: boom"}
+    assert Case("", TASK, ending, COMPLETED, "", sent=COMPLETED).verdict()[0] is COMPLETED
+    assert Case("", TASK, ending, FAILED, "").verdict() == (FAILED, "rank 3: boom", [])
 
 
-@pytest.mark.parametrize("status", [FAILED, TaskStatus.CANCELLED, TaskStatus.TIMEDOUT])
-def test_the_summary_is_the_reason(folder: Path, status: TaskStatus) -> None:
-    """A4: what a Task says of a bad end is the reason."""
-    assert judged(folder, TASK, {"exit_code": 0}, status, "no peaks: é") == (status, "no peaks: é")
+def test_what_has_no_end_is_no_success() -> None:
+    """A3: a run of which nothing is known did not complete."""
+    assert Case("", PROGRAM, {}, FAILED, "").verdict()[0] is FAILED
+    assert Case("", TASK, {}, FAILED, "").verdict()[0] is FAILED
 
 
 @pytest.mark.parametrize(
@@ -183,10 +107,10 @@ def test_the_summary_is_the_reason(folder: Path, status: TaskStatus) -> None:
 def test_a_program_that_did_not_start(folder: Path, executable: str, number: int | None, reason: str) -> None:
     """A4: FAILED, with why it could not be started and where it was looked for."""
     (folder / "script").write_text("#!/no/such\n")
-    ending = {"failed": "the words of the error", "errno": number}
-    found = judged(folder, PROGRAM, ending, executable=executable.format(folder))
-    assert found[0] is FAILED
-    assert found[1].startswith(reason.format(folder)), found[1]
+    params = SearchedParameters(lute_config=AnalysisHeader(work_dir="."), executable=executable.format(folder))
+    ending = ExitInfo(failed="the words of the error", errno=number)
+    found = not_started(ending, params, {"PATH": "/only/here"})
+    assert found.startswith(reason.format(folder)), found
 
 
 MISSING, EMPTY = "is missing", "is empty"
@@ -208,30 +132,24 @@ OUTPUTS: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
+def wrong_with_outputs(folder: Path, **parameters: Any) -> str | None:
+    """Returns what is wrong with outputs in the folder, of which none was there before the run."""
+    params = OutputsParameters(lute_config=AnalysisHeader(work_dir="."), **parameters)
+    outputs = RunOutputs(params, str(folder))
+    outputs.after()
+    return outputs.wrong()
+
+
 @pytest.mark.parametrize(("parameters", "reason"), OUTPUTS)
 def test_declared_outputs(folder: Path, parameters: dict[str, Any], reason: str | None) -> None:
-    """A4: a Task that ended well is FAILED if an output is missing, or is empty where that was not allowed."""
-    found = judged(folder, TASK, {"exit_code": 0}, COMPLETED, **parameters)
-    assert found == ((FAILED, reason) if reason else (COMPLETED, "exited with status 0"))
+    """A4: an output that is missing, or is empty where that was not allowed, is wrong."""
+    assert wrong_with_outputs(folder, **parameters) == reason
 
 
 @pytest.mark.parametrize("parameters", [{"out": None}, {"out": ""}, {"several": [""]}])
 def test_an_output_that_is_not_given(tmp_path: Path, parameters: dict[str, Any]) -> None:
     """A4: what is not given is not asked for; it does not stand for the folder itself, which is empty here."""
-    assert judged(tmp_path, TASK, {"exit_code": 0}, COMPLETED, **parameters)[0] is COMPLETED
-
-
-@pytest.mark.parametrize("code", [0, 3])
-def test_outputs_of_a_program(folder: Path, code: int) -> None:
-    """A4: exit 0 and declared success ask for the outputs as well."""
-    assert judged(folder, PROGRAM, {"exit_code": code}, out="none") == (FAILED, "its output out = none is missing")
-    assert judged(folder, PROGRAM, {"exit_code": code}, out=str(folder / "file"))[0] is COMPLETED
-
-
-def test_a_bad_end_is_not_told_by_its_outputs(folder: Path) -> None:
-    """A4: what failed by itself keeps its own reason, though outputs are missing too."""
-    assert judged(folder, PROGRAM, {"exit_code": 1}, out="none") == (FAILED, "exited with status 1")
-    assert judged(folder, TASK, {"exit_code": 0}, FAILED, "no peaks", out="none") == (FAILED, "no peaks")
+    assert wrong_with_outputs(tmp_path, **parameters) is None
 
 
 @pytest.mark.parametrize(
@@ -248,7 +166,7 @@ def test_a_bad_end_is_not_told_by_its_outputs(folder: Path) -> None:
         ),
         (
             127,
-            "[1] lute: program 'x' could not be started: No such file",
+            "[1] [lute] program 'x' could not be started: No such file",
             ": program 'x' could not be started: No such",
         ),
         (15, "Fatal error in internal_Init: Other MPI error", ": MPI could not start: does mpirun belong"),
@@ -264,3 +182,44 @@ def test_what_the_log_tells_besides(code: int | None, tail: str, said: str) -> N
     found = hint(ExitInfo(exit_code=code), tail)
     assert said in found
     assert bool(said) == bool(found)
+
+
+MPICH = """[0] Sorry: no peaks
+===================================================================================
+=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES
+=   EXIT CODE: 1
+===================================================================================
+Please see the FAQ page for debugging suggestions
+"""
+OPEN_MPI = """Sorry: no peaks
+--------------------------------------------------------------------------
+prterun detected that one or more processes exited with non-zero status,
+thus causing the job to be terminated.
+--------------------------------------------------------------------------
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "how", "line"),
+    [
+        ("", {}, ""),
+        ("\n \n\t\n", {}, ""),
+        ("Sorry: no peaks", {}, "Sorry: no peaks"),
+        ("Sorry:\tno  peaks é\n\n", {}, "Sorry: no peaks é"),
+        ("one\r50 %\r100 %\r", {}, "100 %"),
+        ("Sorry\n[lute] the pattern took longer\n", {}, "Sorry"),
+        ("[lute] ours\n", {}, ""),
+        ("\x1b[31mSorry\x1b[0m\n", {}, "Sorry"),
+        ("x" * 300, {}, "x" * 200),
+        ("[3] Sorry\nmpirun says\n", {"ranks": True, "labelled": True}, "Sorry"),
+        ("[3] Sorry\n[1] [lute] program 'x' could not\n", {"ranks": True, "labelled": True}, "Sorry"),
+        ("[3] Sorry\n", {}, "[3] Sorry"),
+        ("no label\n", {"ranks": True, "labelled": True}, "no label"),
+        (MPICH, {"ranks": True, "labelled": True}, "Sorry: no peaks"),
+        (MPICH, {"ranks": True}, "[0] Sorry: no peaks"),
+        (OPEN_MPI, {"ranks": True}, "Sorry: no peaks"),
+    ],
+)
+def test_the_last_line_that_a_program_printed(output: str, how: dict[str, bool], line: str) -> None:
+    """C3: the last line with text, at most 200 characters of it; neither `lute`'s lines nor those of MPI."""
+    assert last_line_of(output, **how) == line

@@ -236,10 +236,10 @@ def print_result(row: RunRow) -> None:
     """Prints a run's result in a few lines."""
     name = row.get("managed_task") or row["task"]
     common.print_text(f"{name} {row['status']} in {common.seconds(row.get('wall_s'))} (run {row['id']})")
-    told = (("reason", row["reason"]), ("summary", row["summary"]), ("result", row.get("payload")))
-    for label, text in told:
+    also = [("also", text) for text in row.get("also") or []]
+    for label, text in (("reason", row["reason"]), *also, ("summary", row["summary"]), ("result", row.get("payload"))):
         expected = label == "reason" and row["status"] == "COMPLETED"
-        if text not in ("", None) and not expected and not (label == "summary" and text == row["reason"]):
+        if text not in ("", None) and not expected and not (label == "summary" and row["reason"].startswith(text)):
             common.print_text(f"  {label:<8} {_short(text)}")
     for page in row.get("plots") or []:
         print(f"  page     {Path(page).as_uri()}")

@@ -136,6 +136,7 @@ class BaseExecutor(ABC):
         when: str = "after",
         set_result: bool = False,
         set_summary: bool = False,
+        on_error: str = "note",
     ) -> None:
         """Adds a function that runs before or after the Task, in the `lute` process.
 
@@ -146,13 +147,18 @@ class BaseExecutor(ABC):
             when: `before`, or `after` (only if the Task completed).
             set_result: What it returns becomes the payload, or is added to it.
             set_summary: What it returns becomes the summary, or is added to it.
+            on_error: What happens if it raises or takes longer than the header's `tasklet_timeout`: `note` tells of
+                it, and the run's outcome stands; `fail` makes the run FAILED, and no later tasklet runs. Nor does the
+                Task, if it is one that runs before.
 
         Raises:
-            ValueError: `when` is neither.
+            ValueError: `when` or `on_error` is neither.
         """
         if when not in self.tasklets:
             raise ValueError(f"when is {when!r}: a tasklet runs 'before' or 'after' its Task")
-        self.tasklets[when].append(Tasklet(fn, list(args), set_result, set_summary))
+        if on_error not in ("note", "fail"):
+            raise ValueError(f"on_error is {on_error!r}: the failure of a tasklet is a 'note', or the run is to 'fail'")
+        self.tasklets[when].append(Tasklet(fn, list(args), set_result, set_summary, on_error))
 
     # --------------------------------------------------------------------------------- workflows
 

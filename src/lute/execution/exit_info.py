@@ -11,6 +11,8 @@ TIMEOUT = "timeout"
 """Who stopped a run whose own time was over."""
 JOB_LIMIT = "SIGUSR2 (a batch system's warning that the job's time is nearly over)"
 """Who stopped a run whose batch job's time was nearly over."""
+TASKLET = "a tasklet that failed before the Task"
+"""Who stopped a run that was not to begin."""
 
 
 @dataclass
@@ -26,11 +28,12 @@ class ExitInfo:
         max_rss_kib: Peak memory, in KiB.
         failed: Why it could not be started.
         errno: The error's number, if it could not be started.
-        stopped_by: `timeout`, or who cancelled it; None if it ended by itself.
+        stopped_by: `timeout`, a tasklet, or who cancelled it; None if it ended by itself.
         unprepared: Why the child could make no Task.
         rank: What an MPI rank other than the one that speaks failed with.
         out_of_memory: Whether the kernel's memory killer ended it.
         lost: Why it could not be run, or its end not be seen.
+        place: Where in the project's own files an exception came from, as ` (peaks.py:19)`.
     """
 
     exit_code: int | None = None
@@ -46,6 +49,12 @@ class ExitInfo:
     rank: str | None = None
     lost: str | None = None
     out_of_memory: bool = False
+    place: str = ""
+
+    @property
+    def ran(self) -> bool:
+        """Whether what was to be run has run, and its end was seen."""
+        return self.stopped_by != TASKLET and (self.exit_code is not None or self.signal is not None)
 
 
 class SourcingCancelled(LuteError):

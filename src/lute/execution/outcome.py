@@ -7,23 +7,29 @@ import os
 import pickle
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lute.base import procfs
 from lute.base.files import shared_mode
-from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo
+from lute.execution.exit_info import JOB_LIMIT, TASKLET, TIMEOUT, ExitInfo
 from lute.models.base import AnalysisHeader, TaskParameters, result_field, says_no_result
 from lute.record.rows import RunFiles, plain
 from lute.tasks.program import why_not_started
+from lute.tasks.progress import one_line
+from lute.wire.channel import OUR_MARK
 from lute.wire.encoding import RawArray, Unloadable, qualified_name, short_description
 from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus
 
 if TYPE_CHECKING:
-    from lute.record.types import KeptFile
+    from lute.record.types import KeptFile, Metric
 
 Judgement = tuple[TaskStatus, str]
+"""A status, and the reason for it."""
+Verdict = tuple[TaskStatus, str, list[str]]
+"""A run's status, the reason for it, and what else there is against it."""
 
 
 def judge(
@@ -32,43 +38,112 @@ def judge(
     params: TaskParameters,
     *,
     program: bool,
-    env: Mapping[str, str],
-    wrong_output: str | None,
-) -> Judgement:
-    """Returns the status of a run and the reason for it.
+    timeout: float,
+    patterns: Sequence[str] = (),
+    output: Judgement | None = None,
+    metrics: Mapping[str, Metric] = MappingProxyType({}),
+    tasklets: Sequence[str] = (),
+    last_line: str = "",
+    tail: str = "",
+) -> Verdict:
+    """Returns what a run came to: the first thing that is against it is the reason. Looks at nothing but its arguments.
+
+    The order and examples are in docs/reference/outcome.md.
 
     Args:
         ending: How its processes ended.
         result: What the Task sent, if it did.
         params: Its parameters.
         program: Whether a program was to be run.
-        env: The environment it had, to tell where a program was looked for.
-        wrong_output: What is wrong with what it wrote, if something is.
+        timeout: The time it had, in s.
+        patterns: The failures that its output tells of, as reasons.
+        output: The judgement on its declared outputs, if something is wrong with them.
+        metrics: Its metrics.
+        tasklets: The tasklets that failed and must not, as reasons.
+        last_line: The last line that the program printed.
+        tail: The end of its log.
     """
+    against: list[Judgement] = []
+    if ending.stopped_by != TASKLET:
+        against += [*_stopped(ending, timeout), *_ended(ending, result, params, program, last_line, tail)]
+        against += _own_status(ending, result, program)
+    against += [(TaskStatus.FAILED, text) for text in patterns]
+    if ending.ran:
+        against += [output] if output else []
+        against += [(TaskStatus.FAILED, text) for text in _unmet(params, metrics)]
+    against += [(TaskStatus.FAILED, text) for text in tasklets]
+    if not against:
+        return TaskStatus.COMPLETED, _exit_of_program(ending, params) if program else _exited(ending), []
+    status, reason = against[0]
+    if status is TaskStatus.FAILED and (more := hint(ending, tail)) not in reason:
+        reason += more
+    return status, reason, [text for _, text in against[1:]]
+
+
+def _stopped(ending: ExitInfo, timeout: float) -> Iterator[Judgement]:
     if ending.stopped_by == TIMEOUT:
-        return TaskStatus.TIMEDOUT, "its time was over"
-    if ending.stopped_by == JOB_LIMIT:
-        return TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"
-    if ending.stopped_by is not None:
-        return TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
-    if ending.lost is not None:
-        return TaskStatus.FAILED, ending.lost
-    if ending.failed is not None:
-        if not program:
-            return TaskStatus.FAILED, ending.failed
-        name, path = str(getattr(params, "executable", "")), env.get("PATH", os.defpath)
-        return TaskStatus.FAILED, why_not_started(name, ending.errno, ending.failed, path)
-    if ending.out_of_memory:
-        return TaskStatus.FAILED, f"out of memory: the kernel ended it at a peak of {ending.max_rss_kib} KiB"
-    if ending.signal is not None:
-        core = ", core dumped" if ending.core else ""
-        return TaskStatus.FAILED, f"ended by signal {ending.signal}{core}"
-    if result is not None and (not program or result.task_status is not TaskStatus.RUNNING):
-        return _judge_result(ending, result, wrong_output)
-    if not program:
-        said = ending.rank or ending.unprepared
-        return TaskStatus.FAILED, said or f"{_exited(ending)} before it gave a result"
-    return _judge_program(ending, params, wrong_output)
+        yield TaskStatus.TIMEDOUT, f"its {timeout:g} s were over"
+    elif ending.stopped_by == JOB_LIMIT:
+        yield TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"
+    elif ending.stopped_by is not None:
+        yield TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
+
+
+def _ended(
+    ending: ExitInfo, result: TaskResult | None, params: TaskParameters, program: bool, last_line: str, tail: str
+) -> Iterator[Judgement]:
+    """Gives what is bad about the end of its processes: that they did not start, a signal, or an exit status."""
+    said = None
+    if ending.lost is not None or ending.failed is not None:
+        said = ending.lost or ending.failed
+    elif ending.out_of_memory:
+        said = f"out of memory: the kernel ended it at a peak of {ending.max_rss_kib} KiB"
+    elif ending.signal is not None:
+        said = f"ended by signal {ending.signal}{', core dumped' if ending.core else ''}"
+    elif ending.stopped_by is not None and ending.exit_code is None:  # before it was started
+        said = None
+    elif _says_how_it_ended(result, program):
+        if result.task_status in _GOOD and ending.exit_code != 0:  # else it is as the Task's word is
+            said = ending.rank or f"{_exited(ending)} after it had given its result"
+    elif not program:
+        said = ending.rank or _unprepared(ending) or f"{_exited(ending)} before it gave a result"
+    elif ending.exit_code != 0 and ending.exit_code not in params.Config.success_codes:
+        said = _failed_exit_of_program(ending, params, last_line, tail)
+    if said is not None:
+        yield TaskStatus.FAILED, said
+
+
+_GOOD = (TaskStatus.COMPLETED, TaskStatus.RUNNING)
+"""What a Task may say that ended well; the second is sent by hand, with the end still to come."""
+
+
+def _says_how_it_ended(result: TaskResult | None, program: bool) -> TypeGuard[TaskResult]:
+    """Returns whether the Task's word counts; a program's own class says RUNNING before the program runs."""
+    return result is not None and (not program or result.task_status is not TaskStatus.RUNNING)
+
+
+def _own_status(ending: ExitInfo, result: TaskResult | None, program: bool) -> Iterator[Judgement]:
+    if not _says_how_it_ended(result, program) or result.task_status in _GOOD:
+        return
+    status = result.task_status
+    if status in (TaskStatus.PENDING, TaskStatus.STOPPED):
+        said = f"the Task ended with {status.name} as its status, which is not the status of an end"
+        yield TaskStatus.FAILED, said
+    elif ending.stopped_by is None or status is not TaskStatus.TIMEDOUT:  # else it says that it was stopped
+        said = str(result.summary)
+        yield status, f"{said}{ending.place}" if said else f"the Task set its status to {status.name}"
+
+
+def _unprepared(ending: ExitInfo) -> str | None:
+    return f"{ending.unprepared}{ending.place}" if ending.unprepared else None
+
+
+def _unmet(params: TaskParameters, metrics: Mapping[str, Metric]) -> list[str]:
+    if not params.Config.require:
+        return []
+    from lute.models.requirements import requirements_of, unmet  # most models require nothing
+
+    return unmet(requirements_of(type(params).__name__, params.Config), metrics)
 
 
 _MISSING_LIBRARY = r"error while loading shared libraries: ([^\s:]+)"
@@ -77,7 +152,7 @@ _MISSING_LIBRARY = r"error while loading shared libraries: ([^\s:]+)"
 _MPI_SAYS = (
     r"EXIT STRING: (.+)"
     r"|process (rank \d+ .*exited on\s+signal \d+ \(.+?\))"
-    r"|\] lute: (program .* could not be started: .*)"
+    r"|\[lute\] (program .* could not be started: .*)"
 )
 """How MPICH and Open MPI tell of a rank that a signal ended, and how we tell of one that could not be started."""
 _MPI_NOT_STARTED = r"Fatal error in \w*Init"
@@ -140,30 +215,51 @@ def _exited(ending: ExitInfo) -> str:
     return f"exited with status {ending.exit_code}"
 
 
-def _judge_result(ending: ExitInfo, result: TaskResult, wrong_output: str | None) -> Judgement:
-    status = result.task_status
-    if status is TaskStatus.RUNNING:  # sent by hand, with the end still to come
-        status = TaskStatus.COMPLETED
-    if status in (TaskStatus.PENDING, TaskStatus.STOPPED):
-        return TaskStatus.FAILED, f"the Task ended with {status.name} as its status, which is not the status of an end"
-    if status is not TaskStatus.COMPLETED:
-        return status, str(result.summary) or f"the Task set its status to {status.name}"
-    if ending.exit_code != 0:
-        return TaskStatus.FAILED, ending.rank or f"{_exited(ending)} after it had given its result"
-    return _unless(wrong_output, _exited(ending))
-
-
-def _judge_program(ending: ExitInfo, params: TaskParameters, wrong_output: str | None) -> Judgement:
-    code, config = ending.exit_code, params.Config
+def _exit_of_program(ending: ExitInfo, params: TaskParameters) -> str:
+    """Returns a program's exit status and its meaning, if the model has one for it."""
+    config = params.Config
     meanings = {int(key): str(text) for key, text in {**config.success_codes, **config.exit_codes}.items()}
-    said = f"{_exited(ending)}{': ' + meanings[code] if code in meanings else ''}"
-    if code == 0 or code in config.success_codes:
-        return _unless(wrong_output, said)
-    return TaskStatus.FAILED, said
+    meaning = meanings.get(ending.exit_code) if ending.exit_code is not None else None
+    return _exited(ending) + (f": {meaning}" if meaning is not None else "")
 
 
-def _unless(wrong: str | None, said: str) -> Judgement:
-    return (TaskStatus.FAILED, wrong) if wrong else (TaskStatus.COMPLETED, said)
+def _failed_exit_of_program(ending: ExitInfo, params: TaskParameters, last_line: str, tail: str) -> str:
+    """Returns the same with what the log tells besides, and the program's last line, unless that was told by then."""
+    more = hint(ending, tail)
+    told = more == hint(ending, last_line) != hint(ending, "")
+    return _exit_of_program(ending, params) + more + (f": {last_line}" if last_line and not told else "")
+
+
+_MPI_BOX = re.compile(r"^[=-]{20,}\n(=   BAD TERMINATION|.*\b(mpirun|mpiexec|prterun|prun)\b)", re.MULTILINE)
+"""How MPICH and Open MPI begin to tell that a rank has failed."""
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+"""What tells a terminal of colours."""
+_LABELLED = re.compile(r"\[\d+\] (.*)")
+
+
+def last_line_of(output: str, *, ranks: bool = False, labelled: bool = False) -> str:
+    r"""Returns the last line with text that a program printed, at most 200 characters of it; "" if there is none.
+
+    Args:
+        output: What stands in the log, or the end of it.
+        ranks: Whether MPI ranks printed it, and MPI itself after them.
+        labelled: Whether each of their lines begins with the rank's number.
+
+    >>> last_line_of("Sorry: no peaks\n\n[lute] the page could not be written\n")
+    'Sorry: no peaks'
+    """
+    box = _MPI_BOX.search(output) if ranks else None
+    lines = re.split(r"[\r\n]", output[: box.start() if box else None])
+    if labelled and any(map(_LABELLED.match, lines)):
+        lines = [found[1] for found in map(_LABELLED.match, lines) if found]
+    printed = (one_line(_CONTROLS.sub("", line)) for line in reversed(lines) if not line.startswith(OUR_MARK))
+    return next(filter(None, printed), "")
+
+
+def not_started(ending: ExitInfo, params: TaskParameters, env: Mapping[str, str]) -> str:
+    """Returns why a program could not be started, by what there is where it was looked for."""
+    name, path = str(getattr(params, "executable", "")), env.get("PATH", os.defpath)
+    return why_not_started(name, ending.errno, ending.failed or "", path)
 
 
 # ------------------------------------------------------------------------------------ what is kept
@@ -283,7 +379,7 @@ class ArtifactWriter:
         self._count += 1
         try:
             return self._write(value, name if self._count == 1 else f"{name}-{self._count}")
-        except Exception as error:  # what cannot be written is told; the run's status is still the Task's
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # it is told; the run's status is still the Task's
             self.troubles.append(f"{short_description(value)} could not be kept: {type(error).__name__}: {error}")
             return {"type": qualified_name(value), "path": None, "size": None, "reason": str(error)}
 

@@ -61,12 +61,14 @@ class Tasklet(NamedTuple):
         args: Its arguments; after planning, with substitutions made.
         set_result: Whether what it returns goes to the payload.
         set_summary: Whether what it returns goes to the summary.
+        on_error: `note`, or `fail` if the run fails with it.
     """
 
     function: Callable[..., Any]
     args: list[Any]
     set_result: bool = False
     set_summary: bool = False
+    on_error: str = "note"
 
     @property
     def name(self) -> str:
@@ -320,7 +322,7 @@ def _filled_in(tasklet: Tasklet, params: TaskParameters) -> Tasklet:
         args = [substituter.value(argument) for argument in tasklet.args]
     except SubstitutionError as error:
         raise UsageError(f"tasklet {tasklet.name}: {error}") from error
-    return Tasklet(tasklet.function, args, tasklet.set_result, tasklet.set_summary)
+    return tasklet._replace(args=args)
 
 
 def _by_name(value: Any) -> Any:

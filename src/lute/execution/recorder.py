@@ -160,10 +160,14 @@ class RunRecorder:
         """Writes a line of ours into the run's log, without secrets."""
         self.log.write(self.hide(text))
 
+    def note(self, text: str) -> None:
+        """Writes lines into the run's log that are seen to be `lute`'s, without secrets."""
+        self.log.write_ours(self.hide(text))
+
     def trouble(self, text: str) -> None:
         """Tells of what went wrong beside the run; its outcome stands."""
         logger.warning("%s", text)
-        self.log_text(f"[lute] {text}")
+        self.note(text)
 
     # ------------------------------------------------------------------------------------ while it lives
 
@@ -223,14 +227,15 @@ class RunRecorder:
                 self.trouble(f"the record {self._record} did not take this run; it is kept in {self._record.aside}")
         except RecordError as error:
             logger.error("%s", error)
-            self.log_text(f"[lute] {error}")
+            self.note(str(error))
 
     # ------------------------------------------------------------------------------------ when it has ended
 
-    def ended(self, ending: ExitInfo, reason: str, wall_s: float) -> None:
+    def ended(self, ending: ExitInfo, reason: str, also: list[str], wall_s: float) -> None:
         """Notes how the run ended, and what it read and made."""
         self._analysis.record |= {
             "reason": self.hide(reason),
+            "also": self.hide(also),
             "exit_code": ending.exit_code,
             "signal": ending.signal,
             "ended": utc(time.time()),
@@ -241,7 +246,7 @@ class RunRecorder:
             **self.hide(self._provenance.at_end(self._analysis.record["versions"], self._secrets)),
         }
 
-    def ended_badly(self, error: Exception) -> None:
+    def ended_badly(self, error: BaseException) -> None:
         """Writes the last row of a run whose results cannot be kept: the record must say so, not RUNNING."""
         logger.exception("lute failed at the end of %s", self._plan.task)
         result = self._analysis.task_result
@@ -277,7 +282,7 @@ class RunRecorder:
             logger.exception("lute failed while it posted to the eLog")
             troubles = [f"eLog: lute itself failed: {type(error).__name__}: {error}"]
         for text in troubles:
-            self.log_text(f"[lute] {text}")
+            self.note(text)
 
     def close(self) -> None:
         """Closes the record, unless others share it."""

@@ -10,7 +10,7 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from lute import registry
@@ -18,7 +18,7 @@ from lute.base import process_identity
 from lute.base.signals import stop_on_signals
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment, outcome
-from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo, SourcingCancelled
+from lute.execution.exit_info import JOB_LIMIT, TASKLET, ExitInfo, SourcingCancelled
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
 from lute.execution.recorder import LATER, RunContext, RunRecorder
 from lute.execution.supervisor import RunEvents, Supervisor, TaskProcess
@@ -82,6 +82,8 @@ class Run(RunEvents):
         self._start_told = False
         self._lost_by: Exception | None = None
         self._env: dict[str, str] = {}
+        self._output_at = 0
+        """Where in the log what the program prints begins."""
         self._tracker: ProgressTracker | None = None
         """What it tells of itself; None as long as there is nothing to look for and it has told nothing."""
         self._hooks = self._user_hooks()
@@ -129,7 +131,7 @@ class Run(RunEvents):
                 ending.stopped_by = stopped.by
             except (LuteError, OSError) as error:
                 ending.lost, self._lost_by = str(error), error
-            except Exception as error:  # a fault of ours: the record must not say RUNNING for ever
+            except (Exception, KeyboardInterrupt) as error:  # a fault of ours: it must not say RUNNING for ever
                 logger.exception("lute failed while it ran %s", self.plan.task)
                 ending.lost = f"lute itself failed: {type(error).__name__}: {error}"
             finally:
@@ -141,7 +143,7 @@ class Run(RunEvents):
                     launcher.close()
             try:
                 self._end(ending, time.monotonic() - begun)
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:
                 recorder.ended_badly(error)
         recorder.close()
         files.request.unlink(missing_ok=True)  # it came when there was nothing left to ask for
@@ -153,11 +155,11 @@ class Run(RunEvents):
         self.analysis.task_env = self._env
         for text in plan.warnings:
             warnings.warn(text, UserWarning, stacklevel=4)
-            self.log_text(f"[lute] {text}")
+            self.note(text)
         if plan.argv is not None:
             self._announce_program()
-        if self._cancelled_by:
-            return ExitInfo(stopped_by=self._cancelled_by)
+        if self._cancelled_by or self._hooks.failures:
+            return ExitInfo(stopped_by=self._cancelled_by or TASKLET)
         return self._watch(launcher)
 
     def _watch(self, launcher: Launcher) -> ExitInfo:
@@ -174,8 +176,9 @@ class Run(RunEvents):
             ranks=child_command(plan, str(self.recorder.files.job)) if plan.in_ranks else None,
             proc=self._proc,
         )
+        self._output_at = log.look()
         config = plan.params.Config
-        if config.progress_pattern or config.metric_patterns:
+        if config.progress_pattern or config.metric_patterns or config.failure_patterns:
             self._told().follow(log.descriptor)
         if self._cancelled_by:  # between the last look and now
             supervisor.cancel(self._cancelled_by)
@@ -268,26 +271,49 @@ class Run(RunEvents):
             ending.stopped_by = self._cancelled_in_its_job()
         outputs = self.recorder.outputs
         outputs.after()
-        status, reason = outcome.judge(
-            ending, self._result, plan.params, program=plan.program, env=self._env, wrong_output=outputs.wrong()
-        )
-        if status is TaskStatus.TIMEDOUT and ending.stopped_by == TIMEOUT:
-            reason = f"its {self._timeouts.timeout:g} s were over"
-        if status is TaskStatus.FAILED:
-            reason += outcome.hint(ending, self.recorder.log.tail())
+        judge = self._judge_of(ending)
+        status, reason, also = judge(tasklets=self._hooks.failures)
         result.task_status = status
         if status is TaskStatus.COMPLETED:
             outcome.result_from_parameters(result, plan.params, outputs.matches())
             self._hooks.tasklets("after", result)
             if plan.settings.tasklets.get("after"):
                 outputs.after()  # it may have changed them
+            if self._hooks.failures:
+                result.task_status, reason, also = judge(tasklets=self._hooks.failures)
         elif not plan.program and is_unset(result.summary):
-            result.summary = reason
+            result.summary = reason.removesuffix(ending.place)
         elif self._start_told and self._proc.pid is None and ending.stopped_by is None:
             self._tell_not_started(reason)
         self.recorder.log.look()
-        self.recorder.ended(ending, reason, wall_s)
+        self.recorder.ended(ending, reason, also, wall_s)
         self.process_results()
+
+    def _judge_of(self, ending: ExitInfo) -> functools.partial[outcome.Verdict]:
+        """Returns the judge of this run, who has been told all that was found but for tasklets."""
+        plan, log, told = self.plan, self.recorder.log, self._tracker
+        wrong = self.recorder.outputs.wrong() if ending.ran else None
+        if ending.failed is not None and plan.program:
+            ending.failed = outcome.not_started(ending, plan.params, self._env)
+        failed = ending.exit_code != 0
+        return functools.partial(
+            outcome.judge,
+            ending,
+            self._result,
+            plan.params,
+            program=plan.program,
+            timeout=self._timeouts.timeout,
+            patterns=told.failures_in_order() if told else (),
+            output=(TaskStatus.FAILED, wrong) if wrong else None,
+            metrics=told.metrics if told else {},
+            last_line=self._last_line() if failed and plan.program and ending.ran else "",
+            tail=log.tail(),
+        )
+
+    def _last_line(self) -> str:
+        ranks = self.plan.settings.ranks
+        text = self.recorder.log.end(self._output_at).decode("utf-8", "replace")
+        return outcome.last_line_of(text, ranks=ranks is not None, labelled=ranks is not None and ranks.label)
 
     def process_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
@@ -325,6 +351,10 @@ class Run(RunEvents):
     def log_text(self, text: str) -> None:
         """Writes a line of ours into the run's log, without secrets."""
         self.recorder.log_text(text)
+
+    def note(self, text: str) -> None:
+        """Writes lines into the run's log that are seen to be ours, without secrets."""
+        self.recorder.note(text)
 
     @property
     def log_descriptor(self) -> int:
@@ -376,9 +406,8 @@ class Run(RunEvents):
             from lute.execution.progress import ProgressTracker  # most runs tell nothing
             from lute.models.patterns import patterns_of
 
-            plan = self.plan
-            patterns = patterns_of(plan.task, plan.params.Config)
-            self._tracker = ProgressTracker(patterns, plan.settings.ranks is not None)
+            patterns, ranks = patterns_of(self.plan.task, self.plan.params.Config), self.plan.settings.ranks
+            self._tracker = ProgressTracker(patterns, ranks is not None and ranks.label and ranks.number > 1)
         return self._tracker
 
     def on_told(self, message: Progress | Metric) -> None:
@@ -388,6 +417,18 @@ class Run(RunEvents):
     def on_nonsense(self, text: str) -> None:
         """Something came from the Task's side that cannot be understood."""
         self._told().trouble(f"the Task's side sent what cannot be understood: {text}")
+
+    def on_program(self, ours: Sequence[Sequence[int]]) -> None:
+        """The Task's process becomes a program, after it has said so in these parts of the log."""
+        try:
+            parts = sorted((int(start), int(stop)) for start, stop in ours)
+        except (TypeError, ValueError):  # the Task's side is another's Python
+            self.on_nonsense(repr(ours)[:200])
+            return
+        if parts:
+            self._output_at = parts[-1][1]
+        if self._tracker is not None:
+            self._tracker.leave_out(parts)
 
     def on_started(self) -> None:
         """The first process lives; of a Task with code that says nothing yet."""
@@ -411,7 +452,9 @@ class Run(RunEvents):
         if message.signal == "TASK_STARTED":
             self.recorder.running(self._watched_start)
             self._announce_start()
-            if self._supervisor is not None and self._watched_start:
+            if self._supervisor is not None and self._hooks.failures:
+                self._supervisor.cancel(self._cancelled_by or TASKLET)
+            elif self._supervisor is not None and self._watched_start:
                 self._supervisor.tell(Go())
             return
         if message.signal == "TASK_RESULT":
@@ -425,6 +468,10 @@ class Run(RunEvents):
                 self.trouble(f"the Task's status is {status!r}, which is no TaskStatus; its end decides")
                 contents.task_status = TaskStatus.RUNNING
             self._result = TaskResult(**vars(contents))
+            if isinstance(contents.payload, Unloadable) and contents.payload.reason.startswith(
+                KeyboardInterrupt.__name__
+            ):
+                self._result.task_status, self._result.summary = TaskStatus.FAILED, contents.payload.reason
             before, self.analysis.task_result = self.analysis.task_result, contents
             for name in ("payload", "summary"):  # what a tasklet gave before the Task stands where that gives none
                 if is_unset(getattr(contents, name)):
@@ -498,6 +545,7 @@ class _NoHooks:
     """Stands for the hooks and tasklets of a run that has none."""
 
     limited = contextlib.nullcontext()
+    failures: Sequence[str] = ()
 
     def hook(self, event: str, message: Message, proc: TaskProcess) -> None:
         """Calls nothing."""

@@ -11,12 +11,14 @@ from typing import Any
 
 from lute.base.files import make_folder, shared_mode
 from lute.record.rows import RunFiles
-from lute.wire.channel import log_line, write_fully
+from lute.wire.channel import OUR_MARK, log_line, write_fully
 
 logger = logging.getLogger(__name__)
 
 TAIL_LINES, TAIL_BYTES = 20, 8192
 """How much of a log's end goes into the record."""
+END_BYTES = 1 << 16
+"""Of how much of a log's end its last line is looked for."""
 LOOK = 0.05
 """Time between two looks of who follows a log, in s."""
 _LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
@@ -63,6 +65,13 @@ class RunLog:
         if self.descriptor >= 0:
             self._try_to_write(self.descriptor, log_line(contents))
 
+    def write_ours(self, text: str) -> None:
+        """Writes lines that say of themselves that they are `lute`'s, even behind a line that nothing has ended."""
+        if self.descriptor >= 0:
+            end = os.fstat(self.descriptor).st_size
+            start = "" if end == 0 or os.pread(self.descriptor, 1, end - 1) in (b"\n", b"\r") else "\n"
+            self.write(start + "".join(f"{OUR_MARK}{line}\n" for line in text.splitlines()))
+
     def look(self) -> int:
         """Notes when the log has grown. Returns its size."""
         if self.descriptor < 0:
@@ -78,6 +87,12 @@ class RunLog:
             write_fully(descriptor, data)
         except OSError as error:
             logger.warning("%s cannot be written: %s", self._files.log, error)
+
+    def end(self, start: int) -> bytes:
+        """Returns what stands in it from byte `start` on, or the last part of that."""
+        size = os.fstat(self.descriptor).st_size
+        start = max(start, size - END_BYTES)
+        return os.pread(self.descriptor, max(0, size - start), start)
 
     def tail(self) -> str:
         """Returns the last lines; nothing if the file is gone. While it is open, it may be."""

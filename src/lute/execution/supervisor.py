@@ -26,7 +26,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ from lute.errors import LaunchError
 from lute.execution.exit_info import TIMEOUT, ExitInfo, Timeouts
 from lute.launcher.events import Empty, Events, Exited, Failed, Started
 from lute.launcher.handle import Launcher
-from lute.wire.control import Exec, Go, Metric, Progress, RankFailed, Stop, Unprepared, from_json, to_json
+from lute.wire.control import Exec, Go, Metric, Progress, Raised, RankFailed, Stop, Unprepared, from_json, to_json
 from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class RunEvents:
 
     def on_started(self) -> None:
         """The first process lives."""
+
+    def on_program(self, ours: Sequence[Sequence[int]]) -> None:
+        """The Task's process becomes a program; `ours` are the parts of the log that tell of it."""
 
     def on_messages(self, messages: Iterable[tuple[Message, bool]]) -> None:
         """Messages have come together, each with whether its text already is in the log."""
@@ -288,8 +291,11 @@ class Supervisor:
             return
         if isinstance(message, Exec):
             self._can_clean_up = False
+            self._told.on_program(message.ours)
         elif isinstance(message, Unprepared):
             self.ending.unprepared = str(message.reason)
+        elif isinstance(message, Raised):
+            self.ending.place = f" ({message.place})"
         elif isinstance(message, RankFailed) and self.ending.rank is None:
             self.ending.rank = f"rank {message.rank}: {message.reason}"
         elif isinstance(message, (Progress, Metric)):

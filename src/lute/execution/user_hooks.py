@@ -23,8 +23,8 @@ class RunServices(Protocol):
     def trouble(self, text: str) -> None:
         """Tells of what went wrong beside the run."""
 
-    def log_text(self, text: str) -> None:
-        """Writes into the run's log."""
+    def note(self, text: str) -> None:
+        """Writes into the run's log what is seen to be `lute`'s."""
 
     def should_end(self) -> bool:
         """Looks around; returns whether someone wants the run to end, or its Task is gone."""
@@ -44,6 +44,7 @@ class UserHooks:
 
     Attributes:
         limited: Limits the time of each hook; where many come, they share its timer in a `with`.
+        failures: Why tasklets have failed of which the run is to fail.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class UserHooks:
     ) -> None:
         self._settings, self._header, self._host = settings, header, host
         self.limited = AlarmLimit(header.hook_timeout)
+        self.failures: list[str] = []
 
     def hook(self, event: str, message: Message, proc: Any) -> None:
         """Calls the hook for an event, if there is one."""
@@ -62,11 +64,14 @@ class UserHooks:
             return
         try:
             self.limited.call(hook, message, proc)
-        except (Exception, SystemExit, CallTimeout) as error:
+        except BaseException as error:  # as below
             self._tell(f"the hook for {event}", error)
 
     def tasklets(self, when: str, result: TaskResult) -> None:
-        """Runs the tasklets of one kind in order, and puts what they return where they want it."""
+        """Runs the tasklets of one kind in order, and puts what they return where they want it.
+
+        One that fails, and of which the run is to fail, is the last.
+        """
         for tasklet in self._settings.tasklets.get(when, ()):
             try:
                 with self._output_to_log():
@@ -76,17 +81,24 @@ class UserHooks:
                         give_up=self._host.should_end,
                         look=self._settings.poll_interval,
                     )
-            except (Exception, SystemExit, CallTimeout) as error:
-                self._tell(f"tasklet {tasklet.name}", error)
+            except BaseException as error:  # nothing here is a Ctrl-C of a person: that is a signal's handler
+                said = self._tell(f"tasklet {tasklet.name}", error)
+                if tasklet.on_error == "fail":
+                    self.failures.append(said)
+                    return
             else:
                 _use(tasklet, found, result)
 
-    def _tell(self, what: str, error: BaseException) -> None:
+    def _tell(self, what: str, error: BaseException) -> str:
+        """Tells of a failure. Returns it in words, with the last line of its traceback."""
         if isinstance(error, CallTimeout):
-            self._host.trouble(f"{what} was left: {error}")
-            return
-        self._host.trouble(f"{what} failed: {type(error).__name__}: {error}")
-        self._host.log_text("".join(traceback.format_exception(error)))
+            said = f"{what} was left: {error}"
+            self._host.trouble(said)
+            return said
+        said = f"{what} failed: {traceback.format_exception_only(error)[-1].strip()}"
+        self._host.trouble(said)
+        self._host.note("".join(traceback.format_exception(error)))
+        return said
 
     @contextlib.contextmanager
     def _output_to_log(self) -> Iterator[None]:

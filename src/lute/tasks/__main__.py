@@ -21,6 +21,7 @@ if __name__ == "__main__" and not __package__:  # run as a file, by a Python tha
     sys.modules["lute"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["lute"])
 
+import faulthandler
 import importlib
 import io
 import os
@@ -38,7 +39,7 @@ from lute.base.modules import for_good
 from lute.errors import LuteError
 from lute.tasks.task import Task, ThirdPartyTask
 from lute.wire import channel
-from lute.wire.control import Unprepared, to_json
+from lute.wire.control import Raised, Unprepared, to_json
 from lute.wire.encoding import Unloadable
 from lute.wire.framing import Decoder
 from lute.wire.results import TaskStatus
@@ -85,6 +86,7 @@ def run_job(job_file: str, fresh: bool = False) -> int:
         job_file: What is to be run.
         fresh: Whether this is a new interpreter, of whose imports the Executor knows nothing.
     """
+    faulthandler.enable(2)  # a fatal signal leaves a traceback in the log; a program that takes over has none of it
     _let_one_sigterm_pass()
     try:
         task = _prepare(job_file, fresh)
@@ -115,6 +117,10 @@ def tell_unprepared(error: BaseException) -> None:
     """Tells the Executor why there is no Task to run."""
     to_executor = channel.task_channel()
     if to_executor is not None:
+        from lute.tasks.origin import place_of  # most Tasks do not fail
+
+        if place := place_of(error):
+            to_executor.control(to_json(Raised(place)))
         to_executor.control(to_json(Unprepared(traceback.format_exception_only(type(error), error)[-1].strip())))
 
 

@@ -143,7 +143,7 @@ def become(argv: list[str]) -> NoReturn:
         os.execvp(argv[0], argv)
     except OSError as error:
         where = f". PATH searched: {os.environ.get('PATH', os.defpath)}" if os.sep not in argv[0] else ""
-        print(f"lute: program {argv[0]!r} could not be started: {error.strerror}{where}", file=sys.stderr, flush=True)
+        print(f"[lute] program {argv[0]!r} could not be started: {error.strerror}{where}", file=sys.stderr, flush=True)
         os._exit(127 if error.errno == errno.ENOENT else 126)
 
 

@@ -18,8 +18,8 @@ from lute.base import secrets
 from lute.base.signals import Timer
 from lute.errors import LaunchError, TaskTimedOut, UsageError
 from lute.tasks import program, progress
-from lute.wire.channel import open_channel, task_channel
-from lute.wire.control import Exec, Go, Metric, Progress, RankFailed, to_json
+from lute.wire.channel import log_line, open_channel, task_channel
+from lute.wire.control import Exec, Go, Metric, Progress, Raised, RankFailed, to_json
 from lute.wire.framing import CONTROL
 from lute.wire.ipc import Message, PipeCommunicator, SocketCommunicator
 from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus, is_unset
@@ -67,6 +67,7 @@ class Task(ABC):
         self._task_parameters: Any = params  # of the Task's own model, which mypy cannot know here
         self._use_mpi = use_mpi
         self._in_run = self._announced = False
+        self._place: Optional[str] = None
         self._teller = progress.ProgressReporter(self._tell if self._under_executor else None)
         self.metrics = self._teller.metrics
         self._parent = os.getppid()
@@ -179,7 +180,16 @@ class Task(ABC):
         if self._under_executor and not wanted:
             traceback.print_exception(type(error), error, error.__traceback__)
             sys.stderr.flush()
+            self._tell_place(error)
         self._signal_result(meet=False)
+
+    def _tell_place(self, error: BaseException) -> None:
+        from lute.tasks.origin import place_of  # most Tasks do not fail
+
+        self._place = place_of(error)
+        channel = task_channel() if self._place and self._is_speaker(meet=False) else None
+        if channel is not None and self._place:
+            channel.control(to_json(Raised(self._place)))
 
     def _tell_failed_rank(self) -> None:
         from mpi4py import MPI
@@ -187,7 +197,8 @@ class Task(ABC):
         channel = task_channel() if self._under_executor else None
         if channel is not None:
             said = self._result.summary or f"set its status to {self._result.task_status.name}"
-            channel.control(to_json(RankFailed(MPI.COMM_WORLD.Get_rank(), str(said))))
+            place = f" ({self._place})" if self._place else ""
+            channel.control(to_json(RankFailed(MPI.COMM_WORLD.Get_rank(), f"{said}{place}")))
 
     # ---------------------------------------------------------------------------------- messages
 
@@ -305,6 +316,8 @@ class ThirdPartyTask(Task):
             raise UsageError(f"{type(params).__name__} names no program: give it a field `executable`")
         self._args_list: list[str] = [self._cmd]
         self._template_context: dict[str, Any] = {}
+        self._ours: list[tuple[int, int]] = []
+        """Where in the log it says, before the program starts, what it is given."""
 
     def _add_to_jinja_context(self, param_name: str, value: Any) -> None:
         """Makes a value a variable of the template.
@@ -314,9 +327,19 @@ class ThirdPartyTask(Task):
             value: Its value, of any type.
         """
         if __debug__ and self._is_speaker(meet=False):
-            text = program.variable_as_text(param_name, value)
-            self._report_to_executor(Message(contents=secrets.hide_here(text)))
+            self._report_ours(program.variable_as_text(param_name, value))
         self._template_context[param_name] = value
+
+    def _report_ours(self, text: str) -> None:
+        """Reports what the program does not print, and notes where in the log it stands."""
+        message = Message(contents=secrets.hide_here(text))
+        self._report_to_executor(message)
+        channel = open_channel() if self._under_executor else None
+        if channel is not None and channel.log is not None:
+            line = log_line(message.contents)
+            end = os.fstat(channel.log).st_size
+            if end >= len(line) and os.pread(channel.log, len(line), end - len(line)) == line:
+                self._ours.append((end - len(line), end))
 
     def _template_to_config_file(self) -> None:
         """Renders the model's template to its output path.
@@ -363,7 +386,7 @@ class ThirdPartyTask(Task):
             LaunchError: The program cannot be started.
         """
         if __debug__ and self._is_speaker(meet=False):
-            self._report_to_executor(Message(contents=secrets.hide_here(self._formatted_command())))
+            self._report_ours(self._formatted_command())
         if os.environ.get("LUTE_DEBUG_BEFORE_TPP_EXEC"):
             from lute.base.debug import LUTE_DEBUG_EXIT
 
@@ -373,7 +396,7 @@ class ThirdPartyTask(Task):
         self._teller.end()
         channel = task_channel()
         if channel is not None:
-            channel.control(to_json(Exec(self._args_list)))
+            channel.control(to_json(Exec(self._args_list, self._ours)))
         sys.stdout.flush()
         sys.stderr.flush()
         _reset_signals()

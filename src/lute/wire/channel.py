@@ -27,6 +27,8 @@ from lute.wire.framing import CONTROL, LOGGED, NOTHING, TEXT, VALUE, Decoder, Fr
 
 logger = logging.getLogger(__name__)
 
+OUR_MARK = "[lute] "
+"""Begins each line of a log that `lute` itself has written, but for a program's variables and command line."""
 KEY_BYTES = 32
 HANDSHAKE_TIMEOUT = 10.0
 """Longest time for the handshake, in s."""
@@ -54,7 +56,7 @@ def log_line(contents: Any) -> bytes:
     """Returns the line of the log for contents without a signal: text itself, or type and size."""
     if isinstance(contents, str):
         return contents.encode("utf-8", "backslashreplace") + (b"" if contents.endswith("\n") else b"\n")
-    return f"[lute] message: {short_description(contents)}\n".encode()
+    return f"{OUR_MARK}message: {short_description(contents)}\n".encode()
 
 
 def write_fully(descriptor: int, data: bytes) -> None:

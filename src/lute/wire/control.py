@@ -1,6 +1,6 @@
 """What a Task and its Executor tell each other beside the messages that people send: typed, and JSON on the channel.
 
-    Task -> Executor   Exec, Unprepared, RankFailed, Progress, Metric
+    Task -> Executor   Exec, Unprepared, Raised, RankFailed, Progress, Metric
     Executor -> Task   Go, Stop
 
 On the channel each is a list: its name, then its fields.
@@ -8,7 +8,7 @@ On the channel each is a list: its name, then its fields.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, Mapping, Tuple, Union
+from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple, Union
 
 
 class Fields:
@@ -32,12 +32,16 @@ class Fields:
 
 
 class Exec(Fields):
-    """The Task's process becomes a program, so that it has no clean-up of its own any more."""
+    """The Task's process becomes a program, so that it has no clean-up of its own any more.
 
-    _fields = ("argv",)
+    `ours` are the parts of the log, as first byte and the one behind the last, that tell of the program: none of them
+    was printed by it.
+    """
 
-    def __init__(self, argv: List[str]) -> None:
-        self.argv = argv
+    _fields = ("argv", "ours")
+
+    def __init__(self, argv: List[str], ours: Sequence[Sequence[int]] = ()) -> None:
+        self.argv, self.ours = argv, ours
 
 
 class Unprepared(Fields):
@@ -47,6 +51,15 @@ class Unprepared(Fields):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
+
+
+class Raised(Fields):
+    """An exception ends the Task; `place` is where it came from in the project's own files, such as `peaks.py:19`."""
+
+    _fields = ("place",)
+
+    def __init__(self, place: str) -> None:
+        self.place = place
 
 
 class RankFailed(Fields):
@@ -88,9 +101,9 @@ class Stop(Fields):
     _fields = ()
 
 
-Control = Union[Exec, Unprepared, RankFailed, Progress, Metric, Go, Stop]
+Control = Union[Exec, Unprepared, Raised, RankFailed, Progress, Metric, Go, Stop]
 _KINDS: Mapping[str, Callable[..., Control]] = {
-    kind.__name__: kind for kind in (Exec, Unprepared, RankFailed, Progress, Metric, Go, Stop)
+    kind.__name__: kind for kind in (Exec, Unprepared, Raised, RankFailed, Progress, Metric, Go, Stop)
 }
 
 

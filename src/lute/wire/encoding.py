@@ -227,7 +227,7 @@ def _pickled(value: Any, buffers: list[Buffer]) -> Any:
         inside = [piece.raw() for piece in outside]
     except BufferError:
         data, inside = pickle.dumps(value, protocol=5), []
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # pickling runs code of others, too
         reason = f"{type(error).__name__}: {error}"
         return {"~": "lost", "type": qualified_name(value), "text": _safe_repr(value), "reason": reason}
     first = _buffer(data, buffers)
@@ -327,9 +327,7 @@ def _rebuild_pickle(value: Tagged, buffers: list[Memory]) -> Any:
     data, outside = buffers[first], buffers[first + 1 : first + 1 + value["n"]]
     try:
         return pickle.loads(data, buffers=outside)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # loading runs code of others: a sys.exit() in it must not end us
+    except BaseException as error:  # loading runs code of others: neither a sys.exit() in it nor more may end us
         kept = pickle.dumps((bytes(data), [bytes(piece) for piece in outside])) if outside else bytes(data)
         return Unloadable(value["type"], kept, f"{type(error).__name__}: {error}")
 
