@@ -9,6 +9,8 @@ print(run.id, run.parameters["threshold"], run.payload())
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +28,7 @@ from lute.record.unpickling import unpickled
 
 if TYPE_CHECKING:
     from lute.record.queries import Condition
-    from lute.record.types import RunRow, Scalar
+    from lute.record.types import KeptFile, RunRow, Scalar
 
 __all__ = ["Records", "Run", "Runs", "open"]
 
@@ -97,39 +99,31 @@ class Run(Mapping[str, Any]):
     def payload(self, unpickle: bool = False) -> Any:
         """Returns the result as the Task gave it: what was kept in files of its own is read back.
 
+        A table comes back as a DataFrame of pandas if that is installed, else of polars, else as a dict of columns. Of
+        a part that could not be kept there is what the record says: an object with `type` and `reason`.
+
         Args:
             unpickle: Whether a value that was kept as a pickle is loaded, which runs what its writer put into it.
 
         Raises:
-            RecordError: A file is gone, or the value could not be kept.
+            RecordError: A file is gone, or all of the result could not be kept.
             UsageError: It is a pickle and `unpickle` is false, or an array and numpy is not installed.
         """
-        return self._read_back(self._row["payload"], unpickle)
+        with contextlib.ExitStack() as archives:
+            return self._read_back(self._row["payload"], _Reader(self._row, unpickle, archives), alone=True)
 
-    def _read_back(self, value: Any, unpickle: bool) -> Any:
+    def _read_back(self, value: Any, reader: _Reader, alone: bool = False) -> Any:
         if isinstance(value, list):
-            return [self._read_back(item, unpickle) for item in value]
+            return [self._read_back(item, reader) for item in value]
         if not isinstance(value, dict):
             return value
         if (kept := kept_file(value)) is None:
-            return {key: self._read_back(item, unpickle) for key, item in value.items()}
+            return {key: self._read_back(item, reader) for key, item in value.items()}
         if kept["path"] is None:
-            raise RecordError(f"{kept['type']} of run {self.id} was not kept: {kept.get('reason')}")
-        return self._read_kept(Path(kept["path"]), unpickle) if self._is_ours(kept["path"]) else value
-
-    def _read_kept(self, path: Path, unpickle: bool) -> Any:
-        if path.suffix == ".pickle" and not unpickle:
-            raise UsageError(
-                f"{path} is a pickle: to load it runs what its writer put into it. If you trust that,"
-                " payload(unpickle=True)"
-            )
-        try:
-            if path.suffix == ".npy":
-                return _numpy().load(path, allow_pickle=False)
-            data = path.read_bytes()
-        except OSError as error:
-            raise RecordError(f"a kept value cannot be read: {error}") from error
-        return unpickled(data, self._row) if path.suffix == ".pickle" else data
+            if alone:
+                raise RecordError(f"{kept['type']} of run {self.id} was not kept: {kept.get('reason')}")
+            return value
+        return reader.read(kept) if self._is_ours(kept["path"]) else value
 
     def _is_ours(self, path: Any) -> bool:
         return isinstance(path, str) and os.path.dirname(path) == os.path.dirname(self["log"])
@@ -144,6 +138,59 @@ class Run(Mapping[str, Any]):
             return Path(self["log"]).read_bytes().decode("utf-8", "backslashreplace")
         except OSError as error:
             raise RecordError(f"the log of run {self.id} cannot be read: {error}") from error
+
+
+class _Reader:
+    """Reads what one payload has in files.
+
+    Args:
+        row: The run that gave it.
+        unpickle: Whether pickles are loaded.
+        archives: Closes what was opened.
+    """
+
+    def __init__(self, row: RunRow, unpickle: bool, archives: contextlib.ExitStack) -> None:
+        self._row, self._unpickle, self._close = row, unpickle, archives
+        self._archives: dict[str, Any] = {}
+
+    def read(self, kept: KeptFile) -> Any:
+        """Returns a value.
+
+        Raises:
+            RecordError: Its file cannot be read.
+            UsageError: It is a pickle, or what it needs is not installed.
+        """
+        path = Path(kept["path"] or "")
+        ending = Path(kept.get("member") or path).suffix
+        if ending == ".pickle" and not self._unpickle:
+            raise UsageError(
+                f"{path} is a pickle: to load it runs what its writer put into it. If you trust that,"
+                " payload(unpickle=True)"
+            )
+        try:
+            with self._opened(kept, path) as file:
+                return self._value_in(file, ending, kept)
+        except (OSError, KeyError) as error:
+            raise RecordError(f"a kept value cannot be read: {error}") from error
+
+    def _value_in(self, file: Any, ending: str, kept: KeptFile) -> Any:
+        if "columns" in kept:
+            from lute.record import table_files
+
+            return table_files.read(kept, file)
+        if ending == ".npy":
+            return _numpy().load(file, allow_pickle=False)
+        return unpickled(file.read(), self._row) if ending == ".pickle" else file.read()
+
+    def _opened(self, kept: KeptFile, path: Path) -> Any:
+        member = kept.get("member")
+        if member is None:
+            return path.open("rb")
+        if str(path) not in self._archives:
+            from zipfile import ZipFile
+
+            self._archives[str(path)] = self._close.enter_context(ZipFile(path))
+        return io.BytesIO(self._archives[str(path)].read(member))
 
 
 def _numpy() -> Any:

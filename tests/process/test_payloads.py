@@ -84,7 +84,7 @@ ARRAYS = [
     ("np.arange(6, dtype='>u2').reshape(2, 3)", ">u2", [2, 3]),
     ("np.array([True, False])", "bool", [2]),
     ("np.array([1+2j])", "complex128", [1]),
-    ("np.array([(1, 2.5)], dtype=[('n', 'i4'), ('x', 'f8')])", None, [1]),
+    ("np.array([(1, [2.5, 3])], dtype=[('n', 'i4'), ('x', 'f8', 2)])", None, [1]),
     ("np.array(['2026-01-01'], dtype='M8[D]')", "datetime64[D]", [1]),
 ]
 

@@ -55,6 +55,12 @@ class AlarmLimit:
             finally:
                 self._deadline = None
 
+    def ring(self) -> None:
+        """Ends the call that is under way, as if its time were over; may be called from a signal's handler."""
+        if self._before is not None and self._deadline is not None:
+            self._deadline = 0.0
+            signal.raise_signal(signal.SIGALRM)
+
     def _arm(self) -> None:
         """Lets the timer ring again and again, so that it always does before the time of the next call is over."""
         if threading.current_thread() is threading.main_thread():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pickle
 import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,18 +12,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lute.base import procfs
-from lute.base.files import shared_mode
 from lute.execution.exit_info import JOB_LIMIT, TASKLET, TIMEOUT, ExitInfo
+from lute.execution.keeping import ValueKeeper
 from lute.models.base import AnalysisHeader, TaskParameters, result_field, says_no_result
-from lute.record.rows import RunFiles, plain
+from lute.record.rows import RunFiles
 from lute.tasks.program import why_not_started
 from lute.tasks.progress import one_line
 from lute.wire.channel import OUR_MARK
-from lute.wire.encoding import RawArray, Unloadable, qualified_name, short_description
+from lute.wire.encoding import short_description
+from lute.wire.pickled import Pickled
 from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus
 
 if TYPE_CHECKING:
-    from lute.record.types import KeptFile, Metric
+    from lute.record.types import Metric
 
 Judgement = tuple[TaskStatus, str]
 """A status, and the reason for it."""
@@ -302,14 +302,17 @@ class ArtifactWriter:
         header: Says where pages of figures go, and what they are about.
         task: Name of the Task.
         run_id: The run's id.
+        originals: What values came as pickles, and as which, by their `id()`.
     """
 
-    def __init__(self, files: RunFiles, header: AnalysisHeader, task: str, run_id: str) -> None:
-        self._files, self._header, self._task, self._run_id = files, header, task, run_id
-        self._count = 0
+    def __init__(
+        self, files: RunFiles, header: AnalysisHeader, task: str, run_id: str, originals: Mapping[int, Pickled]
+    ) -> None:
+        self._header, self._task, self._run_id = header, task, run_id
         self._written: dict[tuple[str, str], str] = {}
         self.pages: list[str] = []
         self.troubles: list[str] = []
+        self._keeper = ValueKeeper(files, originals, self.troubles.append)
         self.run_parameters: dict[str, Any] = {}
 
     def payload(self, value: Any) -> tuple[Any, Any]:
@@ -320,7 +323,7 @@ class ArtifactWriter:
         if type(value) in (tuple, list) and any(isinstance(item, ElogSummaryPlots) for item in value):
             pairs = [self.payload(item) for item in value]
             return type(value)(pair[0] for pair in pairs), [pair[1] for pair in pairs]
-        return value, self._kept(value, "payload")
+        return value, self._keeper.kept(value, "payload")
 
     def summary(self, value: Any) -> str:
         """Returns a summary as text; figures are written, a dict also becomes run parameters."""
@@ -335,8 +338,9 @@ class ArtifactWriter:
             return ";".join(text for text in (self.summary(item) for item in value) if text)
         if value is None:
             return ""
-        kept = self._kept(value, "summary")
-        return f"{short_description(value)}, kept in {kept['path']}" if isinstance(kept, dict) else str(kept)
+        kept = self._keeper.kept(value, "summary")
+        is_file = isinstance(kept, dict) and kept.get("path")
+        return f"{short_description(value)}, kept in {kept['path']}" if is_file else str(kept)
 
     def _page(self, plots: ElogSummaryPlots) -> str:
         from lute.publish import report  # most runs have no page
@@ -357,7 +361,8 @@ class ArtifactWriter:
             return ""
 
     def index(self) -> None:
-        """Writes the index of pages anew, if there are new ones."""
+        """Completes the files, and writes the index of pages anew, if there are new ones."""
+        self._keeper.close()
         if not self.pages:
             return
         from lute.publish import report
@@ -366,65 +371,3 @@ class ArtifactWriter:
             report.write_index(report.folder_of(self._header))
         except OSError as error:
             self.troubles.append(f"the index of the pages of figures could not be written: {error}")
-
-    def _kept(self, value: Any, name: str) -> Any:
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return plain(value)
-        if isinstance(value, dict):
-            return {str(key): self._kept(item, name) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._kept(item, name) for item in value]
-        if isinstance(value, (Path, set, frozenset)) or (hasattr(value, "dtype") and not getattr(value, "shape", 1)):
-            return plain(value)
-        self._count += 1
-        try:
-            return self._write(value, name if self._count == 1 else f"{name}-{self._count}")
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # it is told; the run's status is still the Task's
-            self.troubles.append(f"{short_description(value)} could not be kept: {type(error).__name__}: {error}")
-            return {"type": qualified_name(value), "path": None, "size": None, "reason": str(error)}
-
-    def _write(self, value: Any, name: str) -> KeptFile:
-        about: KeptFile = {"type": qualified_name(value), "path": "", "size": 0}
-        data: list[Any]
-        if isinstance(value, Unloadable):
-            about |= {"type": value.type_name, "reason": value.reason}
-            path, data = self._files.kept(name, ".pickle"), [value.data]
-        elif isinstance(value, RawArray):
-            about |= {"type": "numpy.ndarray", "shape": list(value.shape), "dtype": value.dtype}
-            path, data = self._files.kept(name, ".npy"), [_npy_head(value.dtype, value.shape), value.data]
-        elif _is_simple_array(value):
-            about |= {"shape": list(value.shape), "dtype": str(value.dtype)}
-            flat = value if value.flags.c_contiguous else value.copy(order="C")
-            head = _npy_head(value.dtype.str, value.shape)
-            path, data = self._files.kept(name, ".npy"), [head, flat.reshape(-1).view("u1") if flat.nbytes else b""]
-        elif isinstance(value, (bytes, bytearray)):
-            path, data = self._files.kept(name, ".bin"), [value]
-        else:
-            if hasattr(value, "shape"):
-                about["shape"] = _size_of(value, "shape")
-            if hasattr(value, "dtype"):
-                about["dtype"] = _size_of(value, "dtype")
-            path, data = self._files.kept(name, ".pickle"), [pickle.dumps(value, protocol=5)]
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            os.fchmod(file.fileno(), shared_mode(path.parent, 0o600))
-            for piece in data:
-                file.write(piece)
-        return about | {"path": str(path), "size": path.stat().st_size}
-
-
-def _is_simple_array(value: Any) -> bool:
-    kind = type(value)
-    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and value.dtype.kind in "biufcSU"
-
-
-def _size_of(value: Any, key: str) -> Any:
-    found = getattr(value, key)
-    return list(found) if key == "shape" and isinstance(found, tuple) else str(found)
-
-
-def _npy_head(dtype: str, shape: tuple[int, ...]) -> bytes:
-    """Returns the head of a `.npy` file, version 1.0 (numpy.lib.format), so that numpy need not be there."""
-    about = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {tuple(shape)!r}, }}"
-    padding = -(10 + len(about) + 1) % 64
-    text = (about + " " * padding + "\n").encode("latin1")
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lute.execution.progress import ProgressTracker
     from lute.execution.supervisor import TaskProcess
     from lute.record.types import Owner, RunRow
+    from lute.wire.pickled import Pickled
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class RunRecorder:
         command: Its command line, as it is started.
         changed: How its environment differs from this process's; None for a variable that is gone.
         outputs: What it writes.
+        originals: What values of the result came as pickles, and as which, by the values' `id()`.
     """
 
     def __init__(self, plan: Plan, analysis: DescribedAnalysis, place: RunContext, proc: TaskProcess) -> None:
@@ -106,6 +108,7 @@ class RunRecorder:
         self.log = RunLog(self.files)
         self.command = list(plan.command)
         self.changed: dict[str, str | None] = {}
+        self.originals: dict[int, Pickled] = {}
         self._record = place.record or record_of(self._header)
         self._own_record = place.record is None
         self._secrets = secrets.secret_values(os.environ, {"database": self._header.database})
@@ -258,7 +261,7 @@ class RunRecorder:
     def keep_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
         result = self._analysis.task_result
-        keeper = outcome.ArtifactWriter(self.files, self._header, self._plan.task, self.id)
+        keeper = outcome.ArtifactWriter(self.files, self._header, self._plan.task, self.id, self.originals)
         result.payload, kept = keeper.payload(result.payload)
         result.summary = keeper.summary(result.summary)
         keeper.index()

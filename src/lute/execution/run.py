@@ -25,11 +25,12 @@ from lute.execution.supervisor import RunEvents, Supervisor, TaskProcess
 from lute.launcher.handle import Launcher
 from lute.tasks import program
 from lute.wire.control import Go, Metric, Progress
-from lute.wire.encoding import Unloadable
 from lute.wire.ipc import Communicator, Message, PipeCommunicator, SocketCommunicator
+from lute.wire.pickled import Pickled, Unloadable, pickled_in
 from lute.wire.results import DescribedAnalysis, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
+    from lute.execution.loading import ResultLoader
     from lute.execution.progress import ProgressTracker
     from lute.execution.user_hooks import UserHooks
     from lute.launcher.events import StartRequest
@@ -79,6 +80,9 @@ class Run(RunEvents):
         self._launcher_pid: int | None = None
         self._result: TaskResult | None = None
         """What the Task itself gave."""
+        self._late: list[Message] = []
+        """Results whose hook waits until what came as pickles was loaded."""
+        self._loader: ResultLoader | None = None
         self._start_told = False
         self._lost_by: Exception | None = None
         self._env: dict[str, str] = {}
@@ -274,6 +278,7 @@ class Run(RunEvents):
         judge = self._judge_of(ending)
         status, reason, also = judge(tasklets=self._hooks.failures)
         result.task_status = status
+        self._load_pickled()
         if status is TaskStatus.COMPLETED:
             outcome.result_from_parameters(result, plan.params, outputs.matches())
             self._hooks.tasklets("after", result)
@@ -314,6 +319,24 @@ class Run(RunEvents):
         ranks = self.plan.settings.ranks
         text = self.recorder.log.end(self._output_at).decode("utf-8", "replace")
         return outcome.last_line_of(text, ranks=ranks is not None, labelled=ranks is not None and ranks.label)
+
+    def _load_pickled(self) -> None:
+        """Loads what of the result came as pickles, and calls the hooks that wait for that."""
+        if not self._late:
+            return
+        from lute.execution.loading import ResultLoader  # few results have any
+
+        self._loader = ResultLoader(self._is_cancelled, self.plan.settings.poll_interval)
+        for message in self._late:
+            message.contents = self._loader.load(message.contents)
+        self.recorder.originals = self._loader.originals
+        for message in self._late:
+            self._hooks.hook("TASK_RESULT", message, self._proc)
+
+    def _is_cancelled(self) -> bool:
+        if os.path.exists(self.recorder.files.request):
+            self._do_as_asked()
+        return self._cancelled_by is not None
 
     def process_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
@@ -459,6 +482,9 @@ class Run(RunEvents):
             return
         if message.signal == "TASK_RESULT":
             self._take_result(message.contents)
+            if pickled_in(message.contents):
+                self._late.append(message)
+                return
         self._hooks.hook(str(message.signal), message, self._proc)
 
     def _take_result(self, contents: Any) -> None:
@@ -477,7 +503,7 @@ class Run(RunEvents):
                 if is_unset(getattr(contents, name)):
                     setattr(contents, name, getattr(before, name))
         else:
-            kind = contents.type_name if isinstance(contents, Unloadable) else type(contents).__name__
+            kind = contents.type_name if isinstance(contents, (Pickled, Unloadable)) else type(contents).__name__
             self.trouble(f"a TASK_RESULT came with {kind}, which is no TaskResult")
 
     @functools.cached_property
@@ -510,6 +536,8 @@ class Run(RunEvents):
         self._cancelled_by = by
         if self._supervisor is not None:
             self._supervisor.cancel(by)
+        if self._loader is not None:
+            self._loader.stop()
 
     # ---------------------------------------------------------------------------------- environment
 

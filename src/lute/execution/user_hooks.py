@@ -7,13 +7,14 @@ import functools
 import os
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from lute.base.time_limits import AlarmLimit, CallTimeout, call_in_thread
 from lute.execution.plan import Settings, Tasklet
 from lute.models.base import AnalysisHeader
 from lute.wire.ipc import Message
+from lute.wire.pickled import loaded
 from lute.wire.results import TaskResult
 
 
@@ -63,7 +64,7 @@ class UserHooks:
         if hook is None:
             return
         try:
-            self.limited.call(hook, message, proc)
+            self.limited.call(_called, hook, message, proc)
         except BaseException as error:  # as below
             self._tell(f"the hook for {event}", error)
 
@@ -108,6 +109,12 @@ class UserHooks:
         with open(os.dup(self._host.log_descriptor), "a", buffering=1, errors="backslashreplace") as out:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
                 yield
+
+
+def _called(hook: Callable[[Message, Any], None], message: Message, proc: Any) -> None:
+    """Calls a hook; what its message holds as pickles is loaded within the hook's time."""
+    message.contents = loaded(message.contents)
+    hook(message, proc)
 
 
 def _use(tasklet: Tasklet, found: Any, result: TaskResult) -> None:

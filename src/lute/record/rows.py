@@ -218,12 +218,21 @@ def kept_file(value: Any) -> KeptFile | None:
 
 
 def kept_files(payload: Any) -> Iterator[KeptFile]:
-    """Yields what a payload has in place of values that are kept in files of their own, at any depth."""
+    """Yields what a payload has in place of values that are kept in files, at any depth; each file once."""
+    seen: set[str | None] = set()
+    for kept in all_kept(payload):
+        if kept["path"] is None or kept["path"] not in seen:
+            seen.add(kept["path"])
+            yield kept
+
+
+def all_kept(payload: Any) -> Iterator[KeptFile]:
+    """Yields what a payload has in place of values that are kept in files, at any depth; several may share one."""
     if (kept := kept_file(payload)) is not None:
         yield kept
     elif isinstance(payload, (dict, list)):
         for item in payload.values() if isinstance(payload, dict) else payload:
-            yield from kept_files(item)
+            yield from all_kept(item)
 
 
 def path_of_kept(value: Any) -> Any:

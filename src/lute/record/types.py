@@ -83,13 +83,19 @@ class CodeEntry(TypedDict):
 
 
 class KeptFile(TypedDict, total=False):
-    """What stands in a payload for a value that is not JSON: the file in which it is kept."""
+    """What stands in a payload for a value that is not JSON: the file in which it is kept.
+
+    Where there are many, `path` is an archive and `member` a name in it. `columns` and `dtypes` are of a table.
+    """
 
     type: str
     path: str | None
+    member: str
     size: int | None
     shape: list[int]
     dtype: str
+    columns: list[str]
+    dtypes: list[str]
     reason: str
 
 

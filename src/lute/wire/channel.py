@@ -69,9 +69,15 @@ def write_fully(descriptor: int, data: bytes) -> None:
 
 
 class Channel:
-    """One end of a stream socket that carries frames. Safe to write to from several threads."""
+    """One end of a stream socket that carries frames. Safe to write to from several threads.
 
-    def __init__(self, sock: socket.socket, log: int | None = None) -> None:
+    Args:
+        sock: The socket.
+        log: A descriptor of the run's log, where this process may write to it.
+        load: Whether pickles that come are loaded at once.
+    """
+
+    def __init__(self, sock: socket.socket, log: int | None = None, load: bool = True) -> None:
         self.sock = sock
         self.log = log
         """Descriptor of the run's log, where this process may write to it."""
@@ -82,7 +88,7 @@ class Channel:
         """Bytes that have come so far."""
         self.more = False
         """Whether there may be more than what the last read gave."""
-        self._decoder = Decoder()
+        self._decoder = Decoder(load)
         self._at_once = _AT_ONCE
         self._frames: deque[Frame] = deque()
         self._lock = threading.RLock()

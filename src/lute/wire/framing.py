@@ -17,7 +17,8 @@ import struct
 from typing import Any, NamedTuple, Optional, Tuple
 
 from lute.errors import ProtocolError
-from lute.wire.encoding import Buffer, Memory, from_json, to_json, to_json_as_pickle
+from lute.wire.decoding import from_json
+from lute.wire.encoding import Buffer, Memory, to_json, to_json_as_pickle
 
 SIGNALS = (
     "NO_PICKLE_MODE",
@@ -82,7 +83,7 @@ def encode(kind: int, signal: Optional[str], contents: Any, flags: int = 0) -> l
         raise ProtocolError(f"unknown signal {signal!r}: use one of {', '.join(SIGNALS)}")
     if len(body) > MAX_BODY and kind == TEXT:
         raise ProtocolError(f"a text of {len(body)} bytes is over the limit of {MAX_BODY}")
-    if len(buffers) > 0xFFFF or len(body) > MAX_BODY:
+    if len(body) > MAX_BODY:
         buffers = []
         body = to_json_as_pickle(contents, buffers)
     head = HEAD.pack(MAGIC, number, kind, len(buffers), flags, len(body))
@@ -100,9 +101,13 @@ class Decoder:
 
     Large buffers are filled in place: `room()` returns where the next bytes belong, `fill(n)` says that
     n bytes were put there, and `frames()` gives what is complete.
+
+    Args:
+        load: Whether pickles in values are loaded at once (`lute.wire.pickled`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, load: bool = True) -> None:
+        self._load = load
         self._piece: Memory = bytearray(HEAD.size)
         self._filled = 0
         self._head: Optional[Head] = None
@@ -159,7 +164,7 @@ class Decoder:
             if buffers:
                 self._begin_buffers(head, view[at + HEAD.size : start], bytearray(body))
                 return start + size
-            self._ready.append(_frame(head, body, []))
+            self._ready.append(_frame(head, body, [], self._load))
             at = start + size
         return at
 
@@ -201,7 +206,7 @@ class Decoder:
         body, *buffers = self._parts
         head, self._head, self._lengths, self._parts = self._head, None, None, []
         self._start(HEAD.size)
-        self._ready.append(_frame(head, body, buffers))
+        self._ready.append(_frame(head, body, buffers, self._load))
 
 
 def _check_head(found: tuple[Any, ...]) -> Head:
@@ -221,19 +226,19 @@ def _check_lengths(head: Head, piece: Buffer) -> list[int]:
     return [head[4], *sizes]
 
 
-def _frame(head: Head, body: Buffer, buffers: list[Memory]) -> Frame:
+def _frame(head: Head, body: Buffer, buffers: list[Memory], load: bool) -> Frame:
     number, kind, _, flags, _ = head
     try:
-        return Frame(kind, _SIGNAL_OF[number], flags, _contents(kind, body, buffers))
+        return Frame(kind, _SIGNAL_OF[number], flags, _contents(kind, body, buffers, load))
     except ProtocolError:
         raise
     except Exception as error:
         raise ProtocolError(f"a frame that cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _contents(kind: int, body: Buffer, buffers: list[Memory]) -> Any:
+def _contents(kind: int, body: Buffer, buffers: list[Memory], load: bool) -> Any:
     if kind == NOTHING:
         return None
     if kind == TEXT:
         return str(body, "utf-8", "surrogatepass")
-    return from_json(body, buffers)
+    return from_json(body, buffers, load)

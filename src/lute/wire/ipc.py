@@ -27,6 +27,7 @@ from typing import Any, Iterator, Optional
 from lute.errors import LaunchError, ProtocolError
 from lute.wire.channel import HANDSHAKE_TIMEOUT, KEY_BYTES, Channel, Message, PendingPeer, task_channel
 from lute.wire.framing import CONTROL, LOGGED, SIGNALS, Frame
+from lute.wire.pickled import loaded
 
 __all__ = [
     "LUTE_SIGNALS",
@@ -150,6 +151,7 @@ class _ChannelCommunicator(Communicator):
         if not self._frames:
             self.pump()
         for message, _ in self.take():
+            message.contents = loaded(message.contents)
             return message
         return Message()
 
@@ -163,7 +165,7 @@ class _ChannelCommunicator(Communicator):
         """Takes in some of what has come, without waiting."""
 
     def take(self) -> Iterator[tuple[Message, bool]]:
-        """Gives each message that has come, and whether its text already is in the log."""
+        """Gives each message that has come, what was pickled in it not loaded, and whether its text is in the log."""
         while self._frames:
             frame = self._frames.popleft()
             yield Message(frame.contents, frame.signal), bool(frame.flags & LOGGED)
@@ -201,7 +203,7 @@ class PipeCommunicator(_ChannelCommunicator):
         """Makes the channel: this end, and the end that the child will inherit."""
         if self._party is Party.EXECUTOR and self.channel is None:
             ours, self.child_end = socket.socketpair()
-            self.channel = Channel(ours)
+            self.channel = Channel(ours, load=False)
 
     def environment(self) -> dict[str, str]:
         """Returns `LUTE_CHANNEL_FD`, as long as this side holds the child's end."""
@@ -363,7 +365,7 @@ class SocketCommunicator(_ChannelCommunicator):
         self._selector.unregister(guest.sock)
         if proved:
             guest.sock.settimeout(None)
-            self._selector.register(guest.sock, selectors.EVENT_READ, Channel(guest.sock))
+            self._selector.register(guest.sock, selectors.EVENT_READ, Channel(guest.sock, load=False))
         else:
             logger.warning("a connection that did not know the run's key was closed")
             guest.sock.close()
