@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from lute.base.files import shared_mode
 from lute.base.formatting import in_order
 from lute.record.rows import RunFiles, plain
-from lute.wire.encoding import DEEPEST, LONGEST_INTEGER, RawArray, qualified_name, short_description
+from lute.wire.encoding import DEEPEST, LONGEST_INTEGER, RawArray, qualified_name
 from lute.wire.pickled import ATOMS, Buffer, Pickled, Unloadable
 from lute.wire.tables import Table, as_table
 
@@ -82,7 +82,7 @@ class ValueKeeper:
             return self._inside(value, name)
         if isinstance(value, Path):
             return str(value)
-        if hasattr(value, "dtype") and not getattr(value, "shape", 1):
+        if _attribute(value, "dtype") is not None and _attribute(value, "shape") == ():
             item = value.tolist()
             if type(item) is type(value):
                 return self._file(value, name, "it has more digits than JSON's numbers")
@@ -143,7 +143,7 @@ class ValueKeeper:
             about["reason"] = f"{reason}, and cannot be pickled: {told}" if reason else told
         if "reason" in about:
             how = "is kept as bytes" if about["path"] else "could not be kept"
-            self._tell(f"of the result, {_description(value, about)} {how}: {about['reason']}")
+            self._tell(f"of the result, {about['type']} {how}: {about['reason']}")
         return about
 
     def _contents(self, value: Any, about: KeptFile) -> tuple[str, list[Buffer]]:
@@ -152,6 +152,8 @@ class ValueKeeper:
         table = None if about.get("reason") else (original and original.table) or as_table(value)
         if isinstance(value, Unloadable):
             about |= {"type": value.type_name, "reason": value.reason}
+            if value.text:
+                about["text"] = value.text
             return ".pickle", [value.data] if value.data else []
         if table is not None:
             return _contents_of_table(table, about)
@@ -160,10 +162,10 @@ class ValueKeeper:
             return ".npy", [_npy_head(value.dtype, value.shape), value.data]
         if isinstance(value, (bytes, bytearray)):
             return ".bin", [value]
-        if hasattr(value, "shape"):
-            about["shape"] = _size_of(value, "shape")
-        if hasattr(value, "dtype"):
-            about["dtype"] = _size_of(value, "dtype")
+        if isinstance(shape := _attribute(value, "shape"), tuple):
+            about["shape"] = list(shape)
+        if (dtype := _attribute(value, "dtype")) is not None:
+            about["dtype"] = str(dtype)
         if _is_simple_array(value):
             flat = value if value.flags.c_contiguous else value.copy(order="C")
             data = [flat.reshape(-1).view("u1").data] if flat.nbytes else []
@@ -201,10 +203,6 @@ def _text_of(key: Any) -> str:
         return f"<{qualified_name(key)}>"
 
 
-def _description(value: Any, about: KeptFile) -> str:
-    return about["type"] if isinstance(value, Unloadable) else short_description(value)
-
-
 def _contents_of_table(table: Table, about: KeptFile) -> tuple[str, list[Buffer]]:
     from lute.record import table_files  # few results have one
 
@@ -218,9 +216,11 @@ def _is_simple_array(value: Any) -> bool:
     return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and value.dtype.kind in "biufcSUMm"
 
 
-def _size_of(value: Any, key: str) -> Any:
-    found = getattr(value, key)
-    return list(found) if key == "shape" and isinstance(found, tuple) else str(found)
+def _attribute(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name, None)
+    except Exception:  # it is code of others
+        return None
 
 
 def _npy_head(dtype: str, shape: tuple[int, ...]) -> bytes:

@@ -21,7 +21,7 @@ from lute.tasks.progress import one_line
 from lute.wire.channel import OUR_MARK
 from lute.wire.encoding import short_description
 from lute.wire.pickled import Pickled
-from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus
+from lute.wire.results import DEEPEST_PAGE, ElogSummaryPlots, TaskResult, TaskStatus
 
 if TYPE_CHECKING:
     from lute.record.types import Metric
@@ -315,13 +315,13 @@ class ArtifactWriter:
         self._keeper = ValueKeeper(files, originals, self.troubles.append)
         self.run_parameters: dict[str, Any] = {}
 
-    def payload(self, value: Any) -> tuple[Any, Any]:
+    def payload(self, value: Any, levels: int = DEEPEST_PAGE) -> tuple[Any, Any]:
         """Returns what a payload is from now on, and what the record keeps of it."""
         if isinstance(value, ElogSummaryPlots):
             page = self._page(value)
             return page, page
-        if type(value) in (tuple, list) and any(isinstance(item, ElogSummaryPlots) for item in value):
-            pairs = [self.payload(item) for item in value]
+        if type(value) in (tuple, list) and levels and any(isinstance(item, ElogSummaryPlots) for item in value):
+            pairs = [self.payload(item, levels - 1) for item in value]
             return type(value)(pair[0] for pair in pairs), [pair[1] for pair in pairs]
         return value, self._keeper.kept(value, "payload")
 

@@ -97,6 +97,7 @@ class KeptFile(TypedDict, total=False):
     columns: list[str]
     dtypes: list[str]
     reason: str
+    text: str
 
 
 class RunRow(TypedDict):

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from lute.wire.results import ElogSummaryPlots, RenderedPage, TaskResult
+from lute.wire.results import DEEPEST_PAGE, ElogSummaryPlots, RenderedPage, TaskResult
 
 LARGEST_SVG = 2_000_000
 """A matplotlib figure whose SVG is longer than this, in characters, becomes a PNG."""
@@ -28,14 +28,14 @@ def render_result(result: TaskResult) -> None:
     result.summary = rendered(result.summary, done)
 
 
-def rendered(value: Any, done: dict[int, ElogSummaryPlots]) -> Any:
+def rendered(value: Any, done: dict[int, ElogSummaryPlots], levels: int = DEEPEST_PAGE) -> Any:
     """Returns a value with its `ElogSummaryPlots` rendered, also in a tuple or list; each of them once."""
     if isinstance(value, ElogSummaryPlots):
         if id(value) not in done:
             done[id(value)] = ElogSummaryPlots(value.display_name, _drawn_or_why(value))
         return done[id(value)]
-    if type(value) in (tuple, list):
-        return type(value)(rendered(item, done) for item in value)
+    if type(value) in (tuple, list) and levels:
+        return type(value)(rendered(item, done, levels - 1) for item in value)
     return value
 
 

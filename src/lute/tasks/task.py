@@ -22,7 +22,7 @@ from lute.wire.channel import log_line, open_channel, task_channel
 from lute.wire.control import Exec, Go, Metric, Progress, Raised, RankFailed, to_json
 from lute.wire.framing import CONTROL
 from lute.wire.ipc import Message, PipeCommunicator, SocketCommunicator
-from lute.wire.results import ElogSummaryPlots, TaskResult, TaskStatus, is_unset
+from lute.wire.results import DEEPEST_PAGE, ElogSummaryPlots, TaskResult, TaskStatus, is_unset
 
 if TYPE_CHECKING:
     from lute.models.base import TaskParameters, ThirdPartyParameters
@@ -421,9 +421,9 @@ class ThirdPartyTask(Task):
         return streams.redirected(files)
 
 
-def _holds_figures(value: Any) -> bool:
+def _holds_figures(value: Any, levels: int = DEEPEST_PAGE) -> bool:
     if type(value) in (tuple, list):
-        return any(_holds_figures(item) for item in value)
+        return levels > 0 and any(_holds_figures(item, levels - 1) for item in value)
     return isinstance(value, ElogSummaryPlots)
 
 

@@ -68,6 +68,11 @@ def _rebuild(value: Any, buffers: _Incoming) -> Any:
     return rebuild(tagged, buffers)
 
 
+def _rebuild_key(value: Any, buffers: _Incoming) -> Any:
+    key = _rebuild(value, buffers)
+    return float("nan") if type(key) is float and key != key else key  # JSON's is always the same object, and one key
+
+
 def _rebuild_array(value: Tagged, buffers: _Incoming) -> Any:
     data, shape = buffers.at(value["v"]), tuple(value["shape"])
     try:
@@ -115,7 +120,7 @@ _REBUILDERS: dict[str, Rebuilder] = {
     "tuple": _rebuild_items(tuple),
     "set": _rebuild_items(set),
     "frozenset": _rebuild_items(frozenset),
-    "dict": lambda value, buffers: {_rebuild(k, buffers): _rebuild(v, buffers) for k, v in value["v"]},
+    "dict": lambda value, buffers: {_rebuild_key(k, buffers): _rebuild(v, buffers) for k, v in value["v"]},
     "status": lambda value, buffers: TaskStatus[value["v"]],
     "result": _rebuild_items(lambda fields: TaskResult(*fields)),
     "plots": _rebuild_items(lambda fields: ElogSummaryPlots(*fields)),
@@ -129,5 +134,5 @@ _REBUILDERS: dict[str, Rebuilder] = {
     "array": _rebuild_array,
     "scalar": _rebuild_scalar,
     "pickle": _rebuild_pickle,
-    "lost": lambda value, buffers: Unloadable(value["type"], value["text"].encode(), value["reason"]),
+    "lost": lambda value, buffers: Unloadable(value["type"], b"", value["reason"], value["text"]),
 }

@@ -33,11 +33,13 @@ class Unloadable:
         type_name: The value's type where it was made.
         data: Its pickle; empty if it could not be pickled.
         reason: Why it could not be loaded, or pickled.
+        text: Its `repr`, if it could not be pickled; not all of a long one.
     """
 
     type_name: str
     data: bytes
     reason: str
+    text: str = ""
 
     def __str__(self) -> str:
         return f"<{self.type_name}>"

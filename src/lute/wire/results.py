@@ -33,6 +33,10 @@ class TaskResult:
     impl_schemas: Optional[str] = None
 
 
+DEEPEST_PAGE = 10
+"""Pages of figures are looked for in a tuple or list, and in those in it, so many levels deep."""
+
+
 def is_unset(value: Any) -> bool:
     """Returns whether a summary or payload is as it was at the start."""
     return isinstance(value, str) and value in ("", "PENDING")
