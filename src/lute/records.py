@@ -22,7 +22,7 @@ from lute.config.config_file import read_config
 from lute.errors import RecordError, UsageError, did_you_mean
 from lute.record import schema
 from lute.record.db import FILE_NAME, record_at, record_of
-from lute.record.rows import kept_file
+from lute.record.rows import kept_file, printable
 from lute.record.store import Record
 from lute.record.unpickling import unpickled
 
@@ -255,7 +255,7 @@ def _cell(column: str, value: Any) -> Any:
     if column in _TIMES:
         return None if value is None else datetime.fromisoformat(value)
     if isinstance(value, (list, dict)):
-        return json.dumps(value)
+        return json.dumps(printable(value))
     return float(value) if isinstance(value, int) and abs(value) >= _LARGEST else value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +131,11 @@ def test_many_small_arrays_are_a_bounded_number_of_files(gives: Project) -> None
 
 
 @pytest.fixture
-def mixture(gives: Project) -> Iterator[list[Any]]:
+def mixture(gives: Project) -> Any:
     """A payload of many values of several kinds, read back."""
     items = "[[np.arange(n), b'x' * n, datetime.date(2026, 1, 1 + n % 28), np.float32(n)] for n in range(100)]"
     give(gives, items, "import numpy as np")
-    yield last().payload(unpickle=True)
+    return last().payload(unpickle=True)
 
 
 def test_many_values_of_other_kinds_share_an_archive_too(mixture: list[Any]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lute.cli import common
 from lute.errors import UsageError, did_you_mean
-from lute.record.rows import column
+from lute.record.rows import column, printable
 from lute.record.schema import BESIDES, COLUMNS, PUBLIC, flat_values
 from lute.tasks.progress import metric_as_text
 
@@ -94,7 +94,7 @@ def _value(row: RunRow, name: str) -> Any:
 def _as_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+    return json.dumps(printable(value), ensure_ascii=False) if isinstance(value, (dict, list)) else value
 
 
 def _as_text(name: str, value: Any) -> str:

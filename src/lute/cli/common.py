@@ -18,6 +18,7 @@ from lute.base.formatting import visible as visible
 from lute.base.formatting import when as when
 from lute.errors import OutputError, UsageError
 from lute.record.db import FILE_NAME, Record, record_at, record_of
+from lute.record.rows import printable
 
 if TYPE_CHECKING:
     from lute.config.config_file import ConfigFile, Overrides
@@ -209,7 +210,7 @@ def tell(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Prints JSON on standard output."""
-    print(json.dumps(value, indent=2, default=str))
+    print(json.dumps(printable(value), indent=2, default=str))
 
 
 def print_text(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lute.base.code_files import kept_text
 from lute.cli import common
 from lute.record.compare import Differences, Entries, compare, differs
-from lute.record.rows import RunFiles
+from lute.record.rows import RunFiles, printable
 
 if TYPE_CHECKING:
     from lute.record.types import CodeEntry, RunRow
@@ -82,5 +82,5 @@ def _shown(entry: Entries, side: str, short: bool) -> str:
     if side not in entry:
         return "-"
     value = entry[side]
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(printable(value))
     return text if len(text) <= LONGEST or not short else f"{text[: LONGEST - 3]}..."

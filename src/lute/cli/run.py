@@ -26,7 +26,7 @@ from lute.execution.run import SUBMITTED
 from lute.models.files import outputs_declared
 from lute.record.db import record_of
 from lute.record.row_codec import to_sql
-from lute.record.rows import kept_file, plain_parameters, public
+from lute.record.rows import kept_file, plain_parameters, printable, public
 from lute.tasks.program import redirection
 from lute.tasks.progress import draws
 from lute.wire.channel import write_fully
@@ -249,7 +249,7 @@ def print_result(row: RunRow) -> None:
 def _short(value: Any) -> str:
     if (kept := kept_file(value)) is not None:
         return f"{kept['type']} in {kept['path']}"
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = value if isinstance(value, str) else json.dumps(printable(value), default=str)
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 

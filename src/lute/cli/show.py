@@ -14,7 +14,7 @@ from lute.base.code_files import kept_text
 from lute.cli import common
 from lute.errors import UsageError, did_you_mean
 from lute.execution.code import digest_on_disk
-from lute.record.rows import RunFiles, public
+from lute.record.rows import RunFiles, printable, public
 from lute.tasks.progress import as_text, metric_as_text
 
 if TYPE_CHECKING:
@@ -136,4 +136,4 @@ def _file_as_text(file: JsonObject) -> str:
 def _print_values(name: str, values: dict[str, str]) -> None:
     print(name)
     for key, value in values.items():
-        common.print_text(f"  {key:<20} {value if isinstance(value, str) else json.dumps(value)}")
+        common.print_text(f"  {key:<20} {value if isinstance(value, str) else json.dumps(printable(value))}")

@@ -21,7 +21,7 @@ from lute.base.secrets import without_password
 from lute.errors import UsageError
 from lute.publish import rerun_yaml
 from lute.record import workflow_store
-from lute.record.rows import kept_files, public, utc
+from lute.record.rows import kept_files, printable, public, utc
 from lute.record.schema import flat_values, is_live
 from lute.record.store import Record
 
@@ -221,6 +221,7 @@ class _Builder:
             yield self._value(row, "payload", row["payload"])
 
     def _value(self, row: RunRow, name: str, value: Any, unit: str = "") -> Any:
+        value = printable(value)
         plain = value if isinstance(value, (str, int, float)) else json.dumps(value)
         plain = without_password(plain) if isinstance(plain, str) else plain
         entity = self._entity(f"#run-{row['id']}-{name}", "PropertyValue", name=name, unitText=unit)
@@ -236,7 +237,7 @@ class _Builder:
         """Adds what tells about a run: its log, its row of the record, and the YAML file that would run it again."""
         if os.path.isfile(row["log"] or ""):
             yield self._file(row["log"], folder, named="log.txt", name="What the Task printed")
-        text = json.dumps(public(row), indent=2, default=str)
+        text = json.dumps(printable(public(row)), indent=2, default=str)
         yield self._written(f"{folder}run.json", text, name="The run's row in the record")
         try:
             yield self._written(f"{folder}rerun.yaml", rerun_yaml.as_yaml(row), name="Runs it again, with lute")

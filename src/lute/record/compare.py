@@ -61,6 +61,8 @@ def _typed(value: Any) -> Any:
         return [_typed(item) for item in value]
     if isinstance(value, dict):
         return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, float) and value != value:
+        return float, "nan"  # it is the same, though it does not equal itself
     return isinstance(value, bool), value
 
 

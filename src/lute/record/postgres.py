@@ -197,7 +197,7 @@ class Postgres:
         """Returns the query behind a Task's view. It reads the JSON of each row once."""
         parts = [f"{_column(path, kind)} AS {identifier(name)}" for name, path, kind in columns]
         for name, column in results.items():
-            value = "of_payload #>> '{}'" if column == "payload" else column
+            value = "coalesce(of_payload ->> '~float', of_payload #>> '{}')" if column == "payload" else column
             parts.append(f"{value} AS {identifier(name)}")
         both = f"SELECT {_json('parameters')} AS of_parameters, {_json('payload')} AS of_payload OFFSET 0"
         return (

@@ -1,4 +1,8 @@
-"""A run's row <-> what the database takes and gives."""
+"""A run's row <-> what the database takes and gives.
+
+JSON has no nan and no infinity. In what a run gave they are `{"~float": "nan"}`; a dict of the run's own with a key
+that begins with `~` is `{"~dict": {...}}`, so that no text and no dict is taken for one of them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,12 @@ if TYPE_CHECKING:
     from lute.record.types import RunRow
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
+_as_strict_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_GIVEN = ("payload", "metrics")
+"""The columns with what a run gave."""
+_FLOAT, _DICT = "~float", "~dict"
+_MARK = '"~'
+"""What the JSON of every such value contains."""
 _JSON_COLUMNS = {name for name, kind in schema.COLUMNS.items() if kind == schema.JSON}
 
 
@@ -37,7 +47,7 @@ def to_sql(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name in _JSON_COLUMNS:
-        value = _as_json(value)
+        value = given_as_json(value) if name in _GIVEN else _as_json(value)
     elif isinstance(value, (int, float)):
         return int(value) if isinstance(value, bool) else value
     if type(value) is str and value.isascii() and "\0" not in value:
@@ -55,4 +65,47 @@ def from_sql(names: Sequence[str], row: tuple[Any, ...], wanted: Iterable[str]) 
 def _value(name: str, value: Any) -> Any:
     if name == "valid":
         return bool(value)
+    if name in _GIVEN and value is not None:
+        return given_from_json(value)
     return json.loads(value) if schema.COLUMNS[name] == schema.JSON and value is not None else value
+
+
+def given_as_json(value: Any) -> str:
+    """Returns what a run gave as JSON, nan and infinities too.
+
+    >>> given_as_json({"a": [float("nan"), "nan"]})
+    '{"a": [{"~float": "nan"}, "nan"]}'
+    """
+    try:
+        text = _as_strict_json(value)
+    except ValueError:
+        text = _MARK
+    return _as_strict_json(_tagged(value)) if _MARK in text else text
+
+
+def given_from_json(text: str) -> Any:
+    """Returns the value that `given_as_json` wrote."""
+    value = json.loads(text)
+    return _untagged(value) if _MARK in text else value
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else {_FLOAT: str(float(value))}
+    if isinstance(value, (list, tuple)):
+        return [_tagged(item) for item in value]
+    if isinstance(value, dict):
+        tagged = {key: _tagged(item) for key, item in value.items()}
+        return {_DICT: tagged} if any(str(key).startswith("~") for key in value) else tagged
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_untagged(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {_FLOAT}:
+        return float(value[_FLOAT])
+    inner = value[_DICT] if value.keys() == {_DICT} else value
+    return {key: _untagged(item) for key, item in inner.items()}

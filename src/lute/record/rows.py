@@ -174,6 +174,21 @@ def public(row: RunRow) -> RunRow:
     return cast("RunRow", found)
 
 
+def printable(value: Any) -> Any:
+    """Returns a value of JSON's types as it is printed: nan and infinities are texts there.
+
+    >>> printable({"a": [1.5, float("nan"), float("-inf")]})
+    {'a': [1.5, 'nan', '-inf']}
+    """
+    if isinstance(value, float):
+        return value if value - value == 0 else str(float(value))
+    if isinstance(value, dict):
+        return {key: printable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(item) for item in value]
+    return value
+
+
 def plain_parameters(params: Any) -> JsonObject:
     """Returns parameters as JSON's own types, without a password for the record and secrets in `environments:`.
 

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 LOOK = 0.01
 """Time between two tries where SQLite does not wait by itself, in s."""
+_PAYLOAD = """coalesce(json_extract(payload, '$."~float"'), json_extract(payload, '$'))"""
+"""A payload as one value: `nan` for `{"~float": "nan"}`, as `row_codec` writes it."""
 _JSON_TYPES = {"boolean": "'true', 'false'", "number": "'integer', 'real'", "string": "'text'", "null": "'null'"}
 
 
@@ -185,7 +187,7 @@ class Sqlite:
         """Returns the query behind a Task's view."""
         parts = [f"json_extract(parameters, {literal(path)}) AS {identifier(name)}" for name, path, _ in columns]
         for name, column in results.items():
-            value = "json_extract(payload, '$')" if column == "payload" else column
+            value = _PAYLOAD if column == "payload" else column
             parts.append(f"{value} AS {identifier(name)}")
         return f"SELECT {', '.join(parts)} FROM lute_runs WHERE task = {literal(task)}"
 

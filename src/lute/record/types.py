@@ -435,4 +435,4 @@ class StepGiven(TypedDict, total=False):
     parameters: JsonObject | None
     id: str
     result: Any
-    metrics: dict[str, float | None]
+    metrics: dict[str, float]

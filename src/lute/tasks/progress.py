@@ -153,7 +153,7 @@ def metric_of(value: Any, unit: Any = "") -> Metric:
         TypeError: `value` is no number.
     """
     number = float("nan") if value is None else _number("the metric's value", value)
-    return {"value": number if number - number == 0 else None, "unit": one_line(unit)}
+    return {"value": number, "unit": one_line(unit)}
 
 
 def _number(what: str, value: Any) -> Number:
@@ -191,7 +191,7 @@ def as_text(progress: Progress) -> str:
 def metric_as_text(metric: Metric) -> str:
     """Returns a metric's value and unit for people."""
     value = metric["value"]
-    return f"{'no finite number' if value is None else written(value)} {metric['unit']}".rstrip()
+    return f"{'nan' if value is None else written(value)} {metric['unit']}".rstrip()
 
 
 def written(number: Number) -> str:

@@ -17,7 +17,7 @@ from textual.widgets import DataTable, Footer, Header, Input, Label, Static, Tab
 
 from lute.errors import LuteError
 from lute.execution import requests
-from lute.record.rows import RunFiles
+from lute.record.rows import RunFiles, printable
 from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.tasks.progress import as_text
@@ -321,13 +321,13 @@ def _about(row: RunRow, when: Callable[[str | None], str], seconds: Callable[[fl
         ("invalid", row.get("invalid_reason")),
         ("progress", as_text(row["progress"]) if row["progress"] and is_live(row) else ""),
         ("summary", row["summary"]),
-        ("result", json.dumps(row["payload"]) if row["payload"] not in (None, "") else ""),
+        ("result", json.dumps(printable(row["payload"])) if row["payload"] not in (None, "") else ""),
         ("started", when(row["started"])),
         ("took", seconds(row["wall_s"])),
         ("host", f"{row['host']}, process {row['pid']}" if row["pid"] else row["host"]),
         ("workflow", f"{row['workflow']}, step {row['step']}" if row["workflow"] else ""),
         ("command", " ".join(row["command"] or [])),
-        ("metrics", json.dumps(row["metrics"]) if row["metrics"] else ""),
+        ("metrics", json.dumps(printable(row["metrics"])) if row["metrics"] else ""),
         *(("page", f"file://{path}") for path in row["plots"] or []),
         ("log", row["log"]),
     ]

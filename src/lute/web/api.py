@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from lute.errors import UsageError
 from lute.publish.report import version_of
 from lute.record import workflow_store
-from lute.record.rows import public
+from lute.record.rows import printable, public
 from lute.web import asking, lists
 from lute.web.site import Site
 from lute.workflows import page as workflow_page
@@ -20,14 +20,14 @@ def runs(request: Request) -> Response:
     asked = asking.read(request.query_params)
     rows, more = lists.runs(site, asked, asked.limit or asking.PAGE, ())
     older = asked.older(rows[-1], "/api/runs") if more else None
-    return JSONResponse({"runs": [public(row) for row in rows], "next": older})
+    return JSONResponse(printable({"runs": [public(row) for row in rows], "next": older}))
 
 
 def run(request: Request) -> Response:
     """Returns one run."""
     row = request.app.state.site.run(request.path_params["id"])
     row["plots"] = [version_of(path, row["id"]) for path in row["plots"] or []]
-    return JSONResponse(public(row))
+    return JSONResponse(printable(public(row)))
 
 
 def workflows(request: Request) -> Response:
@@ -59,4 +59,4 @@ def metrics(request: Request) -> Response:
     found: object = {"metrics": lists.metric_names(site, asked, limit)}
     if metric:
         found = {"metric": metric, "values": lists.metrics(site, asked, metric, limit)}
-    return JSONResponse(found)
+    return JSONResponse(printable(found))

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from lute.record.rows import column
+from lute.record.rows import column, printable
 from lute.record.schema import is_live
 from lute.tasks.progress import as_text, metric_as_text, share
 from lute.web.asking import number
@@ -84,4 +84,4 @@ def state_of(row: RunRow) -> RunState:
 
 def _event(name: str, data: object, identity: int | None = None) -> str:
     place = f"id: {identity}\n" if identity is not None else ""
-    return f"event: {name}\n{place}data: {json.dumps(data)}\n\n"
+    return f"event: {name}\n{place}data: {json.dumps(printable(data))}\n\n"

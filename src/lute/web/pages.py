@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -169,7 +170,7 @@ def trends(request: Request) -> Response:
 
 
 def _drawing(found: list[MetricPoint], metric: str) -> Markup:
-    usable = [one for one in found if one["value"] is not None]
+    usable = [one for one in found if one["value"] is not None and math.isfinite(one["value"])]
     points = [
         plot.Point(
             float(one["value"] or 0),

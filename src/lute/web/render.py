@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 import lute
 from lute.base import formatting
+from lute.record.rows import printable
 from lute.tasks.progress import as_text, metric_as_text, share, written
 from lute.wire.status import LIVE, LOOKS, SYMBOLS
 
@@ -57,7 +58,7 @@ def page(template: str, code: int = 200, /, **content: Any) -> HTMLResponse:
 
 def as_value(value: Any) -> str:
     """Returns a value of the record: text as it is, anything else as JSON; not all of it if it is very long."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(printable(value), ensure_ascii=False)
     if len(text) <= LONGEST_VALUE:
         return text
     return f"{text[:LONGEST_VALUE]}… ({len(text)} characters; JSON has them all)"

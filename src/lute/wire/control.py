@@ -81,7 +81,7 @@ class Progress(Fields):
 
 
 class Metric(Fields):
-    """A number to be kept; `value` is None if it is not finite."""
+    """A number to be kept; None stands for nan."""
 
     _fields = ("name", "value", "unit")
 

@@ -129,7 +129,12 @@ def _value(node: ast.AST, look_up: Callable[[str], Any]) -> Any:
 def _compared(node: ast.Compare, look_up: Callable[[str], Any]) -> bool:
     values = [_value(item, look_up) for item in (node.left, *node.comparators)]
     pairs = zip(node.ops, values, values[1:], strict=False)
-    return all(_COMPARE[type(sign)](one, two) for sign, one, two in pairs)
+    return all(not _is_nan(one, two) and _COMPARE[type(sign)](one, two) for sign, one, two in pairs)
+
+
+def _is_nan(*values: Any) -> bool:
+    """Returns whether one of the values is nan: nothing is known of it, so that no comparison with it holds."""
+    return any(isinstance(value, float) and value != value for value in values)
 
 
 def _path(node: ast.AST) -> list[str] | None:

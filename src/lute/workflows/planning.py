@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -186,7 +187,8 @@ class Planner:
         if run is None:
             return {"status": instance.state.value}
         row = self._record.get(run)
-        metrics = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
+        found = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
+        metrics = {key: math.nan if value is None else value for key, value in found.items()}  # older rows have null
         return {
             "status": row["status"],
             "summary": row["summary"],
