@@ -44,8 +44,12 @@ $(AIRFLOW_VENV)/.ready: pyproject.toml
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/python examples/thpp/demo.py $(DEMO_OUTPUT)
 
+# First those that must have the machine to themselves, then the others, one process for each core
 test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready
-	AIRFLOW_VENV=$(abspath $(AIRFLOW_VENV)) $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	export AIRFLOW_VENV=$(abspath $(AIRFLOW_VENV)); \
+	$(VENV)/bin/python -m pytest -m alone $(PYTEST_ARGS); alone=$$?; \
+	$(VENV)/bin/python -m pytest -m "not alone" -n auto --dist loadfile $(PYTEST_ARGS); others=$$?; \
+	case $$alone,$$others in 0,0|0,5|5,0) ;; *) exit 1;; esac # 5: there is none of these
 
 # Without a server, an Airflow or a browser; one process for each core, and the tests of one file in one of them
 quick: $(VENV)/.ready

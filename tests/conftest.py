@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LUTE = [sys.executable, "-m", "lute"]
 PLUGINS = Path(__file__).parent / "plugins"
+ALONE = ("faults/", "cluster/", "web/test_speed.py", "docs/test_tutorial.py", "docs/test_benchmarks.py")
+ALONE += tuple(f"process/test_{name}.py" for name in ("mpi", "watch", "workflow_kills", "workflow_scale", "endings"))
+"""The tests that run one after the other: they measure times, kill processes or start servers of their own."""
 LAUNCHER = "LUTE_LAUNCHER"
 """`LUTE_LAUNCHER=exec pytest ...` runs tests without the fast path: every Task in a new interpreter."""
 
@@ -99,6 +102,14 @@ class Project:
         outcome = self.lute("run", name, "-c", "config.yaml", "--json", "-q", *arguments, **keywords)
         assert outcome.out, outcome
         return {**outcome.json, "returncode": outcome.code, "stderr": outcome.err}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that have to run alone; `make test` runs the others side by side."""
+    here = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(here)).startswith(ALONE) or item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture
