@@ -27,174 +27,6 @@ GRACE = 1.0
 GRACES = f"terminate_grace: {GRACE:g}\nclean_up_grace: {GRACE:g}"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEDOUT")
 
-DAEMONS = '''
-"""Leaves two processes that ignore SIGTERM and have left session and parent: one forked, one of a new program."""
-import os
-import signal
-import sys
-from pathlib import Path
-
-
-def stay():
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    while True:
-        signal.pause()
-
-
-def leave(folder, bare=False):
-    folder = Path(folder)
-    folder.mkdir(exist_ok=True)
-    read, write = os.pipe()
-    for name in ("forked", "program"):
-        if os.fork() == 0:
-            os.setsid()
-            if os.fork() == 0:
-                os.close(read)
-                if name == "program":
-                    os.set_inheritable(write, True)
-                    env = dict(os.environ)
-                    if bare:
-                        env = {"FAULTS_MARK": os.environ["FAULTS_MARK"]}
-                    arguments = [sys.executable, "-S", __file__, str(folder), str(write)]
-                    os.execve(sys.executable, arguments, env)
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                (folder / name).write_text(str(os.getpid()))
-                os.write(write, b"+")
-                os.close(write)
-                stay()
-            os._exit(0)
-    os.close(write)
-    for _ in range(2):
-        os.wait()
-    told = b""
-    while len(told) < 2:
-        told += os.read(read, 2)
-    os.close(read)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        (Path(sys.argv[1]) / "program").write_text(str(os.getpid()))
-        os.write(int(sys.argv[2]), b"+")
-        os.close(int(sys.argv[2]))
-        stay()
-    leave(sys.argv[1])
-'''
-
-TASKS = """
-    import atexit, os, signal, subprocess, sys, time
-    from pathlib import Path
-    from typing import Annotated
-    from lute import Executor, Field, Positional, Task, TaskParameters, TaskStatus, ThirdPartyParameters, ThirdPartyTask
-
-    sys.path.insert(0, os.path.dirname(__file__))
-    import daemons
-
-    HOME = Path(os.environ.get("FAULTS_HOME", "."))
-    PHASE = os.environ.get("FAULTS_PHASE", "")
-
-    def wait_at(phase):
-        if phase == PHASE:
-            (HOME / "reached").touch()
-            with open(HOME / "go") as fifo:
-                fifo.read()
-
-    def note(name):
-        (HOME / name).write_text(str(os.getpid()))
-
-    class HeldParameters(TaskParameters):
-        pass
-
-    class Held(Task):
-        def __init__(self, **keywords):
-            super().__init__(**keywords)
-            note("child")
-            if PHASE in ("start", "run", "result"):
-                daemons.leave(HOME / "pids")
-
-        def _run(self):
-            print("held", flush=True)
-            wait_at("run")
-            if PHASE == "result":
-                atexit.register(wait_at, "result")
-
-    class HeldProgramParameters(ThirdPartyParameters):
-        executable: str = sys.executable
-        script: Annotated[str, Positional()] = str(Path(__file__).with_name("program.py"))
-
-    class HeldOwnProgramParameters(HeldProgramParameters):
-        pass
-
-    class HeldOwnProgram(ThirdPartyTask):
-        pass
-
-    class ShParameters(ThirdPartyParameters):
-        class Config:
-            exit_codes = {3: "no peaks were found"}
-            success_codes = {4: "few peaks were found"}
-
-        executable: str = "bash"
-        flag: str = Field("-c", flag_type="")
-        code: Annotated[str, Positional()] = "true"
-
-    class OwnShParameters(ShParameters):
-        pass
-
-    class OwnSh(ThirdPartyTask):
-        pass
-
-    class PyParameters(TaskParameters):
-        code: str = "pass"
-        clean: str = "pass"
-
-    class Py(Task):
-        def _run(self):
-            exec(self._task_parameters.code, globals() | {"self": self})
-
-        def clean_up_timeout(self):
-            exec(self._task_parameters.clean, globals() | {"self": self})
-
-    def executor(name):
-        made = Executor(name)
-        if PHASE == "before":
-            made.shell_source(HOME / "source.sh")
-        made.add_tasklet(wait_at, ["start"], when="before")
-        made.add_tasklet(wait_at, ["record"], when="after")
-        return made
-
-    Holder = executor("Held")
-    ProgramHolder = executor("HeldProgram")
-    OwnProgramHolder = executor("HeldOwnProgram")
-    Shell = executor("Sh")
-    OwnShell = executor("OwnSh")
-    Python = executor("Py")
-
-    def talk():
-        print("said by a tasklet", flush=True)
-        deadline = time.monotonic() + 10
-        while "said by a tasklet" not in (HOME / "stderr").read_text() and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    Talker = Executor("Sh")
-    Talker.add_tasklet(talk, when="before")
-    Talker.add_tasklet(talk, when="after")
-"""
-
-PROGRAM = """
-    import os
-    from pathlib import Path
-    import daemons
-
-    home = Path(os.environ["FAULTS_HOME"])
-    (home / "child").write_text(str(os.getpid()))
-    if os.environ["FAULTS_PHASE"] == "run":
-        daemons.leave(home / "pids")
-        (home / "reached").touch()
-        with open(home / "go") as fifo:
-            fifo.read()
-"""
 
 SOURCE = """
     echo $$ > {home}/child
@@ -236,6 +68,12 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def take_plugin(project: Project) -> None:
+    """Takes the plug-in of the fault tests, and the module that it imports."""
+    project.plugin("faults")
+    project.plugin("daemons", "daemons.py")
+
+
 class Running:
     """One `lute run` in the background: its owner, its files, and everything it has started.
 
@@ -249,9 +87,8 @@ class Running:
         self.env = {"FAULTS_MARK": self.mark.partition("=")[2], "FAULTS_HOME": str(self.home), "FAULTS_PHASE": ""}
         self.owner: subprocess.Popen[bytes] | None = None
         self.killed_at = 0.0
-        project.write("daemons.py", DAEMONS)
-        project.write("program.py", PROGRAM)
-        project.write("tasks.py", TASKS)
+        take_plugin(project)
+        project.plugin("held_program", "program.py")
         project.write("source.sh", SOURCE.format(home=self.home, python=sys.executable))
         os.mkfifo(self.home / "go")
 

@@ -395,39 +395,6 @@ def test_frames_and_pickles_on_stdout(running: Running, name: str) -> None:
 
 # ------------------------------------------------------------- hooks, tasklets, pages and the eLog
 
-HELPERS = """
-    def hang(*_):
-        while True:
-            time.sleep(0.05)
-
-    def hang_in_c(*_):
-        time.sleep(3600)
-
-    def fail(*_):
-        raise RuntimeError("broken helper")
-
-    def leave(*_):
-        raise SystemExit(5)
-
-    def swallow(*_):
-        end = time.monotonic() + 8
-        while time.monotonic() < end:
-            try:
-                time.sleep(0.05)
-            except Exception:
-                pass
-
-    def fill(*_):
-        return "from the tasklet"
-
-    HOW = globals().get(os.environ.get("FAULTS_HOW", ""), None)
-    WHERE = os.environ.get("FAULTS_WHERE", "")
-    if WHERE.startswith("TASK_"):
-        Python.add_hook(WHERE, HOW)
-    elif WHERE:
-        Python.add_tasklet(HOW, [], when=WHERE, set_result=True)
-"""
-
 
 @pytest.mark.parametrize(
     ("how", "where"),
@@ -439,10 +406,6 @@ HELPERS = """
 )
 def test_hooks_and_tasklets_that_fail_or_hang(running: Running, how: str, where: str) -> None:
     """B1: a hook or tasklet that fails or hangs is reported and bounded in time; the run's own outcome stands."""
-    from textwrap import dedent
-
-    path = running.home / "tasks.py"
-    path.write_text(path.read_text() + dedent(HELPERS))
     code = (
         "from lute import Message\nself._report_to_executor(Message(contents={'a': 1}))\nself._result.payload = 'mine'"
     )
@@ -462,10 +425,6 @@ def test_hooks_and_tasklets_that_fail_or_hang(running: Running, how: str, where:
 
 def test_a_hook_that_swallows_the_interruption(running: Running) -> None:
     """B1: a hook that catches every Exception is bounded all the same."""
-    from textwrap import dedent
-
-    path = running.home / "tasks.py"
-    path.write_text(path.read_text() + dedent(HELPERS))
     running.config(task("Python", "pass"), "hook_timeout: 0.3")
     begin = time.monotonic()
     running.start("Python", FAULTS_HOW="swallow", FAULTS_WHERE="TASK_STARTED")

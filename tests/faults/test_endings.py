@@ -324,9 +324,6 @@ def test_timeout_of_one_task(running: Running) -> None:
 @pytest.mark.parametrize("how", ["fork", "exec"])
 def test_timeout_in_the_constructor(running: Running, how: str) -> None:
     """B1: the time counts before the start signal: a Task that hangs while it is made."""
-    text = (running.home / "tasks.py").read_text()
-    text += "\nclass Stuck(Py):\n    def __init__(self, **k):\n        super().__init__(**k)\n        time.sleep(60)\n"
-    (running.home / "tasks.py").write_text(text + "\nclass StuckParameters(PyParameters):\n    pass\n")
     running.config("Stuck: {}", task_timeout=1)
     running.start("Stuck", "-q", LUTE_LAUNCHER=how)
     assert running.wait() == 124

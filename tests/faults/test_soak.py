@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from conftest import LUTE, Project
-from faults.support import DAEMONS, REPORT, SLACK, TASKS, children_of, marked
+from faults.support import REPORT, SLACK, children_of, marked, take_plugin
 from lute.execution import requests
 from lute.record.db import Record
 from process.helpers import wait_until
@@ -47,12 +47,6 @@ MEANT = {
     "SIGTERM": ("CANCELLED", "SIGTERM"),
     "cancel": ("CANCELLED", "soak"),
 }
-SLEEPER = """
-class SleepParameters(ShParameters):
-    pass
-
-Sleeper = executor("Sleep")
-"""
 
 
 @dataclass
@@ -162,10 +156,7 @@ def judge(run: Soaked, row: dict[str, str] | None) -> str:
 @pytest.mark.timeout(60 + 2 * RUNS)
 def test_soak(project: Project) -> None:
     """B1, B2: short runs, 8 at a time, with random kills and cancels: 0 hung, lost, orphans, leaks."""
-    project.write("tasks.py", TASKS)
-    with open(project.folder / "tasks.py", "a") as file:
-        file.write(SLEEPER)
-    project.write("daemons.py", DAEMONS)
+    take_plugin(project)
     project.config("{}", "terminate_grace: 0.5\nclean_up_grace: 0.5\ntask_timeouts: {Sleep: 0.3}")
     chance = random.Random(SEED)
     runs, moments = [], []
@@ -251,8 +242,7 @@ LEAKS = """
 )
 def test_one_process_leaks_nothing(project: Project, name: str, code: str, env: dict[str, str]) -> None:
     """B1: 50 runs in one process leave no descriptor, thread, process or temporary file."""
-    project.write("tasks.py", TASKS)
-    project.write("daemons.py", DAEMONS)
+    take_plugin(project)
     project.config(json.dumps({{"Shell": "Sh", "Python": "Py"}[name]: {"code": code}}))
     (project.folder / "tmp").mkdir()
     script = project.write("leaks.py", LEAKS)
