@@ -18,39 +18,11 @@ from process.helpers import pids_with, start, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
 
-TASKS = '''
-    """A shell, and a Task with a clean-up."""
-    import time
-    from pathlib import Path
-    from typing import Annotated
-    from lute import Executor, Positional, Task, TaskParameters, ThirdPartyParameters
-
-    class ShParameters(ThirdPartyParameters):
-        """A line for the shell."""
-        executable: str = "bash"
-        flag: Annotated[str, Positional()] = "-c"
-        code: Annotated[str, Positional()] = "true"
-
-    class WaitParameters(TaskParameters):
-        """Waits, and leaves a file when its time is over."""
-
-    class Wait(Task):
-        def _run(self):
-            Path("started").touch()
-            time.sleep(100)
-
-        def clean_up_timeout(self):
-            Path("cleaned").write_text("yes")
-
-    Sh = Executor("Sh")
-    Wait = Executor("Wait")
-'''
-
 
 @pytest.fixture
 def there(on_slurm: Project) -> Project:
     """A project with a shell and a Task that waits."""
-    on_slurm.write("tasks.py", TASKS)
+    on_slurm.plugin("submitted")
     path = on_slurm.config()
     path.write_text(path.read_text().replace("task_timeout: 60\n", ""))  # the usual one, which was not given
     return on_slurm
