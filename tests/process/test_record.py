@@ -21,62 +21,11 @@ from conftest import Project
 from lute.record.store import Record
 from process.helpers import alive, pids_with, python, start, wait_until
 
-PLUGIN = """
-    import os, subprocess, sys, time
-    from pathlib import Path
-    from pydantic import BaseModel
-    from lute import ElogSummaryPlots, Executor, Field, Task, TaskParameters, ThirdPartyParameters
-
-    class InnerModel(BaseModel):
-        b: list[float] = [1.5, 0.0]
-        text: str = "it's"
-
-    class KeepParameters(TaskParameters):
-        a: InnerModel = InnerModel()
-        mapping: dict[str, object] = {"x y": [1, {"z": None}]}
-        n: int = 1
-        N: int = 2
-        text: str = "caf\\u00e9 \\U0001f52c"
-        quoted: str = "it's \\"quoted\\" -- ; DROP TABLE runs"
-        lines: str = "two\\nlines"
-        nothing: int | None = None
-        flag: bool = False
-        zero: float = 0.0
-        empty: list[int] = []
-        path: Path = Path("/a b/c")
-        big: int = 2**70
-
-    class Keep(Task):
-        def _run(self):
-            self._result.summary = "it's done"
-            self._result.payload = {"caf\\u00e9": "it's"}
-
-    class WaitParameters(TaskParameters):
-        children: bool = False
-
-    class Wait(Task):
-        def _run(self):
-            if self._task_parameters.children:
-                subprocess.Popen(["sleep", "99"])
-                subprocess.Popen(["setsid", "sleep", "99"])
-                subprocess.Popen(["sh", "-c", "trap '' TERM HUP INT; setsid sleep 99 & wait"])
-            print("waiting", flush=True)
-            with open("ready", "w") as fifo:
-                fifo.write("ready")
-            with open("go") as fifo:
-                fifo.read()
-
-    class WaitProgramParameters(ThirdPartyParameters):
-        executable: str = "sh"
-        c: str = Field("-c", flag_type="")
-        code: str = Field("echo\\tready>ready;read\\tx<go", flag_type="")
-"""
-
 
 @pytest.fixture
 def file_shelf(project: Project) -> Project:
     """A project with Tasks whose record is looked at, a file."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("keeps")
     project.config("{}", "clean_up_grace: 1\nterminate_grace: 0.5")
     return project
 
@@ -219,21 +168,6 @@ def test_a_run_that_lives_is_not_taken_for_dead(shelf: Project) -> None:
 
 def test_a_task_that_dies_at_once_has_its_parameters_recorded(shelf: Project) -> None:
     """B1: the parent validates first, and so records the parameters even when the child dies at once."""
-    shelf.write(
-        "tasks.py",
-        PLUGIN
-        + """
-    class DieParameters(TaskParameters):
-        n: int = 5
-
-    class Die(Task):
-        def __init__(self, **keywords):
-            os.kill(os.getpid(), 9)
-
-        def _run(self):
-            pass
-    """,
-    )
     found = shelf.run_task("Die", "-s", "Die.n=0")
     assert (found["status"], found["signal"], found["parameters"]["n"]) == ("FAILED", "SIGKILL", 0)
 
@@ -357,8 +291,7 @@ def test_latest_values_are_read_back(shelf: Project) -> None:
 def test_a_failed_run_is_kept_and_not_valid(shelf: Project) -> None:
     """B, B2: a run that failed is a row too, not valid, and its values are no defaults for others."""
     shelf.run_task("Keep", "-s", "Keep.n=3")
-    shelf.write("tasks.py", PLUGIN.replace('self._result.summary = "it\'s done"', 'raise ValueError("it\'s broken")'))
-    found = shelf.run_task("Keep", "-s", "Keep.n=4")
+    found = shelf.run_task("Keep", "-s", "Keep.n=4", env={"BROKEN": "1"})
     assert (found["status"], found["valid"], found["summary"]) == ("FAILED", False, "ValueError: it's broken")
     rows = query(shelf, 'SELECT "n", "valid_flag", "result.task_status" AS status FROM "Keep" ORDER BY "n"')
     assert [(row["n"], row["valid_flag"], row["status"]) for row in rows] == [(3, 1, "COMPLETED"), (4, 0, "FAILED")]

@@ -20,7 +20,7 @@ from lute.errors import RecordError, UsageError
 from lute.record.store import Record
 from postgres import PASSWORD, QUOTED, Server
 from process.helpers import python, wait_until
-from process.test_record import PLUGIN, go, history, waiting_run
+from process.test_record import go, history, waiting_run
 from process.test_record_queries import KINDS, run
 
 SECRETS = [PASSWORD, QUOTED, "nge:9"]
@@ -38,7 +38,7 @@ def server() -> Iterator[Server]:
 
 def project_at(project: Project, url: str, header: str = "") -> Project:
     """A project whose header names the record."""
-    project.write("tasks.py", PLUGIN)
+    project.plugin("keeps")
     project.config("{}", f"clean_up_grace: 1\nterminate_grace: 0.5\ndatabase: {json.dumps(url)}\n{header}")
     return project
 
