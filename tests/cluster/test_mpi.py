@@ -13,36 +13,6 @@ from process.helpers import pids_with
 
 pytestmark = [pytest.mark.mpi, pytest.mark.timeout(180)]
 
-TASKS = """
-    import os, sys, time
-    from lute import Message, MPIExecutor, Task, TaskParameters
-
-    class NodesParameters(TaskParameters):
-        fail: int = -1
-        wait: bool = False
-
-    class Nodes(Task):
-        def _run(self):
-            from mpi4py import MPI
-            world = MPI.COMM_WORLD
-            rank, node = world.Get_rank(), os.environ["SLURMD_NODENAME"]
-            print(f"rank {rank} of {world.Get_size()} on {node}")
-            for number in range(1000 if rank == 0 else 1):
-                self._report_to_executor(Message(contents=(rank, number)))
-            if rank == self._task_parameters.fail:
-                raise ValueError(f"broken on {node}")
-            while self._task_parameters.wait:
-                time.sleep(0.05)
-            self._result.payload = world.allgather([node, *sorted(os.environ.keys() & {"LUTE_PORT", "LUTE_SOCKET"})])
-
-    Told = []
-    Ranks, BySrun = MPIExecutor("Nodes"), MPIExecutor("Nodes", launcher=["srun", "--mpi=pmi2"])
-    UntoldSrun = MPIExecutor("Nodes", launcher="srun")
-    Four = MPIExecutor("Nodes", ranks=4)
-    for _executor in (Ranks, BySrun, Four):
-        _executor.add_hook("TASK_LOG", lambda executor, msg, proc: Told.append(msg.contents))
-        _executor.add_tasklet(lambda: f"told by {[rank for rank, number in Told].count(0)}, {len(Told)}", set_summary=True)
-"""
 ON_ONE_HOST = {  # Open MPI takes nodes of another name for other hosts, and their shared memory for its own
     "OMPI_MCA_btl": "tcp,self",
     "OMPI_MCA_btl_tcp_if_include": "lo",
@@ -53,7 +23,7 @@ ON_ONE_HOST = {  # Open MPI takes nodes of another name for other hosts, and the
 @pytest.fixture
 def lab(on_slurm: Project) -> Project:
     """A project on the cluster."""
-    on_slurm.write("tasks.py", TASKS)
+    on_slurm.plugin("nodes")
     on_slurm.config(header="clean_up_grace: 1\nterminate_grace: 1")
     return on_slurm
 
