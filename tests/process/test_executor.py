@@ -14,6 +14,7 @@ import pytest
 from conftest import Outcome, Project
 from process.helpers import make_bare_python, other_pythons, pids_with, python
 
+# Not a file in tests/plugins: nearly every test puts lines of its own behind it, which use these imports.
 PLUGIN = """
     import os, sys
     from pathlib import Path
