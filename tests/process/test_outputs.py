@@ -259,6 +259,7 @@ def test_what_is_replaced_is_said_before_and_shown_after(bench: Project) -> None
     replaced = bench.lute("show", first, "--json").json["outputs"][0]
     assert replaced["replaced_by"] == second.json["id"]
     assert f"replaced by run {second.json['id']}" in bench.lute("show", first).out
+    assert bench.lute("history").out.count("COMPLETED (replaced)") == 1
     third = bench.lute("run", "Sorter", "-c", "config.yaml", "-q")
     assert f"which run {second.json['id']} wrote" in third.err
     assert bench.lute("show", first, "--json").json["outputs"][0] == replaced, "the first that did"

@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from lute.record.types import RunRow
 
 NEEDED = (
-    *("id", "started", "experiment", "run", "task", "managed_task", "status", "valid", "wall_s", "summary"),
+    *(
+        "id",
+        "started",
+        "experiment",
+        "run",
+        "task",
+        "managed_task",
+        "status",
+        "valid",
+        "wall_s",
+        "summary",
+        "outputs",
+    ),
     *("reason", "progress", "ended"),
 )
 """The columns that the usual table is made of."""
@@ -167,10 +179,19 @@ def _cells(row: RunRow) -> tuple[Any, ...]:
         row["experiment"],
         row["run"],
         row["managed_task"] or row["task"],
-        row["status"] + ("" if row["valid"] or row["status"] != "COMPLETED" else " (invalid)"),
+        row["status"] + _mark(row),
         common.seconds(row["wall_s"]),
         _last_column(row),
     )
+
+
+def _mark(row: RunRow) -> str:
+    """Returns what is to be known of a completed run's result: that it is not valid, or not there as it was."""
+    if row["status"] != "COMPLETED":
+        return ""
+    if not row["valid"]:
+        return " (invalid)"
+    return " (replaced)" if any("replaced_by" in entry for entry in row["outputs"] or ()) else ""
 
 
 def _last_column(row: RunRow) -> str:
