@@ -64,6 +64,17 @@ def test_a_task_module(traced: Project) -> None:
     assert set(code(traced, "AloneRunner")) == {"alpha.py", "alone.py", "helper_alone.py", *OF_ALPHA}
 
 
+def test_a_traceback_does_not_show_the_hook(traced: Project) -> None:
+    """An import that fails is told as Python tells it."""
+    run = traced.run_task("AlphaRunner", "-s", "Alpha.lazy=no_such_module")
+    log = Path(run["log"]).read_text()
+    assert (run["status"], "No module named 'no_such_module'" in log, "base/imports.py" in log) == (
+        "FAILED",
+        True,
+        False,
+    )
+
+
 def test_texts_are_kept_once_by_their_digest(traced: Project) -> None:
     """C2: each text as it was compiled lies in `lute.runs/code/` under its digest."""
     first = code(traced, "AlphaRunner")

@@ -218,6 +218,21 @@ def _import_module(name: str, package: Optional[str] = None) -> ModuleType:
     return module
 
 
+def without_hook(error: BaseException) -> BaseException:
+    """Returns an error whose traceback does not show that we look at imports."""
+    hooks = (_import.__code__, _import_module.__code__)
+    before, step = None, error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code not in hooks:
+            before = step
+        elif before is None:
+            error.__traceback__ = step.tb_next
+        else:
+            before.tb_next = step.tb_next
+        step = step.tb_next
+    return error
+
+
 def _note(importer: str, statement: _Statement) -> None:
     known = _statements.setdefault(importer, {})
     if statement not in known:

@@ -93,6 +93,7 @@ def run_job(job_file: str, fresh: bool = False) -> int:
     except SystemExit as error:
         return _alone(_code_of(error))
     except BaseException as error:
+        imports.without_hook(error)
         traceback.print_exc()
         tell_unprepared(error)
         return _alone(1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from lute import registry
 from lute.base import secrets
+from lute.base.imports import without_hook
 from lute.base.signals import Timer
 from lute.errors import LaunchError, TaskTimedOut, UsageError
 from lute.tasks import program, progress
@@ -178,6 +179,7 @@ class Task(ABC):
         elif isinstance(error, SystemExit):
             self._result.summary = f"the Task left by sys.exit({error.code!r}) before it finished"
         if self._under_executor and not wanted:
+            without_hook(error)
             traceback.print_exception(type(error), error, error.__traceback__)
             sys.stderr.flush()
             self._tell_place(error)
