@@ -8,7 +8,9 @@ from pathlib import Path
 
 from lute.base.variables import Variable
 
-PAGE = Path(__file__).parent / "reference" / "environment-variables.md"
+DOCS = Path(__file__).parent
+PAGE = DOCS / "reference" / "environment-variables.md"
+OUTCOME = DOCS / "reference" / "outcome.md"
 
 
 def table_of_variables() -> str:
@@ -23,9 +25,19 @@ def with_table(text: str) -> str:
     return re.sub(pattern, lambda found: f"{found[1]}{table_of_variables()}\n\n", text, count=1, flags=re.DOTALL)
 
 
+def with_cases(text: str) -> str:
+    """Returns the page of outcomes with the table of its tests, tests/judge_table.py."""
+    sys.path.insert(0, str(DOCS.parent / "tests"))
+    import judge_table
+
+    before = text.partition("\n| what happened |")[0]
+    return f"{before}\n{judge_table.in_markdown()}\n"
+
+
 if __name__ == "__main__":
-    page = PAGE.read_text(encoding="utf-8")
-    if "--write" in sys.argv:
-        PAGE.write_text(with_table(page), encoding="utf-8")
-    elif with_table(page) != page:
-        sys.exit(f"{PAGE} is not as the code says: python docs/reference_tables.py --write")
+    for path, made in ((PAGE, with_table), (OUTCOME, with_cases)):
+        page = path.read_text(encoding="utf-8")
+        if "--write" in sys.argv:
+            path.write_text(made(page), encoding="utf-8")
+        elif made(page) != page:
+            sys.exit(f"{path} is not as the code says: python docs/reference_tables.py --write")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import judge_table
 import lute
 from lute import Executor, Rule, registry
 from lute.base.variables import CONTROL_VARIABLES
@@ -31,6 +32,12 @@ def names_in_tables(page: str, heading: str) -> list[str]:
 def test_control_variables_are_the_closed_list() -> None:
     """A5: the control variables are a closed list, in one constant and in the reference."""
     assert set(names_in_tables("environment-variables.md", "## Control variables")) == CONTROL_VARIABLES
+
+
+def test_the_cases_of_outcomes_are_those_that_are_tested() -> None:
+    """C3: the table of tests is the documentation's; `python docs/reference_tables.py --write` puts it there."""
+    page = (REFERENCE / "outcome.md").read_text(encoding="utf-8")
+    assert page.endswith(f"\n\n{judge_table.in_markdown()}\n")
 
 
 def test_header_fields_are_those_of_the_model() -> None:
