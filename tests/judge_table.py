@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lute import TaskParameters, ThirdPartyParameters
-from lute.execution.exit_info import JOB_LIMIT, TASKLET, TIMEOUT, ExitInfo
+from lute.execution.exit_info import JOB_LIMITS, TASKLET, TIMEOUT, ExitInfo
 from lute.execution.outcome import Judgement, Verdict, judge
 from lute.models.base import AnalysisHeader
 from lute.wire.results import TaskResult
@@ -131,8 +131,8 @@ CASES = [
          ("ended by signal SIGTERM",)),
     Case("Task: timeout, and its clean-up is done", TASK, {"stopped_by": TIMEOUT, "exit_code": 1}, TIMEDOUT,
          "its 2 s were over", sent=TIMEDOUT),
-    Case("the time of its batch job is nearly over", TASK, {"stopped_by": JOB_LIMIT, "exit_code": 1}, TIMEDOUT,
-         f"stopped by {JOB_LIMIT}", sent=TIMEDOUT),
+    Case("the time of its batch job is nearly over", TASK, {"stopped_by": JOB_LIMITS[1], "exit_code": 1}, TIMEDOUT,
+         f"stopped by {JOB_LIMITS[1]}", sent=TIMEDOUT),
     Case("cancel", TASK, {"stopped_by": "Ctrl-C", "exit_code": 1}, CANCELLED, "cancelled by Ctrl-C", sent=TIMEDOUT),
     Case("cancel before it was started", PROGRAM, {"stopped_by": "Ctrl-C"}, CANCELLED, "cancelled by Ctrl-C",
          found={"metrics": {}}),

@@ -385,6 +385,7 @@ STOPS = {
     signal.SIGINT: (130, "Ctrl-C"),
     signal.SIGTERM: (143, "SIGTERM"),
     signal.SIGHUP: (143, "SIGHUP"),
+    signal.SIGUSR1: (124, "SIGUSR1"),
     signal.SIGUSR2: (124, "SIGUSR2"),
     signal.SIGXCPU: (143, "SIGXCPU"),
 }
@@ -401,7 +402,7 @@ def test_signals_that_cancel(running: Running, name: str, number: signal.Signals
     code, word = STOPS[number]
     assert running.wait() == code
     row = running.row()
-    assert row["status"] == ("TIMEDOUT" if number is signal.SIGUSR2 else "CANCELLED")
+    assert row["status"] == ("TIMEDOUT" if word.startswith("SIGUSR") else "CANCELLED")
     assert word in row["reason"]
     assert (running.home / "cleaned").exists() == (name == "Python")
     assert marked(running.mark) == []

@@ -10,7 +10,7 @@ import pytest
 
 from judge_table import CASES, PROGRAM, TASK, Case
 from lute import Field, Output, TaskParameters, ThirdPartyParameters
-from lute.execution.exit_info import JOB_LIMIT, TIMEOUT, ExitInfo
+from lute.execution.exit_info import JOB_LIMITS, TIMEOUT, ExitInfo
 from lute.execution.outcome import hint, last_line_of, not_started
 from lute.execution.outputs import RunOutputs
 from lute.models.base import AnalysisHeader
@@ -54,7 +54,7 @@ def test_how_it_ended(case: Case) -> None:
     ("by", "status", "reason"),
     [
         (TIMEOUT, TaskStatus.TIMEDOUT, "its 2 s were over"),
-        (JOB_LIMIT, TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"),
+        *((limit, TaskStatus.TIMEDOUT, f"stopped by {limit}") for limit in JOB_LIMITS),
         ("ana on host1", TaskStatus.CANCELLED, "cancelled by ana on host1"),
         ("", TaskStatus.CANCELLED, "cancelled by "),
     ],

@@ -9,7 +9,8 @@ from lute.errors import LuteError
 
 TIMEOUT = "timeout"
 """Who stopped a run whose own time was over."""
-JOB_LIMIT = "SIGUSR2 (a batch system's warning that the job's time is nearly over)"
+_WARNING = "(a batch system's warning that the job's time is nearly over)"
+JOB_LIMITS = f"SIGUSR1 {_WARNING}", f"SIGUSR2 {_WARNING}"
 """Who stopped a run whose batch job's time was nearly over."""
 TASKLET = "a tasklet that failed before the Task"
 """Who stopped a run that was not to begin."""

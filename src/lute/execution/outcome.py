@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lute.base import procfs
-from lute.execution.exit_info import JOB_LIMIT, TASKLET, TIMEOUT, ExitInfo
+from lute.execution.exit_info import JOB_LIMITS, TASKLET, TIMEOUT, ExitInfo
 from lute.execution.keeping import ValueKeeper
 from lute.models.base import AnalysisHeader, TaskParameters, result_field, says_no_result
 from lute.record.rows import RunFiles
@@ -83,8 +83,8 @@ def judge(
 def _stopped(ending: ExitInfo, timeout: float) -> Iterator[Judgement]:
     if ending.stopped_by == TIMEOUT:
         yield TaskStatus.TIMEDOUT, f"its {timeout:g} s were over"
-    elif ending.stopped_by == JOB_LIMIT:
-        yield TaskStatus.TIMEDOUT, f"stopped by {JOB_LIMIT}"
+    elif ending.stopped_by in JOB_LIMITS:
+        yield TaskStatus.TIMEDOUT, f"stopped by {ending.stopped_by}"
     elif ending.stopped_by is not None:
         yield TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
 

@@ -18,7 +18,7 @@ from lute.base import process_identity
 from lute.base.signals import stop_on_signals
 from lute.errors import LaunchError, LuteError
 from lute.execution import environment, outcome
-from lute.execution.exit_info import JOB_LIMIT, TASKLET, ExitInfo, SourcingCancelled
+from lute.execution.exit_info import JOB_LIMITS, TASKLET, ExitInfo, SourcingCancelled
 from lute.execution.plan import Plan, child_command, job_bytes, only_in_memory
 from lute.execution.recorder import LATER, RunContext, RunRecorder
 from lute.execution.supervisor import RunEvents, Supervisor, TaskProcess
@@ -42,7 +42,8 @@ STOP_SIGNALS = {
     signal.SIGINT: "Ctrl-C",
     signal.SIGTERM: "SIGTERM",
     signal.SIGHUP: "SIGHUP",
-    signal.SIGUSR2: JOB_LIMIT,
+    signal.SIGUSR1: JOB_LIMITS[0],
+    signal.SIGUSR2: JOB_LIMITS[1],
     signal.SIGXCPU: "SIGXCPU (the limit of CPU time)",
 }
 """The signals to `lute` that end a run, and how the record names them."""
