@@ -40,6 +40,7 @@ _HOMES = {
     ),
     "lute.models.compat_v1": ("root_validator", "validator"),
     "lute.wire.results": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
+    "lute.wire.tables": ("Table",),
     "lute.models.functions": ("task",),
     "lute.tasks.progress": ("log_metric", "report_progress"),
     "lute.tasks.task": ("Task", "ThirdPartyTask"),
@@ -105,3 +106,4 @@ if TYPE_CHECKING:
     from lute.wire.results import ElogSummaryPlots as ElogSummaryPlots
     from lute.wire.results import TaskResult as TaskResult
     from lute.wire.results import TaskStatus as TaskStatus
+    from lute.wire.tables import Table as Table

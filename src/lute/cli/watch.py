@@ -218,7 +218,7 @@ class Watcher:
         with common.unread_output():
             if self._options.json:
                 told = {"new": name, **public(row)}
-                print(json.dumps(printable(told), default=str), flush=True)
+                print(json.dumps(told, default=str), flush=True)
             else:
                 why = f": {row['reason']}" if row["reason"] else ""
                 took = common.seconds(row["wall_s"])

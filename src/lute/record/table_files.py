@@ -157,7 +157,11 @@ def _columns(kept: KeptFile, file: BinaryIO) -> dict[str, list[Any]]:
 
 def _csv_rows(kept: KeptFile, file: BinaryIO) -> Iterator[list[Any]]:
     reads = [_READ.get(kind, str) for kind in kept["dtypes"]]
-    lines = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
-    next(lines, None)
-    for line in lines:
-        yield [None if cell == "" else read(cell) for cell, read in zip(line, reads, strict=True)]
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    try:
+        lines = csv.reader(text)
+        next(lines, None)
+        for line in lines:
+            yield [None if cell == "" else read(cell) for cell, read in zip(line, reads, strict=True)]
+    finally:
+        text.detach()  # who opened the file closes it

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from lute.wire.results import ElogSummaryPlots as ElogSummaryPlots
     from lute.wire.results import TaskResult as TaskResult
     from lute.wire.results import TaskStatus as TaskStatus
+    from lute.wire.tables import Table as Table
 
 _HOME_OF = {
     "DescribedAnalysis": "lute.wire.results",
     "ElogSummaryPlots": "lute.wire.results",
     "Message": "lute.wire.ipc",
+    "Table": "lute.wire.tables",
     "Task": "lute.tasks.task",
     "TaskResult": "lute.wire.results",
     "TaskStatus": "lute.wire.results",

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lute.wire.results import DEEPEST_PAGE, ElogSummaryPlots, RenderedPage, TaskResult
+from lute.wire.tables import as_table
 
 LARGEST_SVG = 2_000_000
 """A matplotlib figure whose SVG is longer than this, in characters, becomes a PNG."""
@@ -124,6 +125,11 @@ class Drawing:
         homes = {base.__module__.split(".")[0] for base in type(figure).__mro__}
         if isinstance(figure, str):
             return self._from_html(figure, title)
+        if (table := as_table(figure)) is not None:
+            from lute.tasks import table_html
+
+            self._has_scripts = True
+            return table_html.drawn(table)
         if hasattr(figure, "savefig"):
             return _from_matplotlib(figure), ""
         if "plotly" in homes and hasattr(figure, "to_html"):

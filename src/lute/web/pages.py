@@ -15,7 +15,7 @@ from lute.publish import page as figures
 from lute.publish import report
 from lute.record import workflow_store
 from lute.record.schema import flat_values
-from lute.web import asking, files, lists, plot, views
+from lute.web import asking, files, lists, plot, tables, views
 from lute.web.guard import FORM_USE
 from lute.web.render import page, readable
 from lute.web.site import NotThere, Site, figures_of
@@ -83,7 +83,8 @@ def run(request: Request) -> Response:
         log = {"text": readable(row["log_tail"] or ""), "offset": 0, "more": False, "missing": str(error)}
     header = flat_values((row["parameters"] or {}).get("lute_config") or {})
     content = {"row": row, "last": last, "log": log, "header": header, "name": views.name_of(row)}
-    return show(request, "run.html", **content, parameters=views.parameters(row, last), figures=_figures(row))
+    shown = {"figures": _figures(row), "tables": tables.of_payload(row)}
+    return show(request, "run.html", **content, **shown, parameters=views.parameters(row, last))
 
 
 def _figures(row: RunRow) -> list[FigureEntry]:

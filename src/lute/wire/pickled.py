@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from lute.base.time_limits import CallTimeout
 from lute.wire.results import ElogSummaryPlots, TaskResult
 
 Memory = Union[bytearray, mmap.mmap]
@@ -74,9 +73,11 @@ class Pickled:
         """
         try:
             return pickle.loads(self.data, buffers=self.outside)
-        except CallTimeout:
-            raise
         except BaseException as error:
+            from lute.base.time_limits import CallTimeout  # few fail
+
+            if isinstance(error, CallTimeout):
+                raise
             return self.unloadable(f"{type(error).__name__}: {error}")
 
     def unloadable(self, reason: str) -> Unloadable:

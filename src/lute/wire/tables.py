@@ -99,9 +99,9 @@ def _pairs_of_pandas(frame: Any) -> List[Any]:
 
 
 def _series_of_pandas(series: Any) -> Any:
-    array = series.to_numpy()
-    if array.dtype.kind in _ARRAYS:
-        return array
+    if getattr(series.dtype, "kind", "O") in _ARRAYS and type(series.dtype).__module__.startswith("numpy"):
+        return series.to_numpy()
+    array = series.astype(object).to_numpy()
     missing = series.isna().to_numpy()
     return [None if gone else value for gone, value in zip(missing, array)]
 

@@ -93,6 +93,7 @@ async function showEnd(run, status) {
   const fresh = await renewed("run");
   if (!fresh) return;
   run.replaceWith(fresh);
+  document.querySelectorAll("table.sortable").forEach(makeSortable);
   const log = document.getElementById("log");
   log.scrollTop = log.scrollHeight;
   document.title = document.title.replace(/^[A-Z]+/, status);
@@ -150,7 +151,45 @@ function addToLog(log, piece) {
   if (follow) log.scrollTop = log.scrollHeight;
 }
 
+// ---------------------------------------------------------------------------------------------- tables
+
+// What a cell counts as: a number, or else a text. Empty cells and nan come last.
+function sortKey(row, column) {
+  const text = row.cells[column].textContent.trim();
+  const number = text === "" ? NaN : Number(text.replace(/^(-?)inf$/, "$1Infinity"));
+  return { text, number, last: text === "" || text === "nan" };
+}
+
+function compareKeys(a, b, sign) {
+  if (a.last || b.last) return a.last - b.last;
+  if (!isNaN(a.number) && !isNaN(b.number)) return sign * (a.number - b.number || 0);
+  if (isNaN(a.number) !== isNaN(b.number)) return sign * (isNaN(a.number) ? 1 : -1);
+  return sign * a.text.localeCompare(b.text);
+}
+
+function sortBy(table, head) {
+  const ascending = head.getAttribute("aria-sort") !== "ascending";
+  const body = table.tBodies[0];
+  const keyed = [...body.rows].map((row) => [sortKey(row, head.cellIndex), row]);
+  keyed.sort(([a], [b]) => compareKeys(a, b, ascending ? 1 : -1));
+  body.append(...keyed.map(([, row]) => row));
+  for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+}
+
+function makeSortable(table) {
+  for (const head of table.tHead.rows[0].cells) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => sortBy(table, head));
+    head.append(button);
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("table.sortable").forEach(makeSortable);
   const live = document.getElementById("live");
   const run = document.getElementById("run");
   const log = document.getElementById("log");
