@@ -125,7 +125,7 @@ class Drawing:
         homes = {base.__module__.split(".")[0] for base in type(figure).__mro__}
         if isinstance(figure, str):
             return self._from_html(figure, title)
-        if (table := as_table(figure)) is not None:
+        if not hasattr(figure, "_repr_html_") and (table := as_table(figure)) is not None:
             from lute.tasks import table_html
 
             self._has_scripts = True
