@@ -19,7 +19,6 @@ from lute.cli.workflow.options import add_file, add_jobs, add_settings, open_wor
 from lute.config.substitution import literally
 from lute.errors import ElogError, LuteError, RecordError, UsageError
 from lute.execution.run import STOP_SIGNALS
-from lute.record.rows import printable
 
 if TYPE_CHECKING:
     from lute.record.types import WorkflowRow
