@@ -265,6 +265,14 @@ def test_what_is_replaced_is_said_before_and_shown_after(bench: Project) -> None
     assert bench.lute("show", first, "--json").json["outputs"][0] == replaced, "the first that did"
 
 
+def test_who_wrote_nothing_replaces_nothing(bench: Project) -> None:
+    """C1: a later run that leaves the file as it is, FAILED or not, is not told to have replaced it."""
+    first = run_script(bench, "echo 1 > out.txt", out="out.txt")
+    assert run_script(bench, "true", out="out.txt")["status"] == "FAILED"
+    assert run_script(bench, "true", old="out.txt")["status"] == "COMPLETED"
+    assert "replaced_by" not in bench.lute("show", first["id"], "--json").json["outputs"][0]
+
+
 # -------------------------------------------------------------------------------- names of the run's own
 
 

@@ -21,7 +21,7 @@ AT_ONCE = 500
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("ids", metavar="ID", nargs="*", help="runs, or `last`; all valid ones if not given")
-    common.add_options(parser)
+    common.add_options(parser, plugins_required=False)
     parser.epilog = (
         "Looks at each recorded output, each value of a payload that is kept in a file, and each page of figures.\n"
         "exit status: 0 all is as recorded, 1 something is not, 2 there is no such run"

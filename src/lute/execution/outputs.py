@@ -111,8 +111,13 @@ class RunOutputs:
                 found += _entries_of_pattern(output, digests)
                 continue
             state = output.now.get(file.path) or state_of(file.path, inside=False)
-            if state:
+            if not state:
+                continue
+            wrote = file.mark is not None and listing.written_since(output.before.get(file.path, {}), state)
+            if wrote:
                 found.append(entry_of(file.parameter, file.path, state, digests, files))
+            elif file.mark is None or file.mark.may_be_old:
+                found.append({**entry_of(file.parameter, file.path, state, digests, files), "written": False})
         return found
 
 

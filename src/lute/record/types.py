@@ -66,10 +66,14 @@ class FileEntry(TypedDict):
 
 
 class OutputEntry(FileEntry):
-    """A file or folder that a run wrote; the pattern that it fits, and the later run that wrote it again."""
+    """A file or folder that a run wrote; the pattern that it fits, and the later run that wrote it again.
+
+    `written` is false where it is not known that this run wrote it: it may be old, or is a result and no output.
+    """
 
     pattern: NotRequired[str]
     replaced_by: NotRequired[str]
+    written: NotRequired[bool]
 
 
 class CodeEntry(TypedDict):

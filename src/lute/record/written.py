@@ -24,7 +24,7 @@ def replace_outputs(database: Database, row: RunRow) -> None:
 
 
 def _paths(outputs: Iterable[OutputEntry]) -> Iterable[str]:
-    return (entry["path"] for entry in outputs if entry.get("count") != 0)
+    return (entry["path"] for entry in outputs if entry.get("count") != 0 and entry.get("written", True))
 
 
 def _mark_replaced(database: Database, run: str, path: str, by: RunRow) -> None:
