@@ -143,6 +143,8 @@ def test_outputs_are_looked_at_when_they_are_made(folder: Path) -> None:
     made._outputs.before()
     assert [file["parameter"] for file in made.at_start()["inputs"]] == ["path"]
     (folder / "later").write_text("made")
+    (folder / "b").write_text("text of B")
+    (folder / "inside" / "file").write_text("made")
     made._outputs.after()
     told = made.at_end({"python": "3"})
     assert [(file["parameter"], os.path.basename(file["path"]), file["size"]) for file in told["outputs"]] == [
