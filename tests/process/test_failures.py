@@ -449,3 +449,13 @@ def test_a_keyboard_interrupt_in_a_hook(lab: Project) -> None:
     found = run(lab, "Hooked", "self._result.summary = 'fine'")
     assert (found["status"], found["summary"]) == ("COMPLETED", "fine")
     assert "the hook for TASK_STARTED failed: KeyboardInterrupt: from a hook" in found["text"]
+
+
+def test_a_step_that_failed_so_is_not_reused(lab: Project) -> None:
+    """C3, B3: a step whose output tells of failure is run again, and what needs it is not run."""
+    lab.config(f"Index: {{code: {json.dumps(NONE)}}}")
+    lab.write("flow.yaml", "steps:\n  index: {task: Indexer}\n  merge: {task: Merger, needs: [index]}\n")
+    for _ in range(2):
+        assert lab.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "-q").code == 1
+    rows = lab.lute("history", "--json").json
+    assert [(row["step"], row["status"], row["reason"]) for row in rows] == 2 * [("index", "FAILED", "nothing indexed")]
