@@ -179,3 +179,22 @@ def test_a_hook_gets_a_pickled_message_loaded(project: Project) -> None:
     project.config()
     done = project.lute("run", "Sayer", "-c", "config.yaml")
     assert "hook: datetime.date(2026, 1, 2) None" in done.err, done
+
+
+def test_results_are_loaded_beside_each_other_in_a_workflow(gives: Project) -> None:
+    """C3: the steps of a workflow run in threads of one process; there too, none holds up or takes another with it."""
+    config(gives, "''")
+    parts = {
+        "date": "[datetime.date(2026, 1, 2), collections.OrderedDict(a=1)]",
+        "exits": "Reduced(os._exit, 0)",
+        "sleeps": FOR_EVER,
+    }
+    steps = {name: {"task": "Give", "parameters": {"payload": payload}} for name, payload in parts.items()}
+    gives.write("flow.yaml", json.dumps({"steps": steps}))
+    done = gives.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "--json", "-q", "-j", "3")
+    assert (done.code, {step["status"] for step in done.json["steps"]}) == (0, {"COMPLETED"}), done
+    found = {run["step"]: run["payload"] for run in gives.lute("history", "-c", "config.yaml", "--json").json}
+    date, mapping = found["date"]
+    assert (date["type"], "reason" in date, mapping) == ("datetime.date", False, {"a": 1})
+    assert "exited with status 0" in found["exits"]["reason"]
+    assert "could not be loaded in 10 s" in found["sleeps"]["reason"]
