@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lute
+from lute.config.run_names import RUN_DIR, RunNames
 from lute.execution.code import digest_now
 from lute.execution.listing import input_state
 from lute.execution.outputs import differs
 from lute.execution.plan import Plan
 from lute.models.files import inputs_named, outputs_declared
 from lute.record.accepted import Change, is_accepted
+from lute.record.moved import work_dir_of
 from lute.record.store import Record
 
 if TYPE_CHECKING:
@@ -161,9 +163,10 @@ def code_changes(row: RunRow, loaded: bool) -> list[Change]:
 def _outputs_hold(row: RunRow, plan: Plan) -> bool:
     """Returns whether what a run wrote is as it left it, and is what a plan would write."""
     known = row["outputs"] or []
-    paths = {entry["path"] for entry in known}
-    declared = outputs_declared(plan.params, plan.cwd)
-    missing = any(file.path not in paths for file in declared if file.mark is not None and not file.is_pattern)
+    names = RunNames(row["id"], work_dir_of(row["log"]) or "", RUN_DIR)
+    paths = {names.as_written(entry["path"]) for entry in known}
+    declared = [file for file in outputs_declared(plan.params, plan.cwd) if file.mark is not None]
+    missing = any(plan.as_written(file.path) not in paths for file in declared if not file.is_pattern)
     return not missing and not any(differs(entry) for entry in known)
 
 
