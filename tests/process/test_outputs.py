@@ -305,6 +305,9 @@ def test_the_run_s_names_are_names_to_reuse(bench: Project) -> None:
     bench.write("flow.yaml", "steps:\n  sort: {task: Sorter, parameters: {out: '{{ run_dir }}/sorted.txt'}}\n")
     assert workflow(bench).out.count("(reused)") == 0
     assert workflow(bench).out.count("(reused)") == 1
+    with Record(bench.folder / "lute.db") as record:
+        row = record.get("last")
+    assert row["payload"] == f"{Path(row['log']).parent}/files/sorted.txt"
 
 
 def workflow(bench: Project) -> Outcome:

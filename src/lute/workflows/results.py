@@ -20,7 +20,7 @@ PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "i
 """What can be asked of a step that has run."""
 NO_ITEM: Any = object()
 """Stands for the item of a step that has no `foreach`; null is an item."""
-_FOR_THE_RUN = {name: f"\ue000{name}\ue001" for name in NamesAsWritten()}
+_FOR_THE_RUN = {name: f"__lute_{name}_of_the_run__" for name in NamesAsWritten()}
 """What stands for `{{ run_id }}` and `{{ run_dir }}` until the step's run is planned, as no other text does."""
 MOST_RUNS = 100_000
 """So many runs are a mistake in a `foreach`."""
