@@ -1,4 +1,4 @@
-"""Pages of figures: each kind, whole and on its own in a browser; earlier versions; the index of all pages."""
+"""Pages of figures: each kind, whole and on its own in a browser; each run's own; the index of all pages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -273,7 +274,7 @@ def test_a_script_in_a_page_reaches_no_network(tmp_path: Path, browser: Any, who
     )
     rendered = render(ElogSummaryPlots("x", f"<html><body>{code}</body></html>" if whole else code))
     assert rendered.scripts
-    path = report.write_page(tmp_path, "harm", rendered, About())
+    path = report.write_page(tmp_path / "own", tmp_path / "summary", "harm", rendered, About())
     online = browser.browser.new_context()
     page = online.new_page()
     said: list[str] = []
@@ -292,48 +293,75 @@ def test_a_script_in_a_page_reaches_no_network(tmp_path: Path, browser: Any, who
     server.server_close()
 
 
-# ------------------------------------------------------------------------------------- versions
+# ---------------------------------------------------------------------------- own pages and the latest
 
 
-def write(folder: Path, name: str, run: str, text: str = "", avoid: Any = ()) -> Path:
-    """Writes a page as a run would."""
-    return report.write_page(
-        folder, name, RenderedPage(f"<p>{text or run}</p>"), About("", "Draw", run, "exp1", "7"), avoid
-    )
+def own_of(summary: Path) -> Path:
+    """Where runs have their own pages."""
+    return summary.with_name(f"{summary.name}-runs")
 
 
-def test_earlier_versions_are_kept(project: Project) -> None:
-    """B4: a later run's page takes the place of the earlier one, which is kept under its run's id and says so."""
+def write(folder: Path, name: str, run: str, text: str = "") -> Path:
+    """Writes a page as a run would. Returns the run's own."""
+    about = About("", "Draw", run, "exp1", "7")
+    return report.write_page(own_of(folder) / run, folder, name, RenderedPage(f"<p>{text or run}</p>"), about)
+
+
+def test_each_run_keeps_its_own_page(project: Project) -> None:
+    """C5: `plots`, payload and summary name the run's own page, which a later run leaves alone."""
     project.plugin("one_page")
     project.config()
-    first, second, third = (project.run_task("One", "-s", f"One.text={text}") for text in ("one", "two", "three"))
-    folder = project.folder / "summary/scans/one"
-    assert "<p>three</p>" in (folder / "report.html").read_text()
-    assert {file.name for file in (folder / "history").iterdir()} == {f"{first['id']}.html", f"{second['id']}.html"}
-    old = (folder / f"history/{first['id']}.html").read_text()
-    assert "<p>one</p>" in old
-    assert "This is an earlier version" in old
-    assert "earlier version" not in (folder / "report.html").read_text()
-    for page in (folder / "report.html", folder / f"history/{first['id']}.html"):
-        for link in (str(found["href"]) for found in Reader(page.read_text()).all("a")):
-            assert (page.parent / link).resolve().is_file(), f"{page.name}: {link}"
-    shown = project.lute("show", first["id"], "--json").json
-    assert shown["plots"] == [str(folder / f"history/{first['id']}.html")]
-    assert third["plots"] == [str(folder / "report.html")]  # once, though it is in payload and summary
+    runs = [project.run_task("One", "-s", f"One.text={text}") for text in ("one", "two")]
+    listed = {row["id"]: row for row in project.lute("history", "--json").json}
+    for text, run in zip(("one", "two"), runs, strict=True):
+        own = str(Path(run["log"]).parent / "plots/scans/one/report.html")
+        shown = project.lute("show", run["id"], "--json").json
+        for told in (run, shown, listed[run["id"]]):
+            assert (told["plots"], told["payload"], told["summary"]) == ([own], own, own)  # once, though in both
+        page = Path(own).read_text()
+        assert f"<p>{text}</p>" in page
+        assert not Reader(page).all("a")  # it leads nowhere, so it may be taken anywhere
+    latest = project.folder / "summary/scans/one/report.html"
+    assert "<p>two</p>" in latest.read_text()
+    [link] = Reader(latest.read_text()).all("a")
+    assert (latest.parent / str(link["href"])).resolve() == project.folder / "summary/index.html"
+    assert links(project.folder / "summary/index.html") == ["scans/one/report.html"]
 
 
-def test_so_many_versions_are_kept(tmp_path: Path) -> None:
-    """B4: the oldest of more than 50 earlier versions goes."""
-    for number in range(report.KEPT + 5):
-        path = write(tmp_path, "page", f"run{number:03d}")
-        os.utime(path, (number, number))
-    names = sorted(file.name for file in (path.parent / "history").iterdir())
-    assert names == [f"run{number:03d}.html" for number in range(4, report.KEPT + 4)]
+def test_a_crate_has_the_figure_of_its_run(project: Project) -> None:
+    """C5: the crate of a run has the run's figure, that of a workflow one of each run."""
+    project.plugin("one_page")
+    project.config()
+    first = project.run_task("One", "-s", "One.text=one")
+    project.run_task("One", "-s", "One.text=two")
+    assert project.lute("export", first["id"], "--format", "crate", "-o", "crate").code == 0
+    [figure] = (project.folder / "crate").rglob("report.html")
+    assert "<p>one</p>" in figure.read_text()
+    project.write("flow.yaml", "steps: {draw: {task: One, foreach: [a, b, c], parameters: {text: '{{ item }}'}}}")
+    done = project.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "-q", "--json")
+    assert project.lute("export", done.json["id"], "--format", "crate", "-o", "flow").code == 0, done
+    texts = [re.findall("<p>(.*?)</p>", page.read_text())[0] for page in (project.folder / "flow").rglob("report.html")]
+    assert sorted(texts) == ["a", "b", "c"]
+
+
+def test_runs_of_before_still_have_their_pages(project: Project) -> None:
+    """C5: a row whose page is in the summary folder finds it there, or where it was kept from a later run's."""
+    project.plugin("one_page")
+    project.config()
+    run = project.run_task("One")
+    page = project.folder / "summary/scans/one/report.html"
+    with sqlite3.connect(project.folder / "lute.db") as there:
+        there.execute("UPDATE lute_runs SET plots = ?", (json.dumps([str(page)]),))
+    there.close()
+    assert project.lute("show", run["id"], "--json").json["plots"] == [str(page)]
+    kept = project.write(f"summary/scans/one/history/{run['id']}.html", "kept")
+    assert project.lute("history", "--json").json[0]["plots"] == [str(kept)]
 
 
 def test_there_is_no_moment_without_a_whole_page(tmp_path: Path) -> None:
     """B4: who looks while a page is written again sees the old one or the new one."""
-    path = write(tmp_path, "page", "first")
+    write(tmp_path, "page", "first")
+    path = tmp_path / "page/report.html"
     looks, stop = [0], threading.Event()
     wrong: list[str] = []
 
@@ -360,13 +388,11 @@ def test_two_pages_of_one_run_with_one_name_both_survive(project: Project) -> No
     project.config("One: {twice: true}")
     for _ in range(2):
         found = project.run_task("One")
-        one, two = found["plots"]
-        assert (one, two) == (
-            str(project.folder / "summary/scans/one/report.html"),
-            str(project.folder / "summary/scans/one (2)/report.html"),
-        )
-        assert "<p>first</p>" in Path(one).read_text()
-        assert "<p>other</p>" in Path(two).read_text()
+        own = Path(found["log"]).parent / "plots"
+        assert found["plots"] == [f"{own}/scans/one/report.html", f"{own}/scans/one (2)/report.html"]
+        for folder in (own, project.folder / "summary"):
+            assert "<p>first</p>" in (folder / "scans/one/report.html").read_text()
+            assert "<p>other</p>" in (folder / "scans/one (2)/report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -374,14 +400,15 @@ def test_two_pages_of_one_run_with_one_name_both_survive(project: Project) -> No
 )
 def test_names_that_are_our_own(tmp_path: Path, name: str) -> None:
     """A1: a page may have any name, also that of a file of ours."""
-    write(tmp_path, "a", "one")
-    write(tmp_path, "a", "two")
-    path = write(tmp_path, name, "three")
-    index = report.write_index(tmp_path)
-    assert tmp_path in path.parents
+    summary = tmp_path / "summary"
+    write(summary, "a", "one")
+    write(summary, "a", "two")
+    path = write(summary, name, "three")
+    index = report.write_index(summary)
+    assert own_of(summary) / "three" in path.parents
     assert index.is_file()
     assert "<p>three</p>" in path.read_text()
-    assert "<p>two</p>" in (tmp_path / "a/report.html").read_text()
+    assert "<p>two</p>" in (summary / "a/report.html").read_text()
     assert len(re.findall('class="page"', index.read_text())) == 2
 
 
@@ -412,7 +439,6 @@ def test_the_index_has_tabs_and_pages(tmp_path: Path) -> None:
         "scans/deep/er/report.html",
     ]
     assert len(found) == len(names)
-    assert "Earlier: 1" in text
     assert "<script" not in text
     assert Reader(text).loads == []
 
@@ -441,25 +467,24 @@ from pathlib import Path
 from lute.publish import report
 from lute.publish.page import About
 from lute.wire.results import RenderedPage
-folder, who = Path(sys.argv[1]), sys.argv[2]
+own, folder, who = Path(sys.argv[1], "runs"), Path(sys.argv[1], "summary"), sys.argv[2]
 for number in range(8):
     for name in (f"tab{who}/page{number}", "shared/page"):
         about = About("", "Draw", f"{who}-{number}", "exp1", "7")
-        report.write_page(folder, name, RenderedPage(f"<p>{who}-{number}</p>"), about)
+        report.write_page(own / f"{who}{number}", folder, name, RenderedPage(f"<p>{who}-{number}</p>"), about)
         report.write_index(folder)
 """
 
 
 def test_executors_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
-    """B4: several processes write pages at once; all are in the index, and each version of a shared page is kept."""
+    """B4: several processes write pages at once; all are in the index, and each has its own of a shared page."""
     argv = [sys.executable, "-W", "error", "-c", MANY, str(tmp_path)]
     running = [subprocess.Popen([*argv, who], stderr=subprocess.PIPE) for who in "abcde"]
     for process in running:
         _, err = process.communicate(timeout=100)
         assert (process.returncode, err) == (0, b"")
-    index = tmp_path / "index.html"
-    assert len(links(index)) == 5 * 8 + 1
-    versions = {*(tmp_path / "shared/page/history").iterdir(), tmp_path / "shared/page/report.html"}
+    assert len(links(tmp_path / "summary/index.html")) == 5 * 8 + 1
+    versions = (tmp_path / "runs").glob("*/shared/page/report.html")
     texts = {re.findall("<p>(.*?)</p>", file.read_text())[0] for file in versions}
     assert texts == {f"{who}-{number}" for who in "abcde" for number in range(8)}
     assert not list(tmp_path.rglob("*.part"))
@@ -470,10 +495,8 @@ def test_pages_that_were_there_before_are_in_the_index(project: Project) -> None
     project.plugin("one_page")
     project.config()
     old = project.write("summary/scans/older/report.html", "<html>by hand</html>")
-    project.write("summary/scans/one/report.html", "<html>by hand, too</html>")
     project.run_task("One")
     assert links(project.folder / "summary/index.html") == ["scans/one/report.html", "scans/older/report.html"]
-    assert "by hand, too" in next((project.folder / "summary/scans/one/history").iterdir()).read_text()
     assert "by hand" in old.read_text()
 
 

@@ -144,7 +144,7 @@ def test_a_mixture_is_kept_part_by_part(gives: Project, opening: str, closing: s
     assert (array["shape"], read_back(array).tolist()) == ([3], [0, 1, 2])
     [path] = found["plots"]
     assert path in json.dumps(page)
-    assert Path(path) == gives.folder / "summary/mix/page/report.html"
+    assert Path(path) == Path(found["log"]).parent / "plots/mix/page/report.html"
     assert "2026" in json.dumps(date) or str(read_back(date)) == "2026-01-02"
 
 
@@ -153,7 +153,7 @@ def test_a_summary_may_be_a_mixture(gives: Project) -> None:
     found = give(gives, summary="({'n': 5, 'm': 0}, 'well done', ElogSummaryPlots('one', '<p>drawn</p>'))")
     assert "n: 5;m: 0" in str(found["summary"])
     assert "well done" in str(found["summary"])
-    assert found["plots"] == [str(gives.folder / "summary/one/report.html")]
+    assert found["plots"] == [str(Path(found["log"]).parent / "plots/one/report.html")]
 
 
 OTHERS = [
@@ -333,7 +333,7 @@ def test_figures_become_a_self_contained_page(gives: Project, kind: str) -> None
     """A1, A4: matplotlib, holoviews and panel figures are written as a page that needs nothing from elsewhere."""
     before, holds = FIGURES[kind]
     found = give(gives, f"ElogSummaryPlots('scans/{kind} scan', figure)", before=before)
-    page = gives.folder / f"summary/scans/{kind} scan/report.html"
+    page = Path(found["log"]).parent / f"plots/scans/{kind} scan/report.html"
     assert found["plots"] == [str(page)]
     assert str(page) in json.dumps(found["payload"])
     html = page.read_text(encoding="utf-8")

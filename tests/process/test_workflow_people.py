@@ -112,7 +112,7 @@ def test_a_page_links_to_pages_of_figures(project: Project) -> None:
     assert project.lute("init").code == 0
     for _ in range(2):
         report = Path(run(project, "workflow.yaml")["report"])
-        pages = [link for link in links_of(report.read_text()) if "summary/" in link]
+        pages = [link for link in links_of(report.read_text()) if "/plots/" in link]
         assert len(pages) == 1
         assert "<svg" in (report.parent / pages[0]).read_text()
 

@@ -41,7 +41,6 @@ def execute(options: argparse.Namespace) -> int:
         row = record.get(options.id)
     if options.code is not None:
         return _print_code(row, options.code)
-    row["plots"] = _pages(row)
     if options.json:
         common.print_json(public(row))
         return 0
@@ -75,15 +74,6 @@ def _print_code(row: RunRow, wanted: str) -> int:
     with common.unread_output():
         sys.stdout.buffer.write(text)
     return 0
-
-
-def _pages(row: RunRow) -> list[str]:
-    """Returns where the pages of a run's figures are, which may be among earlier ones by now."""
-    if not row["plots"]:
-        return []
-    from lute.publish.report import version_of  # with all that pages are made of
-
-    return [version_of(path, row["id"]) for path in row["plots"]]
 
 
 def _with_reason(row: RunRow) -> JsonObject:

@@ -308,7 +308,7 @@ class ArtifactWriter:
     def __init__(
         self, files: RunFiles, header: AnalysisHeader, task: str, run_id: str, originals: Mapping[int, Pickled]
     ) -> None:
-        self._header, self._task, self._run_id = header, task, run_id
+        self._files, self._header, self._task, self._run_id = files, header, task, run_id
         self._written: dict[tuple[str, str], str] = {}
         self.pages: list[str] = []
         self.troubles: list[str] = []
@@ -352,7 +352,7 @@ class ArtifactWriter:
             same = (name, rendered.html)  # it may be in both payload and summary
             if same not in self._written:
                 about = report.About("", self._task, self._run_id, header.experiment, str(header.run))
-                path = report.write_page(report.folder_of(header), name, rendered, about, self.pages)
+                path = report.write_page(self._files.plots, report.folder_of(header), name, rendered, about)
                 self._written[same] = str(path)
                 self.pages.append(str(path))
             return self._written[same]

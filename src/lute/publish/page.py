@@ -32,8 +32,6 @@ font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-s
 a{color:var(--link)}
 h1{font-size:1.6rem;line-height:1.25;margin:.2rem 0 .6rem;overflow-wrap:anywhere}
 .where{color:var(--soft);font-size:.9rem;overflow-wrap:anywhere}
-.earlier{display:block;margin:.6rem 0;padding:.5rem .8rem;border:1px solid #b7791f;border-radius:.4rem;
-background:#b7791f22;color:var(--text)}
 dl.about{display:flex;flex-wrap:wrap;gap:.2rem 1.6rem;margin:0 0 1.2rem;font-size:.9rem}
 dl.about div{display:flex;gap:.4rem}
 dt{color:var(--soft)}
@@ -67,8 +65,6 @@ ul.pages{list-style:none;margin:0;padding:0}
 ul.pages>li{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.7rem 1rem;margin:.7rem 0}
 ul.pages a.page{font-size:1.1rem;font-weight:600;overflow-wrap:anywhere}
 ul.pages dl.about{margin:.15rem 0 0}
-summary{cursor:pointer;color:var(--soft);font-size:.9rem;margin-top:.3rem}
-details ul{margin:.3rem 0 0;padding-left:1.2rem;font-size:.9rem}
 """
 _CHOSEN = "background:var(--card);border-color:var(--line);color:var(--text)"
 _FIT_FRAMES = """<script>
@@ -122,20 +118,25 @@ class Entry:
     Attributes:
         about: What it is about.
         path: Its path below the summary folder.
-        earlier: What its earlier versions are about, with their paths; the newest first.
     """
 
     about: About
     path: str
-    earlier: tuple[tuple[About, str], ...] = ()
 
 
-def page(rendered: RenderedPage, about: About) -> str:
-    """Returns a whole page of figures."""
+def page(rendered: RenderedPage, about: About, has_index: bool) -> str:
+    """Returns a whole page of figures.
+
+    Args:
+        rendered: The figures.
+        about: What it is about.
+        has_index: Whether it lies below a folder with an index of all pages, to which it leads then.
+    """
+    way = _where(about.page) + "\n" if has_index else ""
     parts = about.page.split("/")
     return (
         _head(parts[-1], SCRIPTED if rendered.scripts else _STATIC, _STYLE + _PAGE_STYLE, about)
-        + f"<header>{_where(about.page, 0)}\n<h1>{_text(parts[-1])}</h1>\n{_facts(about)}</header>\n"
+        + f"<header>{way}<h1>{_text(parts[-1])}</h1>\n{_facts(about)}</header>\n"
         + (_FIT_FRAMES if "<iframe" in rendered.html else "")
         + f"<main>\n{rendered.html}\n</main>\n</body></html>\n"
     )
@@ -150,11 +151,6 @@ def document(title: str, body: str, style: str = "") -> str:
         style: CSS of its own.
     """
     return _head(title, _STATIC, _STYLE + style, About()) + body + "\n</body></html>\n"
-
-
-def as_earlier(data: bytes, display_name: str) -> bytes:
-    """Returns a page as it is kept when a later one has taken its place: it says so, and leads there."""
-    return _NAV.sub(lambda _: _where(display_name, 1).encode("utf-8", "xmlcharrefreplace"), data, count=1)
 
 
 def without_way(data: bytes) -> bytes:
@@ -209,15 +205,7 @@ def _tabs(names: list[str], tabs: dict[str, list[Entry]]) -> str:
 
 
 def _item(entry: Entry) -> str:
-    versions = "".join(
-        f'<li><a href="{_link(path)}">{_text(_when(about.time))}</a> run {_text(about.id)}</li>'
-        for about, path in entry.earlier
-    )
-    earlier = f"<details><summary>Earlier: {len(entry.earlier)}</summary><ul>{versions}</ul></details>"
-    return (
-        f'<li><a class="page" href="{_link(entry.path)}">{_text(entry.about.title)}</a>\n'
-        f"{_facts(entry.about)}{earlier if versions else ''}</li>"
-    )
+    return f'<li><a class="page" href="{_link(entry.path)}">{_text(entry.about.title)}</a>\n{_facts(entry.about)}</li>'
 
 
 def _head(title: str, policy: str, style: str, about: About) -> str:
@@ -235,16 +223,12 @@ def _head(title: str, policy: str, style: str, about: About) -> str:
     )
 
 
-def _where(display_name: str, deeper: int) -> str:
-    """Returns the way to the index from a page, or from one that lies so many folders deeper than its own."""
+def _where(display_name: str) -> str:
+    """Returns the way from a page to the index."""
     parts = display_name.split("/")
-    to_index = "../" * (len(parts) + deeper) + "index.html"
     steps = "".join(f" / {_text(part)}" for part in parts)
-    text = f'<a href="{to_index}">All figures</a>{steps}'
-    if deeper:
-        latest = f'<a href="{"../" * deeper}report.html">The latest</a>'
-        text += f'<span class="earlier">This is an earlier version. {latest}</span>'
-    return f'<nav class="where" aria-label="Where this page is">{text}</nav>'
+    way = f'<a href="{"../" * len(parts)}index.html">All figures</a>{steps}'
+    return f'<nav class="where" aria-label="Where this page is">{way}</nav>'
 
 
 def _facts(about: About) -> str:

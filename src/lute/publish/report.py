@@ -1,10 +1,10 @@
-"""Pages of figures on disk, below the summary folder of an experiment:
+"""Pages of figures on disk. Each run has its own, and the summary folder of an experiment has the latest of each name:
 
-    index.html                                all pages, by tab
-    <display_name>/report.html                the latest version of a page
-    <display_name>/history/<run id>.html      the earlier ones
+    <run's folder>/plots/<display_name>/report.html
+    <summary folder>/<display_name>/report.html       as the last run wrote it
+    <summary folder>/index.html                       all of them, by tab
 
-All of it is found again from the folders themselves, so that several processes can write at once.
+The index is made from the folders themselves, so that several processes can write at once.
 """
 
 from __future__ import annotations
@@ -13,27 +13,24 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lute import facility
 from lute.base.files import create_file, make_folder, write_whole
-from lute.publish.page import About, Entry, about_of, as_earlier, index, page
+from lute.publish.page import About, Entry, about_of, index, page
 from lute.record.rows import utc
 from lute.wire.results import RenderedPage
 
 __all__ = [
-    "KEPT",
     "About",
     "entries",
     "folder_of",
     "page_path",
     "summary_folder",
-    "version_of",
     "write_index",
     "write_page",
 ]
@@ -43,12 +40,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEPT = 50
-"""Earlier versions of a page that are kept."""
 HEAD = 1 << 14
 """How much of a page is read to know what it is about, in bytes."""
 LOCK_WAIT = 10.0
-"""Longest time to wait for another who writes pages, in s."""
+"""Longest time to wait for another who writes the index, in s."""
 
 
 def folder_of(header: AnalysisHeader) -> Path:
@@ -79,66 +74,34 @@ def _usable(name: str) -> str:
     return f"{short}_" if short in (".lock", "index.html", "report.html") else short
 
 
-def write_page(
-    folder: Path, display_name: str, rendered: RenderedPage, about: About, avoid: Collection[str] = ()
-) -> Path:
-    """Writes a page, aside first and then in place; the one that was there becomes an earlier version.
-
-    Files written: `<folder>/<display_name>/report.html`, and one in `history/` beside it.
+def write_page(own: Path, summary: Path, display_name: str, rendered: RenderedPage, about: About) -> Path:
+    """Writes a page of a run, and the same into the summary folder, aside first and then in place.
 
     Args:
-        folder: The summary folder.
+        own: The folder of the run's own pages. If it has one of this name, the new one gets a number behind its name:
+            `<display_name> (2)`.
+        summary: The summary folder.
         display_name: The page's name.
         rendered: The figures.
         about: What the page is about, but for its name and time.
-        avoid: Paths of this run's other pages. If it is one of them, the page gets a number: `<display_name> (2)`.
+
+    Returns:
+        Where the run's own page is.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: A file cannot be written.
     """
-    path = first = page_path(folder, display_name).absolute()
+    path = first = page_path(own.absolute(), display_name)
     number = 1
-    while str(path) in avoid:
+    while path.exists():
         number += 1
         path = first.parent.with_name(f"{first.parent.name} ({number})") / first.name
-    name = path.parent.relative_to(folder.absolute()).as_posix()
-    text = page(rendered, replace(about, page=name, time=utc(time.time())))
-    make_folder(path.parent)
-    with _alone(folder):
-        if path.exists():
-            _keep_earlier(path, name)
-        write_whole(path, text.encode("utf-8", "xmlcharrefreplace"))
+    name = path.parent.relative_to(own.absolute())
+    about = replace(about, page=name.as_posix(), time=utc(time.time()))
+    for place, has_index in ((path, False), (summary.absolute() / name / path.name, True)):
+        make_folder(place.parent)
+        write_whole(place, page(rendered, about, has_index).encode("utf-8", "xmlcharrefreplace"))
     return path
-
-
-def _keep_earlier(path: Path, display_name: str) -> None:
-    """Puts a page among its earlier versions, and forgets the oldest. It stays where it is until it is replaced."""
-    written = path.stat()
-    identity = _about(path).id
-    if not re.fullmatch(r"[\w-]{1,64}", identity):  # not written by lute, or by an older one
-        identity = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(written.st_mtime))
-    kept = _history(path) / f"{identity}.html"
-    make_folder(kept.parent)
-    write_whole(kept, as_earlier(path.read_bytes(), display_name))
-    os.utime(kept, ns=(written.st_atime_ns, written.st_mtime_ns))
-    for old in _versions(path)[KEPT:]:
-        old.unlink(missing_ok=True)
-
-
-def _history(path: Path) -> Path:
-    return path.parent / "history"
-
-
-def _versions(path: Path) -> list[Path]:
-    """Returns the earlier versions of a page, the newest first."""
-    files = [file for file in _history(path).glob("*.html") if file.name != "report.html"]
-    return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name), reverse=True)
-
-
-def version_of(path: str, run_id: str) -> str:
-    """Returns where the page that a run wrote is now: among the earlier versions, if a later one took its place."""
-    earlier = _history(Path(path)) / f"{run_id}.html"
-    return str(earlier) if earlier.exists() else path
 
 
 def write_index(folder: Path) -> Path:
@@ -158,11 +121,10 @@ def entries(folder: Path) -> Iterator[Entry]:
     for place, _, names in os.walk(folder):
         if "report.html" in names and Path(place) != folder:
             path = Path(place) / "report.html"
-            earlier = ((_about(old), old.relative_to(folder).as_posix()) for old in _versions(path))
             about = _about(path)
             name = Path(place).relative_to(folder).as_posix()
             about = about if about.page else About(name, time=utc(path.stat().st_mtime))
-            yield Entry(about, path.relative_to(folder).as_posix(), tuple(earlier))
+            yield Entry(about, path.relative_to(folder).as_posix())
 
 
 def _about(path: Path) -> About:
@@ -172,7 +134,7 @@ def _about(path: Path) -> About:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keeps others from writing pages and the index meanwhile, where the file system has locks."""
+    """Keeps others from writing the index meanwhile, where the file system has locks."""
     make_folder(folder)
     create_file(folder / ".lock")
     descriptor = os.open(folder / ".lock", os.O_RDWR)
@@ -180,7 +142,7 @@ def _alone(folder: Path) -> Iterator[None]:
         deadline = time.monotonic() + LOCK_WAIT
         while not _locked(descriptor):
             if time.monotonic() > deadline:
-                logger.warning("somebody has been writing pages into %s for %g s; going on", folder, LOCK_WAIT)
+                logger.warning("somebody has been writing the index of %s for %g s; going on", folder, LOCK_WAIT)
                 break
             time.sleep(0.01)
         yield

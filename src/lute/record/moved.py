@@ -40,6 +40,12 @@ def resolved(row: RunRow, home: str) -> RunRow:
     return cast("RunRow", {k: v if k in _AS_THEY_WERE else _moved(v, before, home) for k, v in row.items()})
 
 
+def page_kept(path: str, run_id: str) -> str:
+    """Returns where the page of a run is that has none of its own, if an older `lute` kept it from a later run's."""
+    kept = os.path.join(os.path.dirname(path), "history", f"{run_id}.html")
+    return kept if os.path.exists(kept) else path
+
+
 def _moved(value: Any, before: str, home: str) -> Any:
     if isinstance(value, str):
         inside = value == before or value.startswith(f"{before}/")

@@ -112,6 +112,11 @@ class RunFiles:
         return self.folder / "files"
 
     @cached_property
+    def plots(self) -> Path:
+        """The folder of the run's own pages of figures."""
+        return self.folder / "plots"
+
+    @cached_property
     def imports(self) -> Path:
         """What its Task imports while it runs, as its processes say; there only until the run ends."""
         return self.folder / "imports"

@@ -325,14 +325,18 @@ class Record:
         raise RecordError(f"there is no run {identity!r} in {self}. See: lute history --db {self}")
 
     def _of_today(self, row: RunRow) -> RunRow:
-        """Returns a run with the paths of today, if the record was moved together with what lies beside it."""
+        """Returns a run with the paths of today: the record was moved with what lies beside it, or a page was."""
         home = self._database.home
         log = row.get("log")
-        if home is None or not log or log.startswith(home):
-            return row
-        from lute.record.moved import resolved  # few records are moved
+        if home is not None and log and not log.startswith(home):
+            from lute.record.moved import resolved  # few records are moved
 
-        return resolved(row, home.rstrip("/"))
+            row = resolved(row, home.rstrip("/"))
+        if any("/lute.runs/" not in path for path in row.get("plots") or ()):
+            from lute.record.moved import page_kept  # pages were in the summary folder alone
+
+            row["plots"] = [page_kept(path, row.get("id") or "") for path in row["plots"]]
+        return row
 
     def latest_value(
         self, task: str, param: str, *, valid_only: bool = True, run: str | None = None, experiment: str | None = None

@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lute.errors import UsageError
-from lute.publish.report import version_of
 from lute.record import workflow_store
 from lute.record.rows import printable, public
 from lute.web import asking, lists
@@ -26,7 +25,6 @@ def runs(request: Request) -> Response:
 def run(request: Request) -> Response:
     """Returns one run."""
     row = request.app.state.site.run(request.path_params["id"])
-    row["plots"] = [version_of(path, row["id"]) for path in row["plots"] or []]
     return JSONResponse(printable(public(row)))
 
 

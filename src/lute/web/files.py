@@ -48,19 +48,29 @@ def open_below(folder: Path, path: str | Path) -> BinaryIO:
     return open(descriptor, "rb", buffering=0)
 
 
-def open_log(row: RunRow) -> BinaryIO:
-    """Opens the log of a run.
+def of_run(row: RunRow) -> RunFiles:
+    """Returns the files of a run.
 
     Raises:
-        NotThere: It is not there any more, or what the record calls the log is not at a log's place.
+        NotThere: What the record calls the log is not at a log's place.
     """
     path = Path(row["log"] or "-")
     folder = path.parent
     in_place = folder.name == row["id"] and bool(_DATE.fullmatch(folder.parent.name))
     if not in_place or folder.parent.parent.name != "lute.runs" or path != RunFiles(folder).log:
         raise NotThere(f"run {row['id']} has no log in its folder")
+    return RunFiles(folder)
+
+
+def open_log(row: RunRow) -> BinaryIO:
+    """Opens the log of a run.
+
+    Raises:
+        NotThere: It is not there any more, or what the record calls the log is not at a log's place.
+    """
+    path = of_run(row).log
     try:
-        return open_below(folder, path.name)
+        return open_below(path.parent, path.name)
     except NotThere as error:
         raise NotThere(f"the log {path} is not there any more") from error
 

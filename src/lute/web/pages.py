@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from markupsafe import Markup
@@ -91,9 +93,17 @@ def _figures(row: RunRow) -> list[FigureEntry]:
     """Returns name and address of each of a run's pages of figures."""
     found: list[FigureEntry] = []
     for number, path in enumerate(row["plots"] or []):
-        name = re.sub(r"/report\.html$", "", str(path).removeprefix(f"{figures_of(row)}/"))
+        name = re.sub(r"/(report|history/\w+)\.html$", "", str(path).removeprefix(f"{_folder_of(row, str(path))}/"))
         found.append({"name": name, "address": f"/runs/{row['id']}/figures/{number}", "there": _is_there(row, number)})
     return found
+
+
+def _folder_of(row: RunRow, page: str) -> Path:
+    """Returns the folder in which a run's page must be: its own, or the summary folder of a run before that was."""
+    if "/lute.runs/" in page:
+        with contextlib.suppress(NotThere):
+            return files.of_run(row).plots
+    return figures_of(row)
 
 
 def _is_there(row: RunRow, number: int) -> bool:
@@ -105,7 +115,8 @@ def _is_there(row: RunRow, number: int) -> bool:
 
 
 def _open_figure(row: RunRow, number: int) -> BinaryIO:
-    return files.open_below(figures_of(row), report.version_of(str(row["plots"][number]), row["id"]))
+    path = str(row["plots"][number])
+    return files.open_below(_folder_of(row, path), path)
 
 
 def run_figure(request: Request) -> Response:
@@ -203,9 +214,8 @@ def summary_page(request: Request) -> Response:
     """Shows one page of figures."""
     path = request.path_params["path"]
     for entry in report.entries(request.app.state.site.summary.absolute()):
-        for about, place in [(entry.about, entry.path), *entry.earlier]:
-            if place == path:
-                return show(request, "figure.html", about=about, entry=entry, place=place)
+        if entry.path == path:
+            return show(request, "figure.html", entry=entry)
     raise NotThere("there is no such page of figures")
 
 
