@@ -10,6 +10,8 @@ class OneParameters(TaskParameters):
     backend: Literal["", "matplotlib", "plotly"] = ""
     some_fail: bool = False
     twice: bool = False
+    metrics: bool = False
+    lines: list[int] = []
 
 
 class One(Task):
@@ -26,6 +28,8 @@ class One(Task):
     def _run(self):
         page = ElogSummaryPlots("scans/one", self._figure())
         self._result.payload = page
+        if self._task_parameters.metrics:
+            self.log_metric("hit <rate>", 12.5, "%")
         if self._task_parameters.twice:
             self._result.payload = [page, ElogSummaryPlots("scans/one", "<p>other</p>")]
         self._result.summary = page

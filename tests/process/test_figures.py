@@ -328,6 +328,22 @@ def test_each_run_keeps_its_own_page(project: Project) -> None:
     assert links(project.folder / "summary/index.html") == ["scans/one/report.html"]
 
 
+def test_a_page_tells_of_which_run_it_is(project: Project) -> None:
+    """C5: parameters that are not the default, metrics and the run's id stand in the page, escaped, without secrets."""
+    project.plugin("one_page")
+    project.config("One: {text: 'very-secret-thing <i>', metrics: true, lines: [1]}")
+    run = project.run_task("One", env={"MY_TOKEN": "very-secret-thing"})
+    page = Path(run["plots"][0]).read_text()
+    below = page[page.index("<footer>") :]
+    pairs = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page))
+    told = {"hit &lt;rate&gt;": "12.5 %", "text": "*** &lt;i&gt;", "metrics": "true", "lines[0]": "1"}
+    assert dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", below)) == told
+    assert pairs["Run id"] == run["id"]
+    assert "very-secret-thing" not in below
+    parser = html5lib.HTMLParser(strict=True)
+    parser.parse(page)
+
+
 def test_a_crate_has_the_figure_of_its_run(project: Project) -> None:
     """C5: the crate of a run has the run's figure, that of a workflow one of each run."""
     project.plugin("one_page")

@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -303,11 +303,19 @@ class ArtifactWriter:
         task: Name of the Task.
         run_id: The run's id.
         originals: What values came as pickles, and as which, by their `id()`.
+        told: Returns what stands below figures: texts by name, by a title.
     """
 
     def __init__(
-        self, files: RunFiles, header: AnalysisHeader, task: str, run_id: str, originals: Mapping[int, Pickled]
+        self,
+        files: RunFiles,
+        header: AnalysisHeader,
+        task: str,
+        run_id: str,
+        originals: Mapping[int, Pickled],
+        told: Callable[[], Mapping[str, Mapping[str, str]]],
     ) -> None:
+        self._told = told
         self._files, self._header, self._task, self._run_id = files, header, task, run_id
         self._written: dict[tuple[str, str], str] = {}
         self.pages: list[str] = []
@@ -352,7 +360,9 @@ class ArtifactWriter:
             same = (name, rendered.html)  # it may be in both payload and summary
             if same not in self._written:
                 about = report.About("", self._task, self._run_id, header.experiment, str(header.run))
-                path = report.write_page(self._files.plots, report.folder_of(header), name, rendered, about)
+                path = report.write_page(
+                    self._files.plots, report.folder_of(header), name, rendered, about, self._told()
+                )
                 self._written[same] = str(path)
                 self.pages.append(str(path))
             return self._written[same]

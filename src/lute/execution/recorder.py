@@ -5,6 +5,7 @@ Only this writes a run's row. The run says what has changed; when that is worth 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -25,7 +26,7 @@ from lute.execution.plan import Plan
 from lute.execution.provenance import Provenance
 from lute.execution.run_log import RunLog
 from lute.record.db import Record, record_of
-from lute.record.rows import RunFiles, new_run_id, row_of, utc
+from lute.record.rows import RunFiles, new_run_id, printable, row_of, utc
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
 if TYPE_CHECKING:
@@ -261,7 +262,8 @@ class RunRecorder:
     def keep_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""
         result = self._analysis.task_result
-        keeper = outcome.ArtifactWriter(self.files, self._header, self._plan.task, self.id, self.originals)
+        task, told = self._plan.task, self._below_figures
+        keeper = outcome.ArtifactWriter(self.files, self._header, task, self.id, self.originals, told)
         result.payload, kept = keeper.payload(result.payload)
         result.summary = keeper.summary(result.summary)
         keeper.index()
@@ -272,6 +274,21 @@ class RunRecorder:
         self.save()
         self.close()
         self._post(keeper.run_parameters)
+
+    def _below_figures(self) -> dict[str, dict[str, str]]:
+        """Returns what a page of figures tells besides, without secrets."""
+        from lute.record.defaults import not_default  # most runs have no page
+        from lute.tasks.progress import metric_as_text
+
+        metrics = self._analysis.record["metrics"] or {}
+        chosen = self.hide(not_default(self._plan.plain_parameters, type(self._plan.params)))
+        return {
+            "Metrics": {name: metric_as_text(value) for name, value in metrics.items()},
+            "Parameters that are not the default": {
+                name: value if isinstance(value, str) else json.dumps(printable(value))
+                for name, value in chosen.items()
+            },
+        }
 
     def _post(self, parameters: dict[str, Any]) -> None:
         """Posts to the eLog, when the outcome is safe: nothing that happens there decides about the run."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import quote
 
 from lute.wire.results import RenderedPage
 
+Told = Mapping[str, Mapping[str, str]]
+"""Texts by name, by a title."""
+MOST_VALUES, LONGEST_VALUE = 40, 200
+"""So many values stand below the figures at most, each with so many characters."""
 NO_TAB = "General"
 """The tab of pages whose display name has no folder."""
 
@@ -50,6 +56,7 @@ overflow-x:auto}
 .paper pre{margin:0;white-space:pre-wrap}
 .paper table{border-collapse:collapse}
 .paper th,.paper td{padding:.25rem .6rem;border-bottom:1px solid #d8dde5}
+footer h2{font-size:1rem;margin:0 0 .2rem}
 .note{color:var(--soft);font-size:.9rem;margin:.4rem 0 0;overflow-wrap:anywhere}
 @media print{body{max-width:none;padding:0;background:none}.paper{border:0;padding:0}figure{break-inside:avoid}}
 """
@@ -124,12 +131,13 @@ class Entry:
     path: str
 
 
-def page(rendered: RenderedPage, about: About, has_index: bool) -> str:
+def page(rendered: RenderedPage, about: About, has_index: bool, told: Told = MappingProxyType({})) -> str:
     """Returns a whole page of figures.
 
     Args:
         rendered: The figures.
         about: What it is about.
+        told: What stands below the figures.
         has_index: Whether it lies below a folder with an index of all pages, to which it leads then.
     """
     way = _where(about.page) + "\n" if has_index else ""
@@ -138,7 +146,7 @@ def page(rendered: RenderedPage, about: About, has_index: bool) -> str:
         _head(parts[-1], SCRIPTED if rendered.scripts else _STATIC, _STYLE + _PAGE_STYLE, about)
         + f"<header>{way}<h1>{_text(parts[-1])}</h1>\n{_facts(about)}</header>\n"
         + (_FIT_FRAMES if "<iframe" in rendered.html else "")
-        + f"<main>\n{rendered.html}\n</main>\n</body></html>\n"
+        + f"<main>\n{rendered.html}\n</main>\n{_below(told)}</body></html>\n"
     )
 
 
@@ -236,6 +244,22 @@ def _facts(about: About) -> str:
     told["Time"] = _when(about.time)
     pairs = "".join(f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in told.items() if value)
     return f'<dl class="about">{pairs}</dl>' if pairs else ""
+
+
+def _below(told: Told) -> str:
+    """Returns tables of names and values, each value cut to a line or so."""
+    parts = []
+    for title, values in told.items():
+        pairs = [f"<div><dt>{_text(name)}</dt><dd>{_text(_cut(text))}</dd></div>" for name, text in values.items()]
+        more = [f"<div><dt>and {len(pairs) - MOST_VALUES} more</dt><dd></dd></div>"] if len(pairs) > MOST_VALUES else []
+        if pairs:
+            shown = "".join([*pairs[:MOST_VALUES], *more])
+            parts.append(f'<section><h2>{_text(title)}</h2>\n<dl class="about">{shown}</dl></section>\n')
+    return f"<footer>\n{''.join(parts)}</footer>\n" if parts else ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
 def _when(iso: str) -> str:

@@ -17,11 +17,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lute import facility
 from lute.base.files import create_file, make_folder, write_whole
-from lute.publish.page import About, Entry, about_of, index, page
+from lute.publish.page import About, Entry, Told, about_of, index, page
 from lute.record.rows import utc
 from lute.wire.results import RenderedPage
 
@@ -74,7 +75,14 @@ def _usable(name: str) -> str:
     return f"{short}_" if short in (".lock", "index.html", "report.html") else short
 
 
-def write_page(own: Path, summary: Path, display_name: str, rendered: RenderedPage, about: About) -> Path:
+def write_page(
+    own: Path,
+    summary: Path,
+    display_name: str,
+    rendered: RenderedPage,
+    about: About,
+    told: Told = MappingProxyType({}),
+) -> Path:
     """Writes a page of a run, and the same into the summary folder, aside first and then in place.
 
     Args:
@@ -84,6 +92,7 @@ def write_page(own: Path, summary: Path, display_name: str, rendered: RenderedPa
         display_name: The page's name.
         rendered: The figures.
         about: What the page is about, but for its name and time.
+        told: What stands below the figures.
 
     Returns:
         Where the run's own page is.
@@ -100,7 +109,7 @@ def write_page(own: Path, summary: Path, display_name: str, rendered: RenderedPa
     about = replace(about, page=name.as_posix(), time=utc(time.time()))
     for place, has_index in ((path, False), (summary.absolute() / name / path.name, True)):
         make_folder(place.parent)
-        write_whole(place, page(rendered, about, has_index).encode("utf-8", "xmlcharrefreplace"))
+        write_whole(place, page(rendered, about, has_index, told).encode("utf-8", "xmlcharrefreplace"))
     return path
 
 

@@ -11,8 +11,8 @@ from lute import registry
 from lute.base.formatting import seconds, when
 from lute.errors import TaskNotFoundError
 from lute.record import compare
-from lute.record.rows import plain
-from lute.record.schema import flat_values, is_live
+from lute.record.defaults import defaults_of, own_parameters
+from lute.record.schema import is_live
 from lute.tasks.progress import as_text, metric_as_text
 from lute.web.render import as_value
 from lute.wire.status import badness_of
@@ -84,7 +84,7 @@ class Parameter:
 
 def parameters(row: RunRow, last: RunRow | None) -> list[Parameter]:
     """Returns a run's parameters, with the default and the value of the last run of the Task where they differ."""
-    defaults = defaults_of(row["task"])
+    defaults = _defaults_of(row["task"])
     before = own(last) if last is not None else {}
     found = []
     for name, value in own(row).items():
@@ -99,21 +99,15 @@ def parameters(row: RunRow, last: RunRow | None) -> list[Parameter]:
 
 def own(row: RunRow) -> dict[str, Any]:
     """Returns a run's parameters without the header, flat."""
-    return flat_values({name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"})
+    return own_parameters(row["parameters"])
 
 
-def defaults_of(task: str) -> dict[str, Any]:
+def _defaults_of(task: str) -> dict[str, Any]:
     """Returns the defaults of a Task's parameters, flat; nothing if its plug-in is not loaded."""
     try:
-        model: Any = registry.model_of(task)
+        return defaults_of(registry.model_of(task))
     except TaskNotFoundError:
         return {}
-    given = {
-        name: plain(about.default)
-        for name, about in model.model_fields.items()
-        if name != "lute_config" and not about.is_required() and about.default_factory is None
-    }
-    return flat_values(given)
 
 
 @dataclass
