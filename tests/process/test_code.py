@@ -151,7 +151,7 @@ def test_a_payload_of_a_plug_in_s_class_is_read_elsewhere(traced: Project) -> No
     script += "; print(r.payload(unpickle=True).number)"
     argv = [sys.executable, "-c", script, f"{traced.folder}/lute.db"]
     assert Project(traced.folder.parent).run(argv).out == "2\n"
-    moved = traced.folder.parent / "moved"
+    moved = traced.folder.with_name(f"{traced.folder.name}-moved")
     traced.folder.rename(moved)
     argv[-1] = f"{moved}/lute.db"
     read = Project(moved.parent).run(argv)

@@ -212,7 +212,7 @@ def test_a_broken_setting_is_an_error_of_the_model(project: Project, setting: st
          ["spots is 9.75, required >= 10", "rate is 0, required != 0"]),
         ("self.log_metric('spots', 3); self.log_metric('spots', 30)", ["rate was not told, required != 0"]),
         ("self.log_metric('spots', 30); self.log_metric('rate', float('nan'))",
-         ["rate is no finite number, required != 0"]),
+         ["rate is nan, required != 0"]),
     ],
 )  # fmt: skip
 def test_metrics_that_are_required(lab: Project, code: str, reasons: list[str]) -> None:
@@ -422,17 +422,20 @@ def test_a_keyboard_interrupt_in_a_task(lab: Project) -> None:
     assert re.fullmatch(r"KeyboardInterrupt: enough \(tasks\.py:\d+\)", found["reason"])
 
 
-@pytest.mark.parametrize("where", ["__setstate__(self, state)", "__reduce__(self)"])
-def test_a_keyboard_interrupt_while_a_payload_travels(lab: Project, where: str) -> None:
-    """C3, P10: when it is sent or loaded, FAILED with that reason, and the record knows the end."""
+@pytest.mark.parametrize(
+    ("where", "status"), [("__setstate__(self, state)", "COMPLETED"), ("__reduce__(self)", "FAILED")]
+)
+def test_a_keyboard_interrupt_while_a_payload_travels(lab: Project, where: str, status: str) -> None:
+    """C3, P10: while it is sent the Task FAILED; one that cannot be loaded changes nothing, and says why."""
     lab.write(
         "bad.py", f"class Bad:\n  def __init__(self): self.x = 5\n  def {where}: raise KeyboardInterrupt('enough')"
     )
     code = f"import sys; sys.path.insert(0, {str(lab.folder)!r})\nimport bad; self._result.payload = bad.Bad()"
     found = run(lab, "Coder", code, env={"PYTHONPATH": str(lab.folder)})
-    assert (found["status"], found["reason"]) == ("FAILED", "KeyboardInterrupt: enough")
+    told = found["reason"] if status == "FAILED" else found["payload"]["reason"]
+    assert (found["status"], "KeyboardInterrupt: enough" in told) == (status, True), found
     assert "Bad" in found["payload"]["type"]
-    assert lab.lute("show", "last", "--json").json["status"] == "FAILED"
+    assert lab.lute("show", "last", "--json").json["status"] == status
 
 
 def test_a_keyboard_interrupt_in_a_tasklet(lab: Project) -> None:

@@ -120,7 +120,7 @@ def test_relative_paths_are_from_the_tasks_folder(lab: Project, task: str) -> No
         (["data=pipe"], "its stdin {folder}/pipe is a named pipe"),
         (["data=in.txt/below"], "its stdin {folder}/in.txt/below cannot be used: Not a directory"),
         (["out=lute.runs"], "its stdout {folder}/lute.runs is a folder"),
-        (["out=in.txt/below"], "its stdout {folder}/in.txt/below cannot be used"),
+        (["out=in.txt/below"], "the folder {folder}/in.txt of the output out = in.txt/below cannot be made"),
         (["err=pipe"], "its stderr {folder}/pipe is a named pipe"),
         (["data=in.txt", "out=same.txt"], "its stdout {folder}/same.txt is read as standard input"),
     ],

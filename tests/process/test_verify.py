@@ -229,7 +229,7 @@ def test_a_project_that_was_moved(bench: Project) -> None:
     """R19: what lies below the work folder is found where the record is now."""
     run = bench.run_task("Drawer")
     bench.run_task("Sorter")
-    moved = Project(bench.folder.rename(bench.folder.parent / "moved"))
+    moved = Project(bench.folder.rename(bench.folder.with_name(f"{bench.folder.name}-moved")))
     text = (moved.folder / "config.yaml").read_text()
     (moved.folder / "config.yaml").write_text(text.replace(str(bench.folder), str(moved.folder)))
     assert moved.lute("log", run["id"]).code == 0

@@ -245,5 +245,5 @@ def make_folders(plan: Plan, identity: str) -> None:
             make_folder(parent)
         except OSError as error:
             raise UsageError(
-                f"the folder {parent} of the output {file.parameter} = {file.text} cannot be made: {error.strerror}"
+                f"{plan.task}: the folder {parent} of the output {file.parameter} = {file.text} cannot be made: {error.strerror}"
             ) from error
