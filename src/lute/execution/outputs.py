@@ -245,5 +245,6 @@ def make_folders(plan: Plan, identity: str) -> None:
             make_folder(parent)
         except OSError as error:
             raise UsageError(
-                f"{plan.task}: the folder {parent} of the output {file.parameter} = {file.text} cannot be made: {error.strerror}"
+                f"{plan.task}: the folder {parent} of the output {file.parameter} = {file.text} cannot be made:"
+                f" {error.strerror}"
             ) from error
