@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 CTRL_C = 130
 PIECE = 1 << 20
+LONGEST = 400
+"""Most characters that are shown of a result."""
 OnStart = Callable[["RunRow"], None] | None
 """Called with a run's row when it has been recorded."""
 
@@ -250,7 +252,7 @@ def _short(value: Any) -> str:
     if (kept := kept_file(value)) is not None:
         return f"{kept['type']} in {kept['path']}"
     text = value if isinstance(value, str) else json.dumps(printable(value), default=str)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def tell_failure(text: str | None, row: RunRow, shown: bool) -> None:

@@ -34,7 +34,10 @@ def sections(row: RunRow) -> dict[str, Entries]:
         "code": {file["path"]: _file(file, "commit") for file in row["code"] or []},
         "inputs": _inputs(row),
         "metrics": {name: item["value"] for name, item in (row["metrics"] or {}).items()},
-        "result": {"summary": row["summary"], **schema.flat_values({"payload": _without_places(row["payload"])})},
+        "result": {
+            "summary": row["summary"],
+            **schema.flat_values({"payload": _without_places(row["payload"], os.path.dirname(row["log"] or ""))}),
+        },
     }
 
 
@@ -90,11 +93,18 @@ def _file(file: FileEntry | CodeEntry, otherwise: str) -> str:
     return f"{otherwise} {file.get(otherwise)}{' and changes' if file.get('dirty') else ''}"
 
 
-def _without_places(payload: Any) -> Any:
-    """Returns a payload without the paths of values in files of their own, which are never the same."""
+def _without_places(payload: Any, folder: str) -> Any:
+    """Returns a payload without the paths of values in files of their own, which are never the same.
+
+    Args:
+        payload: The payload.
+        folder: The run's own folder.
+    """
+    if isinstance(payload, str):
+        return payload.replace(f"{folder}/", f"{RUN_FOLDER}/") if folder else payload
     if isinstance(payload, list):
-        return [_without_places(item) for item in payload]
+        return [_without_places(item, folder) for item in payload]
     if isinstance(payload, dict):
         kept = kept_file(payload) is not None
-        return {key: _without_places(item) for key, item in payload.items() if not (kept and key == "path")}
+        return {key: _without_places(item, folder) for key, item in payload.items() if not (kept and key == "path")}
     return payload
