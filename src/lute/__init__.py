@@ -42,7 +42,7 @@ _HOMES = {
     "lute.wire.results": ("DescribedAnalysis", "ElogSummaryPlots", "TaskResult", "TaskStatus"),
     "lute.wire.tables": ("Table",),
     "lute.models.functions": ("task",),
-    "lute.tasks.progress": ("log_metric", "report_progress"),
+    "lute.tasks.progress": ("log_metric", "report_progress", "show"),
     "lute.tasks.task": ("Task", "ThirdPartyTask"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from lute.models.functions import task as task
     from lute.tasks.progress import log_metric as log_metric
     from lute.tasks.progress import report_progress as report_progress
+    from lute.tasks.progress import show as show
     from lute.tasks.task import Task as Task
     from lute.tasks.task import ThirdPartyTask as ThirdPartyTask
     from lute.wire.ipc import Message as Message

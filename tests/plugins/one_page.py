@@ -2,6 +2,7 @@ from typing import Literal
 
 import numpy as np
 
+import lute
 from lute import ElogSummaryPlots, Task, TaskParameters
 
 
@@ -12,6 +13,35 @@ class OneParameters(TaskParameters):
     twice: bool = False
     metrics: bool = False
     lines: list[int] = []
+
+
+@lute.task
+def show_two(n: int = 2) -> int:
+    """Show as many pages."""
+    for number in range(n):
+        lute.show(f"<p>page {number}</p>", f"scans/page {number}")
+    return n
+
+
+class ShowParameters(TaskParameters):
+    fail: bool = False
+
+
+class Show(Task):
+    def _run(self):
+        from matplotlib.figure import Figure
+
+        figure = Figure()
+        axes = figure.subplots(squeeze=True)
+        for title in ("before", "after"):
+            axes.set_title(title)
+            self.show(figure, f"shown/{title}")
+        self.show(object(), "shown/bad")
+        self.show("<p>odd</p>", "../out")
+        self.show("<p>none</p>", None)
+        self._result.payload = {"n": 1}
+        if self._task_parameters.fail:
+            raise ValueError("after figures")
 
 
 class One(Task):

@@ -30,6 +30,7 @@ from lute.publish.page import About
 from lute.tasks.figures import render
 from lute.tasks.pictures import picture
 from lute.wire.results import ElogSummaryPlots, RenderedPage
+from process.helpers import make_bare_python
 
 STATIC = {*("matplotlib", "large_matplotlib", "axes", "arrays", "fragment", "table", "png_of_its_own")}
 SCRIPTED = {"plotly", "bokeh", "holoviews", "holomap", "panel", "document", "tall_document"}
@@ -331,17 +332,94 @@ def test_each_run_keeps_its_own_page(project: Project) -> None:
 def test_a_page_tells_of_which_run_it_is(project: Project) -> None:
     """C5: parameters that are not the default, metrics and the run's id stand in the page, escaped, without secrets."""
     project.plugin("one_page")
-    project.config("One: {text: 'very-secret-thing <i>', metrics: true, lines: [1]}")
+    project.config("One: {text: 'very-secret-thing <br>', metrics: true, lines: [1]}")
     run = project.run_task("One", env={"MY_TOKEN": "very-secret-thing"})
     page = Path(run["plots"][0]).read_text()
     below = page[page.index("<footer>") :]
     pairs = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page))
-    told = {"hit &lt;rate&gt;": "12.5 %", "text": "*** &lt;i&gt;", "metrics": "true", "lines[0]": "1"}
+    told = {"hit &lt;rate&gt;": "12.5 %", "text": "*** &lt;br&gt;", "metrics": "true", "lines[0]": "1"}
     assert dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", below)) == told
     assert pairs["Run id"] == run["id"]
     assert "very-secret-thing" not in below
     parser = html5lib.HTMLParser(strict=True)
     parser.parse(page)
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_a_task_shows_figures_beside_its_payload(project: Project, fail: bool) -> None:
+    """C5: each `self.show` is a page, drawn as it was then; what is wrong with one is told and decides nothing."""
+    project.plugin("one_page")
+    project.config(f"Show: {{fail: {str(fail).lower()}}}")
+    found = project.lute("run", "Show", "-c", "config.yaml", "-q", "--json").json
+    assert (found["status"], found["payload"]) == (("FAILED" if fail else "COMPLETED"), {"n": 1})
+    own = Path(found["log"]).parent / "plots"
+    names = ["shown/before", "shown/after", "shown/bad", "out", "unnamed"]
+    assert found["plots"] == [f"{own / name}/report.html" for name in names]
+    assert "Plot: before" in Path(found["plots"][0]).read_text()
+    assert "Plot: after" in (project.folder / "summary/shown/after/report.html").read_text()
+    log = Path(found["log"]).read_text()
+    for told in ("cannot show a builtins.object", "'../out' is no name of a page", "None is no name of a page"):
+        assert told in log
+
+
+def test_a_function_shows_figures(project: Project) -> None:
+    """C5: `lute.show` in a function is `self.show` of its Task, and harmless elsewhere."""
+    project.plugin("one_page")
+    project.config()
+    found = project.run_task("ShowTwo")
+    assert [Path(page).parent.name for page in found["plots"]] == ["page 0", "page 1"]
+    code = "import tasks; print(tasks.show_two(1))"
+    done = project.run([sys.executable, "-W", "error", "-c", code], env={"PYTHONPATH": str(project.folder)})
+    assert (done.out, done.err) == ("1\n", "")
+
+
+def test_figures_are_shown_under_another_python(project: Project) -> None:
+    """C5: a Task in an interpreter with nothing installed shows, too."""
+    code = (
+        "from lute.tasks import Task\n\nclass Far(Task):\n    def _run(self):\n        self.show('<p>far</p>', 'x')\n"
+    )
+    project.write("far.py", code)
+    project.write(
+        "tasks.py",
+        f"""
+        from lute import Executor, TaskParameters
+
+        class FarParameters(TaskParameters):
+            class Config(TaskParameters.Config):
+                task_module = "far"
+
+        Farer = Executor("Far")
+        Farer.interpreter({make_bare_python(project.folder / "bare")!r})
+        """,
+    )
+    project.config()
+    [page] = project.run_task("Farer")["plots"]
+    assert "<p>far</p>" in Path(page).read_text()
+
+
+@pytest.mark.mpi
+def test_rank_zero_alone_shows(project: Project) -> None:
+    """C5: of all ranks one shows."""
+    project.write(
+        "tasks.py",
+        """
+        from lute import MPIExecutor, Task, TaskParameters
+
+        class RankParameters(TaskParameters):
+            pass
+
+        class Rank(Task):
+            def _run(self):
+                from mpi4py import MPI
+                rank = MPI.COMM_WORLD.Get_rank()
+                self.show(f"<p>rank {rank}</p>", f"rank {rank}")
+
+        Ranks = MPIExecutor("Rank", ranks=2)
+        """,
+    )
+    project.config()
+    [page] = project.run_task("Ranks")["plots"]
+    assert "<p>rank 0</p>" in Path(page).read_text()
 
 
 def test_a_crate_has_the_figure_of_its_run(project: Project) -> None:

@@ -266,6 +266,8 @@ class RunRecorder:
         keeper = outcome.ArtifactWriter(self.files, self._header, task, self.id, self.originals, told)
         result.payload, kept = keeper.payload(result.payload)
         result.summary = keeper.summary(result.summary)
+        for page in result.shown:
+            keeper.payload(page)
         keeper.index()
         for text in keeper.troubles:
             self.trouble(text)

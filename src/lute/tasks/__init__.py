@@ -14,6 +14,7 @@ from lute.errors import TaskNotFoundError
 if TYPE_CHECKING:
     from lute.tasks.progress import log_metric as log_metric
     from lute.tasks.progress import report_progress as report_progress
+    from lute.tasks.progress import show as show
     from lute.tasks.task import Task as Task
     from lute.tasks.task import ThirdPartyTask as ThirdPartyTask
     from lute.wire.ipc import Message as Message
@@ -34,6 +35,7 @@ _HOME_OF = {
     "ThirdPartyTask": "lute.tasks.task",
     "log_metric": "lute.tasks.progress",
     "report_progress": "lute.tasks.progress",
+    "show": "lute.tasks.progress",
 }
 
 __all__ = [*sorted(_HOME_OF), "TaskNotFoundError", "import_task"]

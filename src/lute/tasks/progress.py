@@ -1,4 +1,4 @@
-"""What a Task tells of itself while it runs: how far it is, and numbers worth following from run to run."""
+"""What a Task tells of itself while it runs: how far it is, numbers worth following from run to run, and figures."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, TextIO, Union
 
 from lute.wire import control
+from lute.wire.results import ElogSummaryPlots
 
 if TYPE_CHECKING:
     from lute.record.types import Metric, Progress
 
-__all__ = ["log_metric", "report_progress"]
+__all__ = ["log_metric", "report_progress", "show"]
 
 Number = Union[int, float]
 
@@ -49,20 +50,37 @@ def log_metric(name: str, value: float, unit: str = "") -> None:
     (_running or ProgressReporter()).metric(name, value, unit)
 
 
+def show(figure: Any, name: str) -> None:
+    """Is `show` of the Task that runs in this process, for Tasks that are functions.
+
+    Args:
+        figure: What `ElogSummaryPlots` takes.
+        name: The page's name.
+    """
+    (_running or ProgressReporter()).show(figure, name)
+
+
 class ProgressReporter:
     """What one Task tells.
 
     Args:
         send: Sends a value to the Executor; None where there is none. Then progress is shown on standard error if
             that is a terminal.
+        speaks: Returns whether this is the rank that speaks.
 
     Attributes:
         metrics: Value and unit of each metric, by name.
+        pages: The pages of figures that were shown; drawn, if there is an Executor.
     """
 
-    def __init__(self, send: Optional[Callable[[Union[control.Progress, control.Metric]], None]] = None) -> None:
+    def __init__(
+        self,
+        send: Optional[Callable[[Union[control.Progress, control.Metric]], None]] = None,
+        speaks: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.metrics: dict[str, Metric] = {}
-        self._send = send
+        self.pages: list[ElogSummaryPlots] = []
+        self._send, self._speaks = send, speaks
         self._credit, self._looked = float(AT_ONCE), time.monotonic()
         self._held: Optional[Progress] = None
         self._drawn = False
@@ -105,6 +123,19 @@ class ProgressReporter:
         if self._send is not None:
             self._send(control.Metric(one_line(name), found["value"], found["unit"]))
 
+    def show(self, figure: Any, name: Any) -> None:
+        """Draws a page of figures as they are now. What is wrong with it is told in the log, and raises nothing."""
+        if not self._speaks():
+            return
+        if not is_page_name(name):
+            print(f"show(): {name!r} is no name of a page, such as 'scans/x'; it gets another", file=sys.stderr)
+        page = ElogSummaryPlots(name if isinstance(name, str) else "", figure)
+        if self._send is not None:
+            from lute.tasks import figures  # most Tasks show none
+
+            page = figures.rendered(page, {})
+        self.pages.append(page)
+
     def flush(self) -> None:
         """Sends the progress that was held back, if there is any."""
         held, self._held = self._held, None
@@ -118,6 +149,15 @@ class ProgressReporter:
 
 
 _running: Optional[ProgressReporter] = None
+
+
+def is_page_name(name: Any) -> bool:
+    """Returns whether a page can be kept under a name as it is.
+
+    >>> [is_page_name(name) for name in ("scans/x", "x y", "", "/x", "../x", None)]
+    [True, True, False, False, False, False]
+    """
+    return isinstance(name, str) and "\0" not in name and not {"", ".", ".."} & {*map(str.strip, name.split("/"))}
 
 
 def draws(stream: TextIO) -> bool:

@@ -69,7 +69,8 @@ class Task(ABC):
         self._use_mpi = use_mpi
         self._in_run = self._announced = False
         self._place: Optional[str] = None
-        self._teller = progress.ProgressReporter(self._tell if self._under_executor else None)
+        send = self._tell if self._under_executor else None
+        self._teller = progress.ProgressReporter(send, lambda: self._is_speaker(meet=False))
         self.metrics = self._teller.metrics
         self._parent = os.getppid()
         self._timer = Timer(params.lute_config.task_timeout + self._backstop, self._on_time_over)
@@ -242,6 +243,17 @@ class Task(ABC):
         """
         self._teller.metric(name, value, unit)
 
+    def show(self, figure: Any, name: str) -> None:
+        """Adds a page of figures beside the payload, drawn as they are now. Several calls make several pages.
+
+        A figure that cannot be drawn, or a bad name, is told in the log; the run goes on.
+
+        Args:
+            figure: What `ElogSummaryPlots` takes.
+            name: The page's name: `"scans/x"` is the page `x` under the tab `scans`.
+        """
+        self._teller.show(figure, name)
+
     def _tell(self, message: Union[Progress, Metric]) -> None:
         channel = task_channel() if self._is_speaker(meet=False) else None
         if channel is not None:
@@ -267,6 +279,7 @@ class Task(ABC):
     def _signal_result(self, meet: bool = True) -> None:
         if self._is_speaker(meet=meet):
             self._teller.end()
+            self._result.shown = self._teller.pages
             if self._under_executor:
                 self._render_figures()
             self._report_to_executor(Message(contents=self.result, signal="TASK_RESULT"))

@@ -357,7 +357,7 @@ def _describe_dict(value: dict[Any, Any], to: _Outgoing) -> Any:
 
 
 def _describe_result(value: TaskResult, to: _Outgoing) -> Any:
-    fields = [value.task_name, value.task_status, value.summary, value.payload, value.impl_schemas]
+    fields = [value.task_name, value.task_status, value.summary, value.payload, value.impl_schemas, value.shown]
     return {"~": "result", "v": [to.describe(field) for field in fields]}
 
 

@@ -24,6 +24,7 @@ class TaskResult:
         payload: The result itself: text, a dict, an array, `ElogSummaryPlots`, any object, or a tuple or
             list of these.
         impl_schemas: Names of the schemas the output conforms to, several joined with `;`.
+        shown: Pages of figures that it showed besides.
     """
 
     task_name: str
@@ -31,6 +32,7 @@ class TaskResult:
     summary: Any
     payload: Any
     impl_schemas: Optional[str] = None
+    shown: list[ElogSummaryPlots] = field(default_factory=list, repr=False)
 
 
 DEEPEST_PAGE = 10
