@@ -91,13 +91,22 @@ def restore(files: Iterable[Tuple[str, str, str]], texts: str, folder: str) -> D
     """
     written = {}
     for module, path, digest in files:
-        name = os.path.basename(path)
-        place = Path(folder, *module.split("."))
-        place = place / name if name == "__init__.py" else place.with_name(place.name + os.path.splitext(name)[1])
+        place = Path(folder, place_of_module(module, path))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(kept_text(texts, digest))
         written[path] = str(place)
     return written
+
+
+def place_of_module(module: str, path: str) -> str:
+    """Returns where a module's file belongs below a folder that it is to be imported from.
+
+    >>> place_of_module("hits.find", "/home/me/hits/find.py")
+    'hits/find.py'
+    """
+    name = os.path.basename(path)
+    place = Path(*module.split("."))
+    return str(place / name if name == "__init__.py" else place.with_name(place.name + os.path.splitext(name)[1]))
 
 
 class ImportList:

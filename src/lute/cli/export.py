@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Runs the command. Returns its exit code."""
     common.set_up(options)
+    left_out: list[str] = []
     with common.open_record(options) as record:
         run, workflow = _run_or_workflow(record, options.id)
         if options.format == "yaml" and workflow is not None:
@@ -50,7 +51,9 @@ def execute(options: argparse.Namespace) -> int:
         if options.format == "yaml" and run is not None:
             place = _yaml(run, options)
         else:
-            place = _crate(record, run, workflow, options)
+            place, left_out = _crate(record, run, workflow, options)
+    for text in left_out:
+        print(f"lute: not in the crate: {text}", file=sys.stderr)
     if options.json:
         common.print_json({"path": str(place) if place else None})
     elif place is not None:
@@ -77,8 +80,10 @@ def _yaml(row: RunRow, options: argparse.Namespace) -> Path | None:
     return place
 
 
-def _crate(record: Record, run: RunRow | None, workflow: WorkflowRow | None, options: argparse.Namespace) -> Path:
-    """Writes the crate of a run or workflow run. Returns where it is."""
+def _crate(
+    record: Record, run: RunRow | None, workflow: WorkflowRow | None, options: argparse.Namespace
+) -> tuple[Path, list[str]]:
+    """Writes the crate of a run or workflow run. Returns where it is, and what is not in it, and why."""
     from lute.publish import crate
 
     about = crate.About(options.license, options.author, int(options.largest * MEGABYTE))
@@ -88,12 +93,12 @@ def _crate(record: Record, run: RunRow | None, workflow: WorkflowRow | None, opt
     place = Path(options.output or f"{identity}.crate").absolute()
     _refuse(place, place.exists() and not (place.is_dir() and not any(place.iterdir())))
     if workflow is not None:
-        made = crate.of_workflow(record, workflow, about)
+        made, left_out = crate.of_workflow(record, workflow, about)
     elif run is not None:
         _load(run)
-        made = crate.of_run(run, about)
+        made, left_out = crate.of_run(run, about)
     crate.write(made, place)
-    return place
+    return place, left_out
 
 
 def _run_or_workflow(record: Record, identity: str) -> tuple[RunRow, None] | tuple[None, WorkflowRow]:

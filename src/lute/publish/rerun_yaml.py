@@ -47,7 +47,7 @@ def as_yaml(row: RunRow, plugins: Sequence[str] | None = None) -> str:
         parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
         given = _as_given(row["task"], parameters)
     documents = [header, {row["task"]: given}]
-    texts = [_dump(_escaped(document)) for document in documents]
+    texts = [dumped(_escaped(document)) for document in documents]
     about = f"# Run {row['id']} of {row['task']}, {row['started']}"
     return f"%YAML 1.2\n---\n{about}\n{texts[0]}---\n{texts[1]}"
 
@@ -55,7 +55,7 @@ def as_yaml(row: RunRow, plugins: Sequence[str] | None = None) -> str:
 def steps_as_yaml(row: WorkflowRow) -> str:
     """Returns the steps of a workflow run whose workflow is in no file."""
     entries = {step["step"]: {"task": step["task"], "needs": list(step["needs"])} for step in row["steps"]}
-    return _dump({"name": row["name"], "steps": entries})
+    return dumped({"name": row["name"], "steps": entries})
 
 
 def hidden(row: RunRow) -> list[str]:
@@ -143,6 +143,7 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(dict, _mapping)
 
 
-def _dump(value: object) -> str:
+def dumped(value: object) -> str:
+    """Returns a value as YAML, each text in quotes."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_UNBROKEN)
     return text

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 RUNS = "lute.runs"
 """The folder, in a work folder, of all runs' folders."""
-_AS_THEY_WERE = ("command", "environment", "log_tail", "reason", "summary")
+AS_THEY_WERE = ("command", "environment", "log_tail", "reason", "summary")
 """What tells of the run as it was."""
 
 
@@ -37,7 +37,7 @@ def resolved(row: RunRow, home: str) -> RunRow:
         return row
     if not os.path.exists(os.path.join(home, os.path.relpath(row["log"], before))):
         return row
-    return cast("RunRow", {k: v if k in _AS_THEY_WERE else _moved(v, before, home) for k, v in row.items()})
+    return cast("RunRow", {k: v if k in AS_THEY_WERE else _moved(v, before, home) for k, v in row.items()})
 
 
 def page_kept(path: str, run_id: str) -> str:
