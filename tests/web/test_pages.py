@@ -146,6 +146,43 @@ def test_a_figure_is_drawn_by_its_own_script_and_reaches_nothing(served: Served,
     expect(page.frame_locator("iframe").frame_locator("iframe").locator("#drawn")).to_have_text("drawn by a script")
 
 
+def test_pictures_and_html_among_outputs_are_shown(project: Project, page: Page) -> None:
+    """C5: on the run's page, where no script of theirs reaches anything; what is elsewhere or changed is not sent."""
+    identity, folder = "000000000001", project.folder
+    log = folder / "lute.runs" / "2026-11-20" / identity / "log"
+    log.parent.mkdir(parents=True)
+    log.write_text("done\n")
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><script>alert(1)</script></svg>'
+    html = "<p id=here>x</p><script>here.textContent = 'ran in ' + origin</script>"
+    texts = {"a.svg": svg, "b.html": html, "c.png": "changed", "d.txt": "no"}
+    outside = folder.with_name(f"{folder.name}-secret.png")
+    outside.write_text("secret")
+    paths = [*(project.write(name, text) for name, text in texts.items()), outside, folder / "gone.gif"]
+    outputs = [
+        {
+            "parameter": "out",
+            "path": str(path),
+            "size": path.stat().st_size if path.exists() else 1,
+            "mtime": "",
+            "digest": None,
+        }
+        for path in paths
+    ]
+    (folder / "c.png").write_text("other text")
+    record(folder / "lute.db", row(identity, log=str(log), outputs=outputs))
+    with serving(project) as served:
+        enter(page, served, f"/runs/{identity}")
+        picture = page.locator("img.output")
+        expect(picture).to_have_count(1)
+        assert picture.evaluate("async (i) => { await i.decode(); return i.naturalWidth }") == 30
+        expect(page.frame_locator("iframe.figure").locator("#here")).to_have_text("ran in null")
+        expect(page.locator("text=Not shown: it was changed since.")).to_have_count(1)
+        expect(page.locator("text=Not shown: there is no such file.")).to_have_count(2)
+        alone = served.get(f"/runs/{identity}/outputs/0")
+        assert alone.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+        assert [served.get(f"/runs/{identity}/outputs/{n}").status_code for n in range(7)] == [200, 200, *[404] * 5]
+
+
 def test_a_trend_leads_to_its_runs(served: Served, page: Page) -> None:
     """B4: metric trends over runs as plots, with the same numbers as a table."""
     enter(page, served, "/trends")

@@ -31,6 +31,7 @@ ROUTES = [
     Route("/runs/{id}", pages.run),
     Route("/runs/{id}/log", pages.run_log),
     Route("/runs/{id}/figures/{number:int}", pages.run_figure),
+    Route("/runs/{id}/outputs/{number:int}", pages.run_output),
     Route("/runs/{id}/{action}", actions.act, methods=["POST"]),
     Route("/compare", pages.compare),
     Route("/trends", pages.trends),

@@ -17,7 +17,7 @@ from lute.publish import page as figures
 from lute.publish import report
 from lute.record import workflow_store
 from lute.record.schema import flat_values
-from lute.web import asking, files, lists, plot, tables, views
+from lute.web import asking, files, lists, plot, shown, tables, views
 from lute.web.guard import FORM_USE
 from lute.web.render import page, readable
 from lute.web.site import NotThere, Site, figures_of
@@ -85,8 +85,8 @@ def run(request: Request) -> Response:
         log = {"text": readable(row["log_tail"] or ""), "offset": 0, "more": False, "missing": str(error)}
     header = flat_values((row["parameters"] or {}).get("lute_config") or {})
     content = {"row": row, "last": last, "log": log, "header": header, "name": views.name_of(row)}
-    shown = {"figures": _figures(row), "tables": tables.of_payload(row)}
-    return show(request, "run.html", **content, **shown, parameters=views.parameters(row, last))
+    drawn = {"figures": _figures(row), "tables": tables.of_payload(row), "shown": shown.shown(row)}
+    return show(request, "run.html", **content, **drawn, parameters=views.parameters(row, last))
 
 
 def _figures(row: RunRow) -> list[FigureEntry]:
@@ -126,6 +126,14 @@ def run_figure(request: Request) -> Response:
     if number >= len(paths):
         raise NotThere(f"run {row['id']} has no such figure")
     return _figure(_open_figure(row, number))
+
+
+def run_output(request: Request) -> Response:
+    """Sends a picture or HTML file that a run wrote."""
+    row = request.app.state.site.run(request.path_params["id"])
+    kind, data = shown.content(row, request.path_params["number"], read=True)
+    headers = FIGURE_HEADERS if kind == "text/html" else shown.PICTURE_HEADERS
+    return Response(data, media_type=kind, headers=headers)
 
 
 def summary_file(request: Request) -> Response:
