@@ -349,21 +349,21 @@ def test_figures_become_a_self_contained_page(gives: Project, kind: str) -> None
 def test_a_page_may_be_payload_or_summary(gives: Project, place: str) -> None:
     """A4: an ElogSummaryPlots as payload or as summary is written as a page; its path is kept."""
     found = give(gives, **{place: "ElogSummaryPlots('a/b/c', '<p>drawn</p>')"})
-    page = gives.folder / "summary/a/b/c/report.html"
+    page = Path(found["log"]).parent / "plots/a/b/c/report.html"
     assert found["plots"] == [str(page)]
     assert "<p>drawn</p>" in page.read_text()
     assert str(page) in json.dumps(found[place])
 
 
 def test_a_display_name_never_leads_out_of_the_folder(gives: Project) -> None:
-    """A1, STYLE: a page lies below `<work_dir>/summary`, whatever its name; the run is COMPLETED."""
+    """A1, C5: a page lies below `summary` and the run's `plots`, whatever its name; the run is COMPLETED."""
     names = ["../../outside", "/tmp/outside", "a/../../../outside", "..", "", "a//b", ".", "a/./b", "x" * 300]
     found = give(gives, f"[ElogSummaryPlots(name, '<p>drawn</p>') for name in {names!r}]")
-    root = gives.folder / "summary"
-    pages = list(gives.folder.rglob("report.html"))
-    assert all(root in page.resolve().parents for page in pages)
-    assert {str(page) for page in pages} == set(found["plots"])
-    assert len(pages) >= 3
+    latest, own = gives.folder / "summary", Path(found["log"]).parent / "plots"
+    pages = [page.resolve() for page in gives.folder.rglob("report.html")]
+    kept = {str(page) for page in pages if own in page.parents}
+    assert {str(page) for page in pages if latest not in page.parents} == kept == set(found["plots"])
+    assert len(kept) >= 3
     for outside in (gives.folder, gives.folder.parent, gives.folder.parent.parent, Path("/tmp")):
         assert not (outside / "outside").exists()
 
@@ -388,10 +388,12 @@ def test_a_figure_that_cannot_be_drawn_is_told(gives: Project) -> None:
 
 
 def test_the_page_of_a_second_run_takes_the_place_of_the_first(gives: Project) -> None:
-    """A4: a page's path is made from its name; running again leaves one page there, and keeps the earlier one."""
+    """A4, C5: the latest page of a name lies in `summary`; each run keeps its own."""
     first, second = (give(gives, f"ElogSummaryPlots('again', '<p>{text}</p>')") for text in ("first", "second"))
-    html = Path(second["plots"][0]).read_text()
-    assert "second" in html
-    assert "first" not in html
-    assert sorted(os.listdir(gives.folder / "summary/again")) == ["history", "report.html"]
-    assert "first" in (gives.folder / f"summary/again/history/{first['id']}.html").read_text()
+    assert os.listdir(gives.folder / "summary/again") == ["report.html"]
+    for page, text in (
+        (gives.folder / "summary/again/report.html", "second"),
+        (Path(second["plots"][0]), "second"),
+        (Path(first["plots"][0]), "first"),
+    ):
+        assert re.findall("<p>(first|second)</p>", page.read_text()) == [text]
