@@ -419,3 +419,27 @@ def test_a_run_of_the_demo_comes_back_with_the_same_numbers(project: Project, co
     assert again.json["metrics"] == run["metrics"]
     (first, second) = (folder / Path(str(run["payload"])).name for folder in (project.folder / "out", project.folder))
     assert json.loads(first.read_text()) == json.loads(second.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not demo_python(), reason="needs cctbx-base: make demo, or DEMO_PYTHON")
+def test_the_demo_is_verified_where_the_original_is_not(project: Project, tmp_path: Path) -> None:
+    """R6: unpacked in a namespace without the demo, its data and its results, each step gives the same numbers."""
+    done = project.run([demo_python(), str(DEMO / "demo.py"), "out"], timeout=110)
+    assert done.code == 0, done
+    [workflow] = project.lute("workflow", "list", "--json", "--db", "out").json
+    done = project.lute("export", workflow["id"], "--format", "crate", "-o", "crate", "--db", "out")
+    assert done.code == 0, done
+    crate = Project(tmp_path / "far")
+    shutil.copytree(project.folder / "crate", crate.folder)
+    find = "import smtbx, os; print(os.path.dirname(smtbx.__file__) + '/regression')"
+    data = project.run([demo_python(), "-c", find]).out.strip()
+    hidden = "".join(f"mount -t tmpfs none {place}\n" for place in (project.folder / "out", DEMO, data))
+    script = f'set -e\n{hidden}test -z "$(ls {DEMO})"\nexec "$@"\n'
+    lute = ["unshare", "-rm", "sh", "-c", script, "sh", demo_python(), "-m", "lute"]
+    search = {"PATH": f"{Path(demo_python()).parent}{os.pathsep}{os.environ['PATH']}"}
+    runs = crate.run([*lute, "history", "--json", "--db", "lute.db"], env=search).json
+    assert len(runs) == 7
+    for run in runs:
+        again = crate.run([*lute, "rerun", run["id"], "--verify", "-q", "--db", "lute.db"], env=search, timeout=110)
+        assert (again.code, "gave the same as run" in again.out) == (0, True), again

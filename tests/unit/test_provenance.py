@@ -208,6 +208,14 @@ def test_a_file_that_changed_meanwhile_has_no_digest(folder: Path) -> None:
     assert digest_of(known) is None, "gone"
 
 
+@pytest.mark.parametrize("nanoseconds", [1, 499, 924, 999, 639002924, 999999999])
+def test_a_time_is_that_of_the_file_whatever_its_nanoseconds(folder: Path, nanoseconds: int) -> None:
+    """A time as float is 200 ns off, so that its microsecond may be another."""
+    os.utime(folder / "a", ns=(0, 1_764_591_927 * 10**9 + nanoseconds))
+    [known] = made_from(folder, path="a").at_start()["inputs"]
+    assert digest_of(known) == sha256("text of a")
+
+
 def test_what_goes_wrong_costs_the_run_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

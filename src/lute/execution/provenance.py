@@ -20,7 +20,7 @@ from lute.execution.installed import versions_of
 from lute.execution.listing import input_state
 from lute.execution.outputs import RunOutputs, entry_of
 from lute.models.files import NamedFile, inputs_named
-from lute.record.rows import RunFiles, utc
+from lute.record.rows import RunFiles, is_time_of
 
 if TYPE_CHECKING:
     from lute.execution.plan import Plan
@@ -145,7 +145,7 @@ def digest_of(file: FileEntry) -> str | None:
     """Returns the SHA-256 of a file; None if it is a folder, or not what it was when it was looked at."""
     with contextlib.suppress(OSError):
         about = os.stat(file["path"])
-        if file["size"] == about.st_size and file["mtime"] == utc(about.st_mtime):
+        if file["size"] == about.st_size and is_time_of(file["mtime"], about.st_mtime_ns):
             with open(file["path"], "rb") as data:
                 return hashlib.file_digest(data, "sha256").hexdigest()
     return None

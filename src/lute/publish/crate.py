@@ -27,7 +27,7 @@ from lute.publish import portable, rerun_yaml
 from lute.record import workflow_store
 from lute.record.db import FILE_NAME
 from lute.record.moved import RUNS, work_dir_of
-from lute.record.rows import RunFiles, kept_files, printable, public, utc
+from lute.record.rows import RunFiles, is_time_of, kept_files, printable, public
 from lute.record.schema import flat_values, is_live
 from lute.record.store import Record
 
@@ -339,8 +339,9 @@ class _Builder:
             return "it is gone"
         if file["size"] is None or "count" in file:
             return "a folder"
-        if (about.st_size, utc(about.st_mtime)) != (file["size"], file["mtime"]):
-            return "it was changed since"
+        if about.st_size != file["size"] or not is_time_of(file["mtime"], about.st_mtime_ns):
+            if not file["digest"] or _digest(file["path"]) != file["digest"]:
+                return "it was changed since"
         return f"{about.st_size} bytes, larger than --largest" if about.st_size > self._about.largest else None
 
     def _described(self, file: FileEntry) -> Any:
