@@ -339,9 +339,9 @@ class _Builder:
             return "it is gone"
         if file["size"] is None or "count" in file:
             return "a folder"
-        if about.st_size != file["size"] or not is_time_of(file["mtime"], about.st_mtime_ns):
-            if not file["digest"] or _digest(file["path"]) != file["digest"]:
-                return "it was changed since"
+        as_it_was = about.st_size == file["size"] and is_time_of(file["mtime"], about.st_mtime_ns)
+        if not as_it_was and (not file["digest"] or _digest(file["path"]) != file["digest"]):
+            return "it was changed since"
         return f"{about.st_size} bytes, larger than --largest" if about.st_size > self._about.largest else None
 
     def _described(self, file: FileEntry) -> Any:
