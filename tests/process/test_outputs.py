@@ -13,6 +13,7 @@ import pytest
 from conftest import Outcome, Project
 from lute.execution import outputs
 from lute.record.store import Record
+from lute.web.shown import shown
 
 OLD = 1577836800
 
@@ -166,9 +167,9 @@ def test_a_pattern_that_is_handed_on(bench: Project) -> None:
 # ---------------------------------------------------------------------------- who overwrote, who uses
 
 
-def overwrite(bench: Project, how: str, first: str) -> str:
+def overwrite(bench: Project, how: str, first: str, name: str = "sorted.txt") -> str:
     """Overwrites what the run `first` wrote. Returns how that is told."""
-    made = bench.folder / "made" / "sorted.txt"
+    made = bench.folder / "made" / name
     if how == "by hand":
         made.write_text("by hand\n")
         return "it has 8 bytes, not 4"
@@ -225,6 +226,22 @@ def test_a_step_is_not_given_a_path_that_another_wrote(bench: Project, how: str)
     states = {step["step"]: (step["status"], step["reason"]) for step in done.json["steps"]}
     assert states["count"][0] == "FAILED", done
     assert "made/sorted.txt is not what run" in states["count"][1]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_path_that_another_wrote_is_neither_published_nor_shown(bench: Project, how: str) -> None:
+    """C1, C5: no crate has it as the run's own, and no page shows it; both say so."""
+    bench.config("Sort: {out: made/sorted.html}\nReverse: {out: made/sorted.html}")
+    first = bench.run_task("Sorter")["id"]
+    with Record(bench.folder / "lute.db") as record:
+        row = record.get(first)
+    assert [one.why_not for one in shown(row)] == [""]
+    overwrite(bench, how, first, "sorted.html")
+    done = bench.lute("export", first, "--format", "crate", "-o", "crate")
+    assert done.code == 0, done
+    assert f"not in the crate: {bench.folder}/made/sorted.html: it " in done.err
+    assert not list((bench.folder / "crate").rglob("sorted.html"))
+    assert [bool(one.why_not) for one in shown(row)] == [True]
 
 
 def test_a_digest_decides_over_the_time(bench: Project) -> None:

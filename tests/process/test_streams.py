@@ -242,3 +242,15 @@ def test_a_program_of_another_python_has_files(lab: Project, tmp_path: Path) -> 
     row = lab.run_task("Farer", "-s", "Far.data=in.txt", "-s", "Far.out=new/out.txt")
     assert row["status"] == "COMPLETED", row
     assert (lab.folder / "new" / "out.txt").read_text() == f"{UPPER}out of one\n"
+
+
+def test_two_steps_that_print_to_one_file(lab: Project) -> None:
+    """C1: where neither needs the other that is an error before the start, but not where both add to it."""
+    lab.config("Upper: {out: out.txt}\nUpperOwn: {out: out.txt}\nAdd: {out: log.txt}\nAddOwn: {out: log.txt}")
+    lab.write("flow.yaml", "steps:\n  a: {task: Upper}\n  b: {task: UpperOwn}\n")
+    done = lab.lute("workflow", "run", "flow.yaml", "-c", "config.yaml")
+    assert done.code == 2, done
+    assert "out.txt is also written by step a, and neither needs the other" in done.err
+    lab.write("flow.yaml", "steps:\n  a: {task: Add}\n  b: {task: AddOwn}\n  c: {task: Add, foreach: [1, 2]}\n")
+    assert lab.lute("workflow", "run", "flow.yaml", "-c", "config.yaml").code == 0
+    assert (lab.folder / "log.txt").read_text().count("out of one") == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,32 @@ def outputs_declared(params: TaskParameters, cwd: str) -> list[NamedFile]:
         for name, mark in _output_fields(params).items()
         for text in _paths_in(getattr(params, name))
     ]
+
+
+def files_alone(params: TaskParameters, cwd: str) -> list[NamedFile]:
+    """Returns the files that a Task writes and that no other may write beside it.
+
+    These are its outputs and the files of its streams. Left out are patterns, results that are not marked as outputs,
+    and files that streams are added to.
+
+    Args:
+        params: The parameters.
+        cwd: The folder that relative paths start from.
+    """
+    return [
+        NamedFile(name, text, os.path.join(cwd, text), mark)
+        for name, mark in _fields_alone(type(params)).items()
+        for text in _paths_in(getattr(params, name))
+    ]
+
+
+@functools.cache
+def _fields_alone(model: type[TaskParameters]) -> dict[str, Output | None]:
+    streams = {**fields_marked(model, Stdout), **fields_marked(model, Stderr)}
+    outputs = fields_marked(model, Output)
+    added_to = {name for name, mark in streams.items() if mark.append}
+    patterns = {name for name, mark in outputs.items() if mark.glob}
+    return {name: outputs.get(name) for name in {**outputs, **streams} if name not in added_to | patterns}
 
 
 def _output_fields(params: TaskParameters) -> dict[str, Output | None]:

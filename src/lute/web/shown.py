@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from lute.execution.outputs import differs
 from lute.web import files
 from lute.web.site import NotThere
 
@@ -69,13 +70,14 @@ def content(row: RunRow, number: int, read: bool = False) -> tuple[str, bytes]:
     outputs = row["outputs"] or []
     if number >= len(outputs):
         raise NotThere(f"run {row['id']} has no such output")
-    path, size = str(outputs[number]["path"]), outputs[number]["size"]
+    path = str(outputs[number]["path"])
     kind = os.path.splitext(path)[1].lower()
     if kind not in PICTURES and kind not in HTML:
         raise NotThere("this output is no picture and no HTML")
     with files.open_below(files.of_run(row).folder.parents[2], path) as file:
         if files.size_of(file) > LARGEST:
             raise NotThere("it is too large to be shown here: open the file")
-        if files.size_of(file) != size:
-            raise NotThere("it was changed since")
+        changed = differs(outputs[number])
+        if changed:
+            raise NotThere(changed)
         return PICTURES.get(kind, "text/html"), file.read() if read else b""

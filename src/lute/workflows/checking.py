@@ -22,7 +22,7 @@ from lute.errors import ConfigError, LuteError, Problem, WorkflowError
 from lute.graph.dag import Step, Workflow
 from lute.models.base import TaskParameters, fields_marked
 from lute.models.fields import FromResult
-from lute.models.files import outputs_declared
+from lute.models.files import files_alone
 from lute.record.db import read_for
 from lute.workflows import conditions, definition
 from lute.workflows.planning import Planner
@@ -167,8 +167,8 @@ def own_paths(params: TaskParameters, unknown: Iterable[str] = ()) -> dict[str, 
         unknown: The names of those that are not known yet.
     """
     folder = os.path.abspath(params.Config.run_directory or os.getcwd())
-    declared = [file for file in outputs_declared(params, folder) if file.mark is not None and not file.is_pattern]
-    known = [file for file in declared if file.parameter not in unknown and not NAMES_RUN.search(file.path)]
+    files = files_alone(params, folder)
+    known = [file for file in files if file.parameter not in unknown and not NAMES_RUN.search(file.path)]
     return {os.path.normpath(file.path): file.parameter for file in known}
 
 

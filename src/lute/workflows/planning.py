@@ -15,7 +15,7 @@ from lute.errors import WorkflowError
 from lute.execution.executor import BaseExecutor, Executor
 from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
-from lute.models.files import outputs_declared
+from lute.models.files import files_alone
 from lute.record.db import read_for
 from lute.record.rows import Earlier, parameters_of, path_of_kept
 from lute.record.store import Record
@@ -84,9 +84,7 @@ class Planner:
         """
         before = self._workflow.before([step.name])
         with self._claiming:
-            for file in outputs_declared(plan.params, plan.cwd):
-                if file.mark is None or file.is_pattern:
-                    continue
+            for file in files_alone(plan.params, plan.cwd):
                 other, other_step = self._claims.setdefault(os.path.normpath(file.path), (name, step.name))
                 if other != name and other_step not in before and step.name not in self._workflow.before([other_step]):
                     raise WorkflowError(
