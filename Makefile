@@ -11,11 +11,12 @@ DEMO_VENV ?= .demo-venv
 AIRFLOW_VENV ?= .airflow-venv
 AIRFLOW ?= apache-airflow==3.3.2
 DEMO_OUTPUT ?= demo-output
+SCIENCE ?= .science
 PYTEST_ARGS ?=
 QUICK = tests/unit $(addprefix tests/docs/test_,changelog.py commands.py performance.py reference.py)
 BENCH_ARGS ?=
 
-.PHONY: help demo test quick bench lint screenshots drawings clean
+.PHONY: help demo test science quick bench lint screenshots drawings clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 7
@@ -48,8 +49,13 @@ demo: $(DEMO_VENV)/.ready
 test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready
 	export AIRFLOW_VENV=$(abspath $(AIRFLOW_VENV)); \
 	$(VENV)/bin/python -m pytest -m alone $(PYTEST_ARGS); alone=$$?; \
-	$(VENV)/bin/python -m pytest -m "not alone" -n auto --dist loadfile $(PYTEST_ARGS); others=$$?; \
+	$(VENV)/bin/python -m pytest -m "not alone and not science" -n auto --dist loadfile $(PYTEST_ARGS); others=$$?; \
 	case $$alone,$$others in 0,0|0,5|5,0) ;; *) exit 1;; esac # 5: there is none of these
+
+# With DIALS, from apt-get install dials python3-cctbx libcctbx-dev; the image is fetched once
+science: $(VENV)/.ready
+	tests/science/fetch_frame.sh $(SCIENCE)
+	LUTE_SCIENCE=$(abspath $(SCIENCE)) $(VENV)/bin/python -m pytest -q -m science tests/science $(PYTEST_ARGS)
 
 # Without a server, an Airflow or a browser; one process for each core, and the tests of one file in one of them
 quick: $(VENV)/.ready
