@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -120,9 +121,12 @@ def test_a_helper_that_changes_while_a_workflow_runs(traced: Project) -> None:
     assert done.code == 0, done
     with records.open(traced.folder / "lute.db") as kept:
         [beta] = kept.find(task="Beta")
-    assert beta.payload() == 3
-    assert {Path(file["path"]).name: file["digest"] for file in beta["code"]}["helper_b.py"] == before
-    assert digest(traced.folder / "helper_b.py") != before
+    after = digest(traced.folder / "helper_b.py")
+    # The fast path has it loaded from the start; a new interpreter loads it when the step's turn comes.
+    ran, text = (99, after) if os.environ.get("LUTE_LAUNCHER") == "exec" else (3, before)
+    assert beta.payload() == ran
+    assert {Path(file["path"]).name: file["digest"] for file in beta["code"]}["helper_b.py"] == text
+    assert after != before
 
 
 REWRITER = """

@@ -24,8 +24,7 @@ class Missing:
         if name.partition(".")[0] in {names!r}: raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Missing())
 """
-RUN = WITHOUT + "from lute.cli import main\nsys.exit(main({argv!r}))"
-READ = WITHOUT + "from lute import records\nfound = records.open().get('last').payload()\nprint(type(found))\n{more}"
+READ = "from lute import records\nfound = records.open().get('last').payload()\nprint(type(found))\n"
 
 
 @pytest.fixture
@@ -37,10 +36,16 @@ def shelf(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
+def lacking(project: Project, names: tuple[str, ...]) -> dict[str, str]:
+    """Returns variables with which every Python starts as if some libraries were not installed."""
+    file = project.write("lacking/sitecustomize.py", WITHOUT.format(names=names))
+    return {"PYTHONPATH": str(file.parent)}
+
+
 def give(project: Project, kind: str, *more: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """Runs the Task. Returns its JSON."""
     argv = ["run", "Tabulator", "-c", "config.yaml", "--json", "-q", "-s", f"Tabulate.kind={kind}", *more]
-    done = project.run([sys.executable, "-c", RUN.format(names=without, argv=argv)])
+    done = project.lute(*argv, env=lacking(project, without))
     assert done.code == 0, done
     found: dict[str, Any] = done.json
     return found
@@ -55,7 +60,7 @@ def given() -> dict[str, list[Any]]:
 
 def read(project: Project, *without: str, more: str = "") -> str:
     """Returns what a Python prints of the last payload, in which some libraries are not installed."""
-    return project.run([sys.executable, "-c", READ.format(names=without, more=more)]).out
+    return project.run([sys.executable, "-c", READ + more], env=lacking(project, without)).out
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ def test_it_is_read_with_what_is_installed(shelf: Project, writer: tuple[str, ..
     }
     if not writer:
         assert "polars" in read(shelf, "pandas", "pyarrow")
-        done = shelf.run([sys.executable, "-c", READ.format(names=("pandas", "polars", "pyarrow"), more="")])
+        done = shelf.run([sys.executable, "-c", READ], env=lacking(shelf, ("pandas", "polars", "pyarrow")))
         assert "pip install pyarrow" in done.err
 
 
