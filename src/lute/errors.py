@@ -4,6 +4,7 @@
     ├── UsageError                what was asked for cannot be done as asked; nothing was started
     │   ├── ConfigError           a YAML file or a value in it; carries every problem found
     │   ├── ModelError            a parameter model that cannot work
+    │   ├── NotKeptError          a value that the record could not keep as it was
     │   ├── PluginError           a plug-in that cannot be loaded
     │   ├── SubstitutionError     a `{{ name }}` or a dotted path that cannot be read
     │   ├── TaskNotFoundError     no Task, model or managed Task of that name
@@ -44,6 +45,10 @@ class OutputError(LuteError):
 
 class ModelError(UsageError, ValueError):
     """A parameter model that cannot work, found when its class is made."""
+
+
+class NotKeptError(UsageError):
+    """A value that the record could not keep, and so cannot give as it was."""
 
 
 class PluginError(UsageError):

@@ -22,7 +22,7 @@ from lute.config.config_file import read_config
 from lute.errors import RecordError, UsageError, did_you_mean
 from lute.record import schema
 from lute.record.db import FILE_NAME, record_at, record_of
-from lute.record.rows import kept_file, printable
+from lute.record.rows import given_of, kept_file, printable
 from lute.record.store import Record
 from lute.record.unpickling import unpickled
 
@@ -71,7 +71,7 @@ class Run(Mapping[str, Any]):
     __slots__ = ("_row",)
 
     def __init__(self, row: RunRow) -> None:
-        object.__setattr__(self, "_row", dict(row))
+        object.__setattr__(self, "_row", {**row, "given": given_of(row)} if row.get("given") else dict(row))
 
     def __getitem__(self, name: str) -> Any:
         return self._row[name]

@@ -27,7 +27,16 @@ from lute.config import yaml_reader
 from lute.config.raw_numbers import WithTexts, as_written, with_texts
 from lute.config.run_names import NamesAsWritten, RunNames, defaults_that_name
 from lute.config.substitution import Substituter
-from lute.errors import ConfigError, Problem, SubstitutionError, TemplateError, UsageError, did_you_mean, nearest
+from lute.errors import (
+    ConfigError,
+    NotKeptError,
+    Problem,
+    SubstitutionError,
+    TemplateError,
+    UsageError,
+    did_you_mean,
+    nearest,
+)
 from lute.models.base import (
     AnalysisHeader,
     TaskParameters,
@@ -37,7 +46,8 @@ from lute.models.base import (
     with_header_defaults,
 )
 from lute.models.fields import FromResult
-from lute.record.rows import Earlier
+from lute.record.rows import Earlier, plain
+from lute.record.values import EXACT_TAG, Exact, is_plain
 
 if TYPE_CHECKING:
     from lute.config.unresolved import Unresolved
@@ -311,11 +321,14 @@ class ConfigFile:
             from lute.base.debug import LUTE_DEBUG_EXIT
 
             LUTE_DEBUG_EXIT("LUTE_DEBUG_EXIT_AT_YAML", pprint.pformat({"lute_config": header, task_name: values}))
-        found, sources = self._fill_from_results(model, task_name, values, header, reader)
+        found, earlier = self._fill_from_results(model, task_name, values, header, reader)
         problems += found
+        exact = [name for name, value in raw.items() if isinstance(value, Exact) and name in values]
+        earlier |= {name: Earlier(values[name], None, plain(values[name])) for name in exact}
         unknown = unknown_names(model, values)
-        parameters, found = self._validated(model, task_name, values, header, unknown, later)
+        parameters, found = self._validated(model, task_name, values, header, unknown, later, earlier)
         if parameters is not None:
+            sources = {name: one.run for name, one in earlier.items() if one.run is not None}
             parameters._lute_sources, parameters._lute_run_names = sources, self._run_names
             given = {name: value for name, value in values.items() if value is not _NOTHING and name not in own}
             parameters._lute_given = {**values_from_environment(model, values), **given}
@@ -360,20 +373,25 @@ class ConfigFile:
 
     def _fill_from_results(
         self, model: type[TaskParameters], task: str, values: dict[str, Any], header: AnalysisHeader, reader: Reader
-    ) -> tuple[list[Problem], dict[str, str]]:
-        problems, sources = [], {}
+    ) -> tuple[list[Problem], dict[str, Earlier]]:
+        """Adds to the values those that earlier runs had. Returns the problems, and what was found of these runs."""
+        problems: list[Problem] = []
+        found: dict[str, Earlier] = {}
         marked = fields_marked(model, FromResult)
         from_environment = values_from_environment(model, values) if marked else {}
         others = _given_instead(model, {**from_environment, **values}) if marked else ()
         for name, source in marked.items():
             if name in values or name in from_environment or name in others:
                 continue
-            earlier = reader(header, source.task, source.param)
-            value, run = earlier if isinstance(earlier, Earlier) else (earlier, None)
-            if run is not None:
-                sources[name] = run
-            if value is not None:
-                values[name] = value
+            try:
+                earlier = reader(header, source.task, source.param)
+            except NotKeptError as error:
+                values[name] = _NOTHING
+                problems.append(self._problem(self.tasks, (task,), f"{task}.{name}: {error}. Give {name}"))
+                continue
+            found[name] = earlier if isinstance(earlier, Earlier) else Earlier(earlier, None)
+            if found[name].value is not None:
+                values[name] = found[name].value
             elif model.model_fields[name].is_required():
                 values[name] = _NOTHING
                 problems.append(
@@ -385,7 +403,7 @@ class ConfigFile:
                         f" {name}",
                     )
                 )
-        return problems, sources
+        return problems, found
 
     def _validated(
         self,
@@ -395,21 +413,33 @@ class ConfigFile:
         header: AnalysisHeader,
         unknown: list[str],
         later: Unresolved | None,
+        earlier: Mapping[str, Earlier],
     ) -> tuple[TaskParameters | None, list[Problem]]:
+        """Returns the parameters, or what is wrong.
+
+        Of an earlier result that is not taken as it was, such as a `Path` by a `str`, the plain form is tried.
+        """
         third_party = issubclass(model, ThirdPartyParameters)
         given = {name: value for name, value in values.items() if third_party or name not in unknown}
         told = {name for name, value in given.items() if value is _NOTHING}
         told |= {name for name in self.tasks.value.get(task) or {} if name not in values}
         given = {str(name): value for name, value in given.items() if value is not _NOTHING}
         try:
-            return model.model_validate({**given, "lute_config": header}), []
+            parameters = model.model_validate({**given, "lute_config": header})
+            if not _take_plain(values, earlier, _lists_of_sets(parameters, earlier)):
+                return parameters, []
+            return self._validated(model, task, values, header, unknown, later, earlier)
         except ValidationError as error:
             errors = error.errors()
+            if _take_plain(values, earlier, {item["loc"][0] for item in errors if item["loc"]} or values):
+                return self._validated(model, task, values, header, unknown, later, earlier)
             wanted = [item for item in errors if not (item["type"] == "missing" and item["loc"][0] in told)]
             problems = self._of_groups(model, task, given, errors, told) if _has_groups(model) else []
             wanted = [item for item in wanted if item["type"] != "group"]
             return None, [*problems, *self._all_invalid(self.tasks, (task,), model, wanted, later)]
         except Exception as error:  # whatever a validator of a plug-in raises is a problem of this Task
+            if _take_plain(values, earlier, values):
+                return self._validated(model, task, values, header, unknown, later, earlier)
             text = f"{task}: a validator of {model.__name__} raised {error!r}"
             return None, [] if later else [self._problem(self.tasks, (task,), text)]
 
@@ -504,6 +534,26 @@ class ConfigFile:
         return found
 
 
+def _take_plain(values: dict[str, Any], earlier: Mapping[str, Earlier], names: Collection[Any]) -> bool:
+    """Puts the plain form in place of earlier results that are not plain. Returns whether there was one.
+
+    Args:
+        values: The values of parameters.
+        earlier: The earlier results among them.
+        names: The parameters that may be changed.
+    """
+    as_it_was = {name: one for name, one in earlier.items() if name in names and values.get(name) is one.value}
+    plain = {name: one.plain for name, one in as_it_was.items() if one.plain is not None and not is_plain(one.value)}
+    values.update(plain)
+    return bool(plain)
+
+
+def _lists_of_sets(parameters: TaskParameters, earlier: Mapping[str, Earlier]) -> list[str]:
+    """Returns the parameters that are lists of what was a set: its order is another in each process."""
+    sets = [name for name, one in earlier.items() if isinstance(one.value, (set, frozenset))]
+    return [name for name in sets if isinstance(getattr(parameters, name, None), (list, tuple))]
+
+
 def _has_groups(model: type[TaskParameters]) -> bool:
     return bool(model.Config.at_most_one or model.Config.exactly_one)
 
@@ -565,7 +615,7 @@ def _put(
 
 def _read_setting(name: str, text: str) -> yaml_reader.Document:
     """Reads the value of `--set name=value` as YAML: a list or mapping in brackets, else a scalar as it stands."""
-    if text[:1] not in ("[", "{", '"', "'") or text.startswith("{{"):
+    if not text.startswith(("[", "{", '"', "'", f"{EXACT_TAG} ")) or text.startswith("{{"):
         return _scalar(text)
     try:
         return yaml_reader.read_documents(text, f"--set {name}")[0]

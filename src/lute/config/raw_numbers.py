@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from lute.config.substitution import Written
 from lute.models.fields import members
+from lute.record.values import Exact
 
 Location = tuple[str | int, ...]
 
@@ -63,7 +64,12 @@ def as_written(value: Any, annotation: Any = None) -> Any:
     Args:
         value: The value, after substitutions.
         annotation: The parameter's type.
+
+    Raises:
+        SubstitutionError: A value that is written exactly is not what was kept.
     """
+    if isinstance(value, Exact):
+        return value.decoded()
     kinds = members(annotation)
     if isinstance(value, list):
         return [as_written(item, kind) for item, kind in zip(value, _kinds_of_items(kinds, len(value)), strict=True)]

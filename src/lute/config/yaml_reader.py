@@ -19,6 +19,7 @@ import yaml
 
 from lute.base.formatting import read_scalar
 from lute.errors import ConfigError, Problem
+from lute.record.values import EXACT_TAG, Exact
 
 cyaml: Any
 try:
@@ -235,6 +236,11 @@ class _Builder:
         return self._tagged(node.tag, text, place)
 
     def _tagged(self, tag: str, text: str, place: Place) -> Any:
+        if tag == EXACT_TAG:
+            try:
+                return Exact(json.loads(text))
+            except (ValueError, RecursionError):
+                return self._wrong(place, f"{text!r} is not what lute writes with the tag {tag}")
         kind = {"int": int, "float": float, "bool": bool, "null": type(None)}.get(tag.rsplit(":", 1)[-1])
         if kind is None or not tag.startswith("tag:yaml.org,2002:"):
             return self._wrong(place, f"the tag {tag} has no meaning here; remove it")
@@ -305,7 +311,14 @@ def in_one_line(value: Any) -> str:
         return f"{value:+}".replace("+nan", ".nan").replace("inf", ".inf")
     if value is None or isinstance(value, (bool, int, float)):
         return json.dumps(value)
+    if isinstance(value, Exact):
+        return f"{EXACT_TAG} {quoted(str(value))}"
     return '"' + "".join(_escaped(character) for character in str(value)) + '"'
+
+
+def quoted(text: str) -> str:
+    """Returns a text of one line in single quotes, in which YAML has no escapes."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _escaped(character: str) -> str:

@@ -22,7 +22,8 @@ from lute.execution import environment
 from lute.execution.exit_info import Timeouts
 from lute.models.base import AnalysisHeader, TaskParameters, TemplateParameters, ThirdPartyParameters, fields_marked
 from lute.models.fields import MPILauncher, MPIRanks
-from lute.record.rows import RunFiles, plain, plain_parameters
+from lute.record.rows import RunFiles, exact_parameters, plain_parameters
+from lute.record.values import kept
 from lute.tasks import import_task, program
 from lute.wire import framing
 from lute.wire.encoding import Namespace
@@ -147,9 +148,17 @@ class Plan:
 
     @functools.cached_property
     def given(self) -> dict[str, Any] | None:
-        """Its parameters as they were given, before validation and without defaults; None if they are of no file."""
-        given: dict[str, Any] | None = plain(self.as_written(self.params._lute_given))
-        return given
+        """Its parameters as they were given, before validation and without defaults, each as JSON that is exact.
+
+        None if they are of no file.
+        """
+        given: dict[str, Any] | None = self.params._lute_given
+        return self.as_written(kept(given)) if given is not None else None
+
+    @functools.cached_property
+    def exact(self) -> dict[str, Any] | None:
+        """Those of its parameters whose plain form is not all that they are, as JSON; None if there are none."""
+        return exact_parameters(self.params)
 
     @property
     def identity(self) -> str:

@@ -214,6 +214,7 @@ class RunRecorder:
         self._analysis.record |= {
             "command": self.hide(self.command),
             "parameters": self.hide(self._plan.plain_parameters),
+            "exact": self.hide(self._plan.exact),
             "given": self.hide(self._plan.given),
             "environment": secrets.hide_variables(self.changed, self._secrets),
             "pid": self._proc.pid,

@@ -15,6 +15,7 @@ from lute.config.run_names import NamesAsWritten
 from lute.config.substitution import literally
 from lute.errors import UsageError
 from lute.record.headers import header_of
+from lute.record.values import EXACT_TAG, Exact, decode
 
 if TYPE_CHECKING:
     from lute.record.types import JsonObject, RunRow, WorkflowRow
@@ -42,10 +43,11 @@ def as_yaml(row: RunRow, plugins: Sequence[str] | None = None) -> str:
     header = header_of(row)
     if plugins is not None:
         header["plugins"] = list(plugins)
-    given = row.get("given")
-    if given is None:
+    if row.get("given") is None:
         parameters = {name: value for name, value in (row["parameters"] or {}).items() if name != "lute_config"}
         given = _as_given(row["task"], parameters)
+    else:
+        given = {name: _as_yaml_has_it(value) for name, value in (row["given"] or {}).items()}
     documents = [header, {row["task"]: given}]
     texts = [dumped(_escaped(document)) for document in documents]
     about = f"# Run {row['id']} of {row['task']}, {row['started']}"
@@ -77,6 +79,25 @@ def _as_given(task: str, parameters: JsonObject) -> JsonObject:
         alias = (field.validation_alias or field.alias) if field and not by_name else None
         found[alias if isinstance(alias, str) else name] = value
     return found
+
+
+def _as_yaml_has_it(value: Any) -> Any:
+    """Returns a value that was kept exactly: `Exact` in place of what YAML has not.
+
+    YAML's keys are texts and whole numbers; it has nan and infinities, and nothing that is no Unicode.
+    """
+    if isinstance(value, str):
+        return Exact(value) if _SURROGATE.search(value) else value
+    if isinstance(value, list):
+        return [_as_yaml_has_it(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    tag = next(iter(value), "")
+    if tag == "~dict" and all(type(key) in (str, int) for key, _ in value[tag]):
+        value = dict(value[tag])
+    elif tag[:1] == "~":
+        return decode(value) if tag == "~float" else Exact(value)
+    return {key: _as_yaml_has_it(item) for key, item in value.items()}
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -139,7 +160,12 @@ def _mapping(dumper: _Dumper, value: Any) -> yaml.MappingNode:
     return node
 
 
+def _exact(dumper: _Dumper, value: Exact) -> yaml.ScalarNode:
+    return dumper.represent_scalar(EXACT_TAG, str(value), style="'")
+
+
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(Exact, _exact)
 _Dumper.add_representer(dict, _mapping)
 
 

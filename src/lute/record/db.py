@@ -52,13 +52,17 @@ def record_at(place: str | os.PathLike[str], work_dir: str | os.PathLike[str] = 
 
 
 def read_for(header: AnalysisHeader, task: str, param: str) -> Earlier | None:
-    """Returns the latest valid value of a Task's parameter or result in the header's experiment and run."""
+    """Returns the latest valid value of a Task's parameter or result in the header's experiment and run.
+
+    Raises:
+        NotKeptError: It could not be kept as it was.
+    """
     with record_of(header) as record:
         if not record.exists():
             return None
         record.refresh()
-        run, value = record.latest(task, param, run=str(header.run), experiment=header.experiment)
-        return None if value is None else Earlier(value, run)
+        found = record.earlier(param, task=task, valid=True, run=str(header.run), experiment=header.experiment)
+        return None if found is None or found.value is None else found
 
 
 def record_analysis_db(cfg: DescribedAnalysis) -> bool:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 _as_strict_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_as_ascii = json.JSONEncoder(allow_nan=False).encode
+_EXACT = ("given", "exact")
+"""The columns whose JSON is ASCII: every text comes back as it was, also one that is not valid Unicode."""
 _GIVEN = ("payload", "metrics")
 """The columns with what a run gave."""
 _FLOAT, _DICT = "~float", "~dict"
@@ -47,7 +50,7 @@ def to_sql(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name in _JSON_COLUMNS:
-        value = given_as_json(value) if name in _GIVEN else _as_json(value)
+        value = given_as_json(value) if name in _GIVEN else (_as_ascii if name in _EXACT else _as_json)(value)
     elif isinstance(value, (int, float)):
         return int(value) if isinstance(value, bool) else value
     if type(value) is str and value.isascii() and "\0" not in value:

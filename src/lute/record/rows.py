@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import secrets
 import time
@@ -14,16 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from lute.base import code_files
 from lute.base.formatting import in_order
 from lute.base.secrets import hide_variables, secret_values, without_password
+from lute.errors import NotKeptError
+from lute.record import values
 from lute.record.schema import BESIDES, PUBLIC, RESULT_COLUMNS
 from lute.wire.results import DescribedAnalysis, TaskStatus
 
 if TYPE_CHECKING:
     from lute.record.types import JsonObject, KeptFile, RunRow, WorkflowRow
 
-LARGEST_ARRAY = 1000
-"""An array of more values is not written out as JSON."""
 RERUN_OF = "rerun of"
 """Under this name the `sources` of a run say which run it repeats; no parameter's name has a space."""
+_PAYLOAD = ("result", "payload", "result.payload")
+"""The names of a run's payload as others ask for it."""
 _OF_KEPT = {"type", "path", "size"}
 """What every value that is kept in a file has in a payload."""
 _EPOCH = 1577836800
@@ -137,10 +140,17 @@ class RunFiles:
 
 
 class Earlier(NamedTuple):
-    """A value of an earlier run, and that run's id."""
+    """A value of an earlier run.
+
+    Attributes:
+        value: The value, equal to what ran.
+        run: That run's id.
+        plain: The value in JSON's own types, for who takes it as that alone; None if that is the same.
+    """
 
     value: Any
     run: str | None
+    plain: Any = None
 
 
 def row_of(analysis: DescribedAnalysis) -> RunRow:
@@ -176,6 +186,8 @@ def column(row: RunRow | WorkflowRow, name: str) -> Any:
 def public(row: RunRow) -> RunRow:
     """Returns a run as `--json` and the web page's API tell it: with the columns that are for others."""
     found = {name: row.get(name) for name in PUBLIC} | {name: row.get(name) for name in BESIDES if row.get(name)}
+    if row.get("given"):
+        found["given"] = plain(given_of(row))
     return cast("RunRow", found)
 
 
@@ -199,9 +211,7 @@ def plain_parameters(params: Any) -> JsonObject:
 
     `TemplateParameters` are their value.
     """
-    found = {}
-    for name, value, _ in params.command_line_fields():
-        found[name] = plain(getattr(value, "params", value) if type(value).__name__ == "TemplateParameters" else value)
+    found = {name: plain(_value(value)) for name, value, _ in params.command_line_fields()}
     header = found["lute_config"]
     header["database"] = without_password(header["database"])
     for entry in header.get("environments", {}).values():
@@ -209,22 +219,54 @@ def plain_parameters(params: Any) -> JsonObject:
     return found
 
 
+def exact_parameters(params: Any) -> JsonObject | None:
+    """Returns those parameters whose plain form is not all that they are, as `values.kept` has them; None if none."""
+    fields = type(params).model_fields
+    own = {name: _value(item) for name, item in params.__dict__.items() if name in fields and name != "lute_config"}
+    extra = {name: _value(item) for name, item in (params.model_extra or {}).items()}
+    return values.kept(own | extra, exact_alone=True) or None
+
+
+def _value(value: Any) -> Any:
+    return value.params if type(value).__name__ == "TemplateParameters" else value
+
+
 def plain(value: Any) -> Any:
-    """Returns a value in JSON's own types: models as dicts, paths and what is left as text."""
-    if value is None or isinstance(value, (bool, str)):
+    """Returns a value in JSON's own types: models and dataclasses as dicts, paths and what is left as text."""
+    if value is None or type(value) in (bool, str):
+        return value
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, str):
         return value
     if isinstance(value, (int, float)):
-        number = value if type(value) in (int, float) else (int(value) if isinstance(value, int) else float(value))
-        return str(number) if isinstance(number, float) and number - number != 0 else number
+        return _plain_number(value)
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {values.plain_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in in_order(value)]
+    if isinstance(value, (bytes, bytearray)):
+        return _plain_bytes(value)
     if hasattr(value, "model_dump"):
         return plain(value.model_dump())
-    if hasattr(value, "tolist") and getattr(value, "size", 1) <= LARGEST_ARRAY:
+    if hasattr(value, "tolist") and getattr(value, "size", 1) <= values.LARGEST_ARRAY:
         return plain(value.tolist())
-    return str(value)
+    fields = values.fields_of(value)
+    return str(value) if fields is None else plain(fields)
+
+
+def _plain_number(value: float) -> float | str:
+    number = value if type(value) in (int, float) else (int(value) if isinstance(value, int) else float(value))
+    if values.is_plain(number):
+        return number
+    return hex(number) if isinstance(number, int) else str(number)
+
+
+def _plain_bytes(value: bytes | bytearray) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return str(value)
 
 
 # ------------------------------------------------------------------------------------ reading a row
@@ -263,23 +305,69 @@ def path_of_kept(value: Any) -> Any:
 
 def parameters_of(row: RunRow) -> JsonObject:
     """Returns a run's parameters as others are given them: a pattern of outputs is the files that fitted it."""
+    return {**(row["parameters"] or {}), **_matches(row)}
+
+
+def _matches(row: RunRow) -> dict[str, list[str]]:
     matches: dict[str, list[str]] = {}
     for entry in row.get("outputs") or ():
         if "pattern" in entry:
             found = matches.setdefault(entry["parameter"], [])
             if entry.get("count") != 0:
                 found.append(entry["path"])
-    return {**(row["parameters"] or {}), **matches}
+    return matches
+
+
+def given_of(row: RunRow) -> JsonObject:
+    """Returns a run's parameters as they were given; what could not be kept is the name of its type."""
+    found = {}
+    for name, value in (row.get("given") or {}).items():
+        try:
+            found[name] = values.decode(value)
+        except NotKeptError as error:
+            found[name] = str(error)
+    return found
 
 
 def value_of(row: RunRow, param: str) -> Any:
-    """Returns a parameter's or result's value in a run, by the name that other Tasks and people use; None if none."""
-    if param in ("result", "payload", "result.payload"):
+    """Returns a parameter's or result's value in a run, equal to what ran, by the name that other Tasks use.
+
+    None if there is none.
+
+    Raises:
+        NotKeptError: It could not be kept.
+    """
+    from lute.base.paths import split_path  # few read an earlier value
+
+    exact = row.get("exact") or {}
+    name, *parts = [param] if param in (row["parameters"] or {}) else split_path(param) or [param]
+    if _is_of_result(param) or name not in exact or name in _matches(row):
+        return plain_value_of(row, param)
+    try:
+        found = values.decode(exact[name])
+        for part in parts:
+            found = values.part_of(found, part)
+    except NotKeptError as error:
+        raise NotKeptError(
+            f"{row['task']}.{name} of run {row['id']} is {error}, which the record could not keep as it was"
+        ) from error
+    except LookupError:
+        return None
+    return found
+
+
+def plain_value_of(row: RunRow, param: str) -> Any:
+    """Returns a parameter's or result's value in a run in JSON's own types, for people; None if there is none."""
+    if param in _PAYLOAD:
         return path_of_kept(row["payload"])
-    if param.startswith("result.") or param == "valid_flag":
+    if _is_of_result(param):
         name = RESULT_COLUMNS.get(param)
         return column(row, name) if name else None
     return _value_at(parameters_of(row), param)
+
+
+def _is_of_result(param: str) -> bool:
+    return param in _PAYLOAD or param.startswith("result.") or param == "valid_flag"
 
 
 def _value_at(parameters: Any, name: str) -> Any:

@@ -65,6 +65,7 @@ _SECOND: dict[str, str] = {
 _FOURTH: dict[str, str] = {
     "also": JSON,
     "given": JSON,
+    "exact": JSON,
 }
 
 WORKFLOW_COLUMNS: dict[str, str] = {

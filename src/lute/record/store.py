@@ -25,7 +25,7 @@ from lute.errors import RecordError, SchedulerError, UsageError, did_you_mean
 from lute.record import schema
 from lute.record.database import Database
 from lute.record.row_codec import from_sql, to_sql, upsert_query
-from lute.record.rows import column, value_of
+from lute.record.rows import Earlier, column, plain_value_of, value_of
 from lute.record.sqlite import Sqlite
 from lute.record.views import Views
 from lute.wire.status import LIVE
@@ -351,12 +351,23 @@ class Record:
         columns = ("id", "parameters", "status", "summary", "payload", "impl_schemas", "valid", "outputs")
         valid = True if valid_only else None
         for row in self.find(task=task, valid=valid, run=run, experiment=experiment, limit=1, columns=columns):
-            return row["id"], value_of(row, param)
+            return row["id"], plain_value_of(row, param)
         return None, None
 
-    def value_in(self, identity: str, param: str) -> Any:
-        """Returns a parameter's or result's value in one run; None if it has none."""
-        return value_of(self.get(identity), param)
+    def earlier(self, param: str, *, identity: str = "", **wanted: Unpack[Wanted]) -> Earlier | None:
+        """Returns a parameter's or result's value, equal to what ran, in one run or the latest of some.
+
+        Args:
+            param: The parameter or result.
+            identity: The run's id.
+            **wanted: Or which runs; see `lute.record.queries.Wanted`.
+
+        Raises:
+            NotKeptError: It could not be kept.
+        """
+        for row in [self.get(identity)] if identity else self.find(limit=1, **wanted):
+            return Earlier(value_of(row, param), row["id"], plain_value_of(row, param))
+        return None
 
     # -------------------------------------------------------------------------------- the database
 

@@ -149,6 +149,9 @@ class RunRow(TypedDict):
     fingerprint: str | None
     also: list[str] | None
     given: JsonObject | None
+    """The parameters as they were given, each as `lute.record.values` has it."""
+    exact: JsonObject | None
+    """Those validated parameters whose plain form is not all that they are, as `lute.record.values` has them."""
 
 
 class StepEntry(TypedDict):
@@ -437,6 +440,7 @@ class StepGiven(TypedDict, total=False):
     summary: str
     exit_code: int | None
     parameters: JsonObject | None
+    exact: JsonObject
     id: str
     result: Any
     metrics: dict[str, float]

@@ -17,14 +17,15 @@ from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
 from lute.models.files import files_alone
 from lute.record.db import read_for
-from lute.record.rows import Earlier, parameters_of, path_of_kept
+from lute.record.rows import parameters_of, path_of_kept
 from lute.record.store import Record
+from lute.record.values import decode
 from lute.workflows import reuse
 from lute.workflows.results import NO_ITEM, Results, Scope, Unknown, steps_used
 from lute.workflows.state import Options, StepInstance, StepNode
 
 if TYPE_CHECKING:
-    from lute.record.types import OutputEntry, RunRow, StepGiven
+    from lute.record.types import JsonObject, OutputEntry, RunRow, StepGiven
 
 
 class Planner:
@@ -170,7 +171,7 @@ class Planner:
                 if task in (node.step.task, own.task_name if own else "") and node.instances:
                     taken_from.add(name)
                     run = next((one.outcome.run for one in reversed(node.instances) if one.outcome), None)
-                    return Earlier(self._record.value_in(run, param), run) if run else None
+                    return self._record.earlier(param, identity=run) if run else None
             return read_for(header, task, param)
 
         return read
@@ -191,8 +192,15 @@ class Planner:
             "status": row["status"],
             "summary": row["summary"],
             "exit_code": row["exit_code"],
-            "parameters": parameters_of(row),
+            "parameters": {**parameters_of(row), **_numbers(row)},
+            "exact": row["exact"] or {},
             "id": row["id"],
             "result": path_of_kept(row["payload"]),
             "metrics": metrics,
         }
+
+
+def _numbers(row: RunRow) -> JsonObject:
+    """Returns those parameters of a run that were nan or infinite."""
+    exact = row["exact"] or {}
+    return {name: decode(value) for name, value in exact.items() if isinstance(value, dict) and "~float" in value}

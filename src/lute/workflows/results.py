@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lute.base.formatting import read_scalar
-from lute.base.paths import split_path
+from lute.base.paths import NOTHING, split_path, value_at
 from lute.config.run_names import NamesAsWritten
 from lute.config.substitution import Substituter, literally, names_in
 from lute.config.yaml_reader import in_one_line
 from lute.errors import SubstitutionError, WorkflowError
 from lute.graph.dag import Step
+from lute.record.values import Exact
 from lute.workflows import conditions
 
 PARTS = ("result", "status", "summary", "exit_code", "metrics", "parameters", "id")
 """What can be asked of a step that has run."""
+_WHOLE_PARAMETER = re.compile(r"\s*\{\{\s*(steps[.\[][^\s|:{}]+\.parameters[.\[][^\s|:{}]+)\s*\}\}\s*")
+"""A text that is one parameter of a step and nothing else."""
 NO_ITEM: Any = object()
 """Stands for the item of a step that has no `foreach`; null is an item."""
 _FOR_THE_RUN = {name: f"__lute_{name}_of_the_run__" for name in NamesAsWritten()}
@@ -99,6 +103,7 @@ class Scope:
     """
 
     def __init__(self, results: Mapping[str, Any], documents: list[Mapping[str, Any]], item: Any = NO_ITEM) -> None:
+        self._results = results
         ours = {"steps": results} if item is NO_ITEM else {"steps": results, "item": item}
         self._substituter = Substituter(documents, os.environ, read_scalar, ours, _FOR_THE_RUN)
 
@@ -112,6 +117,16 @@ class Scope:
             return self._substituter.value(raw)
         except SubstitutionError as error:
             raise WorkflowError(str(error)) from error
+
+    def _exact_value(self, raw: Any) -> Any:
+        """Returns a value as `value` does; what is a parameter of a step, as a whole, as it was in that step."""
+        found = _WHOLE_PARAMETER.fullmatch(raw) if isinstance(raw, str) else None
+        if found:
+            parts = split_path(found[1])
+            kept = value_at(self._results, [parts[1], "exact", *parts[3:]]) if parts[2] == "parameters" else NOTHING
+            if len(parts) == 4 and kept is not NOTHING:
+                return Exact(kept)
+        return self.value(raw)
 
     def holds(self, condition: str) -> bool:
         """Returns whether a condition is true.
@@ -131,7 +146,7 @@ class Scope:
 
     def setting(self, step: Step, name: str) -> str:
         """Returns one of a step's parameters as YAML, its substitutions made; what they gave stays as it is in that."""
-        found = step.texts.get(name) or in_one_line(literally(self.value(step.parameters[name])))
+        found = step.texts.get(name) or in_one_line(literally(self._exact_value(step.parameters[name])))
         for run_name, mark in _FOR_THE_RUN.items():
             found = found.replace(mark, f"{{{{ {run_name} }}}}")
         return found
