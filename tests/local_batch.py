@@ -23,6 +23,7 @@ from lute.errors import SchedulerError, UsageError
 NAME = "local"
 OPTIONS = {
     "job-name", "output", "ntasks", "cpus-per-task", "mem", "time", "array", "dependency", "kill-on-invalid-dep", "warn",
+    "open-mode",
 }  # fmt: skip
 STATUSES = {"done": "FAILED", "failed": "FAILED", "withdrawn": "CANCELLED", "lost": "FAILED"}
 """The status of a run whose job ended so, of which nobody else told."""
@@ -171,6 +172,16 @@ def cancel(identities: Iterable[str]) -> None:
     for identity in identities:
         for folder in _folders(identity):
             (folder / "cancel").touch()
+
+
+def taken_back(own: OwnJob) -> str:
+    """It starts no job again."""
+    return ""
+
+
+def started_again(own: OwnJob) -> str:
+    """It starts no job again."""
+    return "started again"
 
 
 def own_job(env: Mapping[str, str]) -> OwnJob | None:

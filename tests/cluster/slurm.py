@@ -116,6 +116,9 @@ class Slurm:
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
                 for node, port in zip(self.nodes, self._ports[2:], strict=True)
             ),
+            "PreemptType=preempt/partition_prio",
+            "PreemptMode=REQUEUE",
+            "PartitionName=first Nodes=ALL PriorityTier=10 PreemptMode=OFF MaxTime=60 DefMemPerCPU=200 State=UP",
             "PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 DefMemPerCPU=200 State=UP",
             "PartitionName=short Nodes=ALL MaxTime=2 DefaultTime=1 DefMemPerCPU=200 State=UP",
         ]
@@ -196,6 +199,26 @@ class Slurm:
     def state(self, job: str) -> str:
         """Returns the state of a job in Slurm's own word."""
         return self.says("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").strip()
+
+    def take_back(self, how: str, job: str) -> str:
+        """Takes back a job that runs, to start it again. Returns Slurm's word for that.
+
+        Args:
+            how: `preempted`, `requeued` or `node down`.
+            job: The job's id.
+        """
+        if how == "preempted":
+            every = [f"--nodes={len(self.nodes)}", "--exclusive", "--wrap=true"]
+            self.says("sbatch", "--partition=first", "--output=/dev/null", *every)
+            return "PREEMPTED"
+        if how == "requeued":
+            self.says("scontrol", "requeue", job)
+            return "REQUEUED"
+        node = self.says("squeue", "-h", "-j", job, "-o", "%N").strip()
+        self.says("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+        wait_until(lambda: self.state(job) != "RUNNING", "the job is taken back")
+        self.says("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        return "NODE_FAIL"
 
     def empty(self) -> None:
         """Cancels all jobs, and waits until none is left and all nodes are idle."""

@@ -167,6 +167,22 @@ def test_a_job_that_met_its_limit_unwarned(there: Project, cluster: Slurm) -> No
     assert pids_with(f"LUTE_RUN_ID={row['id']}") == []
 
 
+@pytest.mark.parametrize("how", ["requeued", "preempted"])
+def test_a_job_that_is_taken_back_waits_again(there: Project, cluster: Slurm, how: str) -> None:
+    """The run waits for its job again, is told so, and is opened again as another attempt when the job is started."""
+    code = 'Sh.code=echo $SLURM_RESTART_COUNT >> starts; test -n "$SLURM_RESTART_COUNT" || sleep 100'
+    process = start(there, "submit", "Sh", "-c", "config.yaml", "-s", code, "--wait", "--json", "-q")
+    wait_until((there.folder / "starts").exists, "it runs", 60)
+    [job] = cluster.says("squeue", "-h", "-t", "RUNNING", "-o", "%i").split()
+    word = cluster.take_back(how, job)
+    show = lambda: there.lute("show", "last", "-c", "config.yaml", "--json").json  # noqa: E731
+    wait_until(lambda: show()["status"] == "PENDING", "it waits again", 60)
+    assert word in show()["reason"]
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, (out, err)
+    assert [json.loads(out)[name] for name in ("status", "attempt")] == ["COMPLETED", 2]
+
+
 def test_a_node_that_fails_and_is_requeued(there: Project, cluster: Slurm) -> None:
     """Issue 7: a job that Slurm starts again is another attempt of the same run."""
     code = 'Sh.code=echo $SLURM_RESTART_COUNT $SLURMD_NODENAME >> starts; test -n "$SLURM_RESTART_COUNT" || sleep 100'

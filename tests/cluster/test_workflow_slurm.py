@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from cluster.slurm import Slurm
 from conftest import Project
+from lute.record.store import Record
 from process.helpers import pids_with, start, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
@@ -330,3 +332,60 @@ def test_sixty_steps_beside_sixty_jobs_by_hand(flows: Project, cluster: Slurm) -
     assert set(states(row).values()) == {"COMPLETED"}
     print(f"60 sbatch by hand {by_hand:.1f} s, 60 packed steps {packed:.1f} s")
     assert packed < 1.2 * by_hand
+
+
+# -------------------------------------------------------------------------- what Slurm starts again
+
+
+ONCE = "test -e {0} || { touch {0}; sleep 100; }"
+"""A line for the shell that waits for its end the first time, and ends at once the second."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("step", "preempted"), ("step", "node down"), ("array", "requeued"), ("pack", "preempted")],
+)
+def test_a_job_that_slurm_starts_again(flows: Project, cluster: Slurm, kind: str, how: str) -> None:
+    """The step has an attempt for each start of its job, what needs it waits, and nothing is cancelled."""
+    more = "foreach: [1, 2]" if kind == "array" else ""
+    write(flows, ("a", "", ONCE.replace("{0}", "began{{ item }}" if more else "began"), more), ("b", "a", "true", ""))
+    options = ["--pack"] if kind == "pack" else []
+    process = start(
+        flows, "workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm", "--json", "-q", *options
+    )
+    marks = ("began1", "began2") if more else ("began",)
+    wait_until(lambda: all((flows.folder / name).exists() for name in marks), "it runs", 60)
+    [job, *_] = cluster.says("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i").split()
+    word = cluster.take_back(how, job)
+    wait_until(lambda: states(status(flows))[entry_of(job, kind)] == "PENDING", "it waits again", 60)
+    if more:
+        (other,) = set(cluster.says("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i").split()) - {job}
+        cluster.says("scontrol", "requeue", other)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, (out, err)
+    row = json.loads(out)
+    assert set(states(row).values()) == {"COMPLETED"}
+    assert [step["attempt"] for step in row["steps"]] == ([2, 2, 1] if more else [2, 1])
+    with Record(flows.folder / "lute.db") as record:
+        runs = [found for found in record.find(workflow=row["id"]) if found["step"] == entry_of(job, kind)]
+    assert [(run["attempt"], run["status"]) for run in runs] == [(2, "COMPLETED"), (1, "CANCELLED")]
+    assert word in runs[1]["reason"]
+
+
+def entry_of(job: str, kind: str) -> str:
+    """The name of the first step's entry that a job runs."""
+    return f"a[{job.partition('_')[2]}]" if kind == "array" else "a"
+
+
+def test_a_job_that_is_taken_back_and_then_cancelled(flows: Project, cluster: Slurm) -> None:
+    """While it waits to be started again it can be cancelled, and does not begin again."""
+    write(flows, ("a", "", ONCE.replace("{0}", "began"), ""), ("b", "a", "true", ""))
+    row = run(flows, "--no-wait")
+    wait_until((flows.folder / "began").exists, "it runs", 60)
+    [job] = cluster.says("squeue", "-h", "-t", "RUNNING", "-o", "%i").split()
+    cluster.take_back("requeued", job)
+    wait_until(lambda: states(status(flows))["a"] == "PENDING", "it waits again")
+    assert flows.lute("cancel", row["id"], "-c", "config.yaml").code == 0
+    assert states(until_ended(flows)) == {"a": "CANCELLED", "b": "CANCELLED"}
+    assert trace(flows) == ["a"]
+    wait_until(lambda: not cluster.says("squeue", "-h").strip(), "no job is left")

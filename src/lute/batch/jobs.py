@@ -9,7 +9,7 @@ Options = dict[str, "str | None"]
 
 A scheduler has names of its own. Those that `lute` itself sets and reads, every scheduler must understand. They are
 written as `sbatch` has them: `job-name`, `output` (with `%j`, `%A` and `%a`), `ntasks`, `cpus-per-task`, `mem` (`10M`),
-`time`, `array` (`0-9`), `dependency` (`afterok:1:2`, `afterok:1?afterok:2`, `afternotok`, `afterany`) and
+`time`, `open-mode`, `array` (`0-9`), `dependency` (`afterok:1:2`, `afterok:1?afterok:2`, `afternotok`, `afterany`) and
 `kill-on-invalid-dep`.
 """
 

@@ -7,18 +7,21 @@ one entry in `lute.registry.SCHEDULERS`.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 from lute import registry
-from lute.errors import UsageError, did_you_mean
+from lute.errors import SchedulerError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from lute.batch.jobs import Job, Options, OwnJob
     from lute.record.types import Owner
 
+
+logger = logging.getLogger(__name__)
 
 LOOK = 1.0
 """Time between two looks at jobs, in s."""
@@ -100,6 +103,16 @@ class Scheduler(Protocol):
             SchedulerError: The scheduler does not answer.
         """
 
+    def taken_back(self, own: OwnJob) -> str:
+        """Returns why the job of this process, which was told to end, will be started again; nothing if it will not.
+
+        Raises:
+            SchedulerError: The scheduler does not answer.
+        """
+
+    def started_again(self, own: OwnJob) -> str:
+        """Returns why the job of this process was started again, as far as that is known."""
+
     def own_job(self, env: Mapping[str, str]) -> OwnJob | None:
         """Returns the job of the process that has this environment; None if it is in no job of this scheduler."""
 
@@ -127,6 +140,16 @@ def scheduler() -> Scheduler:
 def own_job() -> OwnJob | None:
     """Returns the job that this process is in; None if it is in none."""
     return scheduler().own_job(os.environ) if registry.may_be_in_job() else None
+
+
+def taken_back() -> str:
+    """Returns why the job of this process, which was told to end, will be started again; nothing if it will not."""
+    job = own_job()
+    try:
+        return scheduler().taken_back(job) if job else ""
+    except SchedulerError as error:
+        logger.warning("whether job %s will be started again is not known: %s", job and job.id, error)
+        return ""
 
 
 def job_here() -> Owner:

@@ -6,13 +6,19 @@ Slurm, never guessed from an exit code: a job that met its time limit has the ex
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import re
 import shlex
+import stat
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
 from lute.batch.jobs import Job, Options, OwnJob
 from lute.errors import SlurmError, UsageError
+
+logger = logging.getLogger(__name__)
 
 NAME = "Slurm"
 SHORT = {
@@ -91,11 +97,17 @@ IN_WORDS = {
     "NODE_FAIL": "a node of the job failed",
     "BOOT_FAIL": "a node of the job could not be started",
     "PREEMPTED": "the job was preempted",
+    "REQUEUED": "the job was requeued",
     "CANCELLED": "the job was cancelled",
     "FAILED": "the job failed",
     "COMPLETED": "the job ended, and said nothing of it",
     "UNKNOWN": "Slurm does not know the job any more",
 }
+TAKEN_BACK = {"PREEMPTION": "PREEMPTED", "NODE FAILURE": "NODE_FAIL", "JOB REQUEUE": "REQUEUED"}
+"""What Slurm prints into the output of a job that it takes back to start it again, and the state that says the same."""
+_TOLD = re.compile(r"\*\*\* JOB \d+ ON .* CANCELLED AT .* DUE TO (" + "|".join(TAKEN_BACK) + ")")
+TAIL = 1 << 16
+"""So many bytes at the end of a job's output are looked through for that."""
 WAIT = 60.0
 """Longest time that one of Slurm's commands may take, in s."""
 WARNING = "USR2"
@@ -366,6 +378,52 @@ def own_job(env: Mapping[str, str] = os.environ) -> OwnJob | None:
         index=int(index) if index else None,
         restarts=int(env.get("SLURM_RESTART_COUNT", 0)),
     )
+
+
+def taken_back(own: OwnJob) -> str:
+    """Returns why the job of this process, which was told to end, will be started again; nothing if it will not.
+
+    Slurm counts a restart before it ends what runs: a job that it cancels for good keeps its count.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    form = "--Format=RestartCnt:|,PreemptTime:|"
+    answer = _ask(["squeue", "--noheader", "--states=all", f"--jobs={own.id}", form])
+    restarts, preempted = [text.strip() for text in [*answer.split("|"), "", ""][:2]]
+    if not restarts.isdecimal() or int(restarts) <= own.restarts:
+        return ""
+    return _words_of(own, _told_here() or ("PREEMPTED" if preempted not in ("", "N/A", "None") else "REQUEUED"))
+
+
+def started_again(own: OwnJob) -> str:
+    """Returns why Slurm started the job of this process again: as it printed then, or as its accounting has it."""
+    try:
+        state = _told_here() or _earlier_state(own)
+    except SlurmError as error:
+        logger.info("why job %s was started again is not known: %s", own.id, error)
+        state = ""
+    return _words_of(own, state) if state else f"Slurm started job {own.id} again"
+
+
+def _words_of(own: OwnJob, state: str) -> str:
+    return f"{IN_WORDS[state]}, and is started again (Slurm job {own.id}: {state})"
+
+
+def _told_here() -> str:
+    """Returns the state that Slurm's last words in this job's own output mean; nothing if there are none."""
+    with contextlib.suppress(OSError), open("/proc/self/fd/2", "rb") as output:
+        if stat.S_ISREG(os.fstat(output.fileno()).st_mode):
+            output.seek(max(0, os.fstat(output.fileno()).st_size - TAIL))
+            told = _TOLD.findall(output.read().decode("utf-8", "replace"))
+            return TAKEN_BACK[told[-1]] if told else ""
+    return ""
+
+
+def _earlier_state(own: OwnJob) -> str:
+    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", "--format=State"]
+    states = [_first_word(line) for line in _ask([*command, f"--jobs={own.id}"]).splitlines()]
+    return next((state for state in reversed(states) if state in TAKEN_BACK.values()), "")
 
 
 def _ask(command: list[str], text: str | None = None, env: Mapping[str, str] | None = None) -> str:

@@ -91,7 +91,7 @@ def job_options(plan: Plan, files: RunFiles, words: list[str]) -> Options:
     header = plan.params.lute_config
     grace = header.clean_up_grace + header.terminate_grace
     batch = scheduler()
-    usual = {"job-name": plan.task, "output": str(files.batch), **batch.warning(grace)}
+    usual = {"job-name": plan.task, "output": str(files.batch), "open-mode": "append", **batch.warning(grace)}
     if plan.settings.ranks is not None and plan.settings.ranks.told:
         usual["ntasks"] = str(plan.settings.ranks.number)
     site = facility.current().job_options(header.experiment, header.run)

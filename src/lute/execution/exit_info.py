@@ -34,6 +34,7 @@ class ExitInfo:
         rank: What an MPI rank other than the one that speaks failed with.
         out_of_memory: Whether the kernel's memory killer ended it.
         lost: Why it could not be run, or its end not be seen.
+        taken_back: Why its batch job ends, which will be started again.
         place: Where in the project's own files an exception came from, as ` (peaks.py:19)`.
     """
 
@@ -50,6 +51,7 @@ class ExitInfo:
     rank: str | None = None
     lost: str | None = None
     out_of_memory: bool = False
+    taken_back: str = ""
     place: str = ""
 
     @property

@@ -85,6 +85,8 @@ def _stopped(ending: ExitInfo, timeout: float) -> Iterator[Judgement]:
         yield TaskStatus.TIMEDOUT, f"its {timeout:g} s were over"
     elif ending.stopped_by in JOB_LIMITS:
         yield TaskStatus.TIMEDOUT, f"stopped by {ending.stopped_by}"
+    elif ending.taken_back:
+        yield TaskStatus.CANCELLED, ending.taken_back
     elif ending.stopped_by is not None:
         yield TaskStatus.CANCELLED, f"cancelled by {ending.stopped_by}"
 

@@ -59,6 +59,7 @@ class RunContext(NamedTuple):
         identity: The run's id; a new one if not given.
         sources: The runs that it comes from besides those that its parameters were taken from.
         needed: The outputs of the runs of steps that it needs, by the runs' ids.
+        submitted: Whether it is the run of a job of `lute submit`, which runs it under that id whenever it starts.
         accept_changed: Whether a path is taken that is not what the run wrote which it is taken from.
     """
 
@@ -72,6 +73,7 @@ class RunContext(NamedTuple):
     sources: Mapping[str, str] = MappingProxyType({})
     needed: Handed = MappingProxyType({})
     accept_changed: bool = False
+    submitted: bool = False
 
 
 def _job_here() -> Owner:
@@ -115,7 +117,7 @@ class RunRecorder:
         self._secrets = secrets.secret_values(os.environ, {"database": self._header.database})
         self.outputs = RunOutputs(plan.params, plan.cwd)
         self._provenance = Provenance(plan, self.files, self.outputs)
-        self._saved = False
+        self._saved, self._submitted = False, place.submitted
         self._save_at: float | None = None
         self._next_progress = time.monotonic() + BETWEEN_PROGRESS
         self._first_row(place)
@@ -259,6 +261,22 @@ class RunRecorder:
         reason = f"lute itself failed when the run had ended: {type(error).__name__}: {error}"
         self._analysis.record |= {"reason": reason, "ended": utc(time.time()), "payload": ""}
         self.save()
+
+    def wait_again(self, reason: str) -> None:
+        """Writes that a run of `lute submit` waits for its job, which is started again; a step has another run then."""
+        if not self._submitted:
+            return
+        row = self.row()
+        known = row["owner"] or {}
+        owner: Owner = {
+            "job": known["job"],
+            "cluster": known["cluster"],
+            "cwd": known["cwd"],
+            "config": known["config"],
+        }
+        row |= {"status": "PENDING", "reason": reason, "owner": owner, "ended": None, "host": ""}
+        self._record.save(row, again=True)
+        self.close()
 
     def keep_results(self) -> None:
         """Puts payload and summary where they are kept, and writes the last row."""

@@ -274,6 +274,10 @@ class Run(RunEvents):
         result, plan = self.analysis.task_result, self.plan
         if ending.stopped_by is None and (ending.signal or ending.exit_code) and _in_batch_job():
             ending.stopped_by = self._cancelled_in_its_job()
+        if ending.stopped_by == STOP_SIGNALS[signal.SIGTERM] and _in_batch_job():
+            from lute.batch.scheduler import taken_back
+
+            ending.taken_back = taken_back()
         outputs = self.recorder.outputs
         outputs.after()
         judge = self._judge_of(ending)
@@ -294,6 +298,8 @@ class Run(RunEvents):
         self.recorder.log.look()
         self.recorder.ended(ending, reason, also, wall_s)
         self.process_results()
+        if ending.taken_back:
+            self.recorder.wait_again(reason)
 
     def _judge_of(self, ending: ExitInfo) -> functools.partial[outcome.Verdict]:
         """Returns the judge of this run, who has been told all that was found but for tasklets."""

@@ -36,7 +36,7 @@ def place_in_job(plan: Plan, managed_task: str) -> RunContext:
         return RunContext(managed_task)
     files_of(plan, identity).job.unlink(missing_ok=True)  # of an attempt whose node failed
     job = own_job()
-    return RunContext(managed_task, identity=identity, attempt=(job.restarts if job else 0) + 1)
+    return RunContext(managed_task, identity=identity, attempt=(job.restarts if job else 0) + 1, submitted=True)
 
 
 def files_of(plan: Plan, identity: str) -> RunFiles:

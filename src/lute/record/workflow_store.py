@@ -139,10 +139,11 @@ def take_run(entry: StepEntry, run: RunRow) -> None:
 
 
 def mark_lost(record: Record) -> list[str]:
-    """Marks the workflow runs of this host FAILED whose `lute` process is gone. Returns their ids."""
+    """Marks the workflow runs of this host FAILED whose `lute` process is gone, and not in a job. Returns their ids."""
     lost = []
     for identity, host, owner in record.read("SELECT id, host, owner FROM lute_workflows WHERE status = 'RUNNING'"):
-        if host == socket.gethostname() and is_gone(json.loads(owner or "{}")):
+        known = json.loads(owner or "{}")
+        if host == socket.gethostname() and is_gone(known) and not known.get("job"):  # a job may be started again
             lost.append(identity)
     for identity in lost:
         end_lost(record, identity, LOST)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lute.base.files import make_folder
-from lute.batch.jobs import Job
+from lute.batch.jobs import Job, OwnJob
 from lute.batch.scheduler import own_job, scheduler
 from lute.errors import RecordError, SchedulerError, UsageError, WorkflowError
 from lute.execution import requests
@@ -196,6 +196,32 @@ def begin_again(record: Record, identity: str) -> WorkflowRow | None:
                 several[name] = [_blank(entries[0])]
         row["steps"] = [entry for group in several.values() for entry in group]
         row |= {"status": "RUNNING", "reason": "", "ended": None, "wall_s": None}
+    return row
+
+
+def begin_step_again(record: Record, identity: str, name: str, job: OwnJob) -> WorkflowRow:
+    """Takes back what the first end of a job has brought about, since the job was started again. Returns the row.
+
+    What was cancelled stays so.
+
+    Args:
+        record: Where the workflow run is recorded.
+        identity: Its id.
+        name: The step that the job runs.
+        job: The job.
+    """
+    with workflow_store.changing(record, identity) as row:
+        if row["status"] == "CANCELLED":
+            return row
+        again: set[str] = set()
+        for entry in row["steps"]:  # each comes after what it needs
+            own = entry["step"] == name and entry["job"] in job.ids
+            after = entry["id"] is None and bool(again.intersection(entry["needs"]))
+            if (own or after) and entry["status"] != "COMPLETED":
+                again.add(entry["step"])
+                entry |= {"status": "PENDING", "reason": "", "ended": None, "exit_code": None}
+        if again and row["ended"] is not None:
+            row |= {"status": "RUNNING", "reason": "", "ended": None, "wall_s": None}
     return row
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from lute.batch.scheduler import job_here
 from lute.config.config_file import AS_WRITTEN, ConfigFile, Overrides, read_config
 from lute.errors import RecordError, WorkflowError
 from lute.execution import requests
+from lute.execution.run import STOP_SIGNALS
 from lute.graph.dag import Workflow, verdict
 from lute.record import workflow_store
 from lute.record.db import Record, record_of
@@ -26,10 +28,10 @@ from lute.workflows import definition, page
 from lute.workflows.engine import Engine
 from lute.workflows.engines.local import LOOK, LocalEngine
 from lute.workflows.prepared import PreparedWorkflow
-from lute.workflows.state import Options, StepInstance, StepNode, entries_of
+from lute.workflows.state import Options, StepInstance, StepNode, entries_of, waiting_again
 
 if TYPE_CHECKING:
-    from lute.record.types import WorkflowRow
+    from lute.record.types import StepEntry, WorkflowRow
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class WorkflowRun:
         row: What the record has of it.
         header: The YAML file's header.
         prepared: Its workflow, and where the steps stand.
+        taken_back: Returns, when SIGTERM has stopped it, why its job will be started again; nothing if it will not.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class WorkflowRun:
         known = workflow_store.steps_of(self.record, identity) if earlier else {}
         self.prepared = PreparedWorkflow(workflow, config, overrides, options, self.record, known, self._on_change)
         self._engine: Engine | None = None
+        self.taken_back: Callable[[], str] = str
 
     def execute(self, engine_for: Callable[[WorkflowRun], Engine] | None = None) -> WorkflowRow:
         """Runs it to its end, whatever that is. Returns its row.
@@ -144,12 +148,22 @@ class WorkflowRun:
         finally:
             if self.viewer:
                 self.viewer.ended()
-            self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
-            self.save()
-            page.write_if_possible(self.prepared.workflow, self.row, self.record)
+            by_signal = self.prepared.progression.stopped_by == STOP_SIGNALS[signal.SIGTERM]
+            if by_signal and (why := self.taken_back()):
+                self._wait_again(why)
+            else:
+                self.row |= {"ended": utc(time.time()), "wall_s": round(time.monotonic() - begun, 6)}
+                self.save()
+                page.write_if_possible(self.prepared.workflow, self.row, self.record)
             requests.take(self.folder / "request")  # it came when there was nothing left to ask for
             self.record.close()
         return self.row
+
+    def _wait_again(self, why: str) -> None:
+        """Writes that it waits for its job, which will be started again."""
+        job = (self.row["owner"] or {})["job"]
+        self.row |= {"status": "RUNNING", "reason": why, "owner": {"on": "slurm", "job": job}}
+        self.save(lambda entries: waiting_again(entries, why))
 
     def _verdict(self) -> tuple[str, str]:
         by = self.prepared.progression.stopped_by
@@ -173,10 +187,14 @@ class WorkflowRun:
             assert self._engine is not None, "whatever runs the steps looks"
             self._engine.cancel(str(request))
 
-    def save(self) -> None:
-        """Writes its row as it stands."""
+    def save(self, change: Callable[[list[StepEntry]], list[StepEntry]] = list) -> None:
+        """Writes its row as it stands.
+
+        Args:
+            change: Changes the entries of all steps before.
+        """
         begun, self._changed = time.monotonic(), False
-        self.row["steps"] = [entry for node in self.prepared.nodes.values() for entry in entries_of(node)]
+        self.row["steps"] = change([entry for node in self.prepared.nodes.values() for entry in entries_of(node)])
         try:
             workflow_store.save(self.record, self.row, None if self.row["ended"] else 2.0)
         except (RecordError, OSError) as error:

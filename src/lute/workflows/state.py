@@ -154,6 +154,21 @@ def _entry(step: Step, name: str, state: StepState, attempt: int, outcome: Outco
     }
 
 
+def waiting_again(entries: list[StepEntry], why: str) -> list[StepEntry]:
+    """Returns the entries of a step whose job was told to end, and will be started again if there is a reason for it.
+
+    Args:
+        entries: The entries.
+        why: Why it will be started again; nothing if it will not.
+    """
+    if not why:
+        return entries
+    return [
+        entry | {"status": "PENDING", "reason": why, "ended": None} if entry["status"] == "CANCELLED" else entry
+        for entry in entries
+    ]
+
+
 def state_in(entries: Iterable[StepEntry]) -> StepState:
     """Returns the state of a step, by what the record keeps of it."""
     return state_of_all([StepState[entry["status"]] for entry in entries])

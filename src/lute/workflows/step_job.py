@@ -6,13 +6,15 @@ on and ends. What all of them come to is worked out in `lute.workflows.detached`
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from lute.batch.scheduler import own_job, scheduler
+from lute.batch.scheduler import own_job, scheduler, taken_back
 from lute.errors import WorkflowError
+from lute.execution.run import STOP_SIGNALS
 from lute.graph.dag import Rule
 from lute.record import workflow_store
 from lute.record.rows import fingerprint_of
@@ -20,11 +22,12 @@ from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.record.workflow_store import by_step
 from lute.wire.status import StepState
+from lute.workflows import detached
 from lute.workflows.detached import ENGINE, cancel, report_if_ended, settle, with_entries
 from lute.workflows.engines.local import LocalEngine
 from lute.workflows.prepared import PreparedWorkflow
 from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in, options_in
-from lute.workflows.state import Follower, StepInstance, StepNode, Watcher, entries_of, restore, state_in
+from lute.workflows.state import Follower, StepInstance, StepNode, Watcher, entries_of, restore, state_in, waiting_again
 
 if TYPE_CHECKING:
     from lute.record.types import RunRow, StepEntry, WorkflowRow
@@ -52,7 +55,7 @@ def run_step(
         RecordError: There is no such workflow run, or the record cannot be written.
         WorkflowError: There is no such step.
     """
-    row = workflow_store.get(record, identity)
+    row = _row_for(record, identity, name)
     workflow, config, overrides = kept_in(row, ())
     step = workflow.find(name)
     if row["status"] != "RUNNING" and step.rule is not Rule.ALWAYS:
@@ -62,13 +65,28 @@ def run_step(
     prepared = PreparedWorkflow(workflow, config, overrides, options, record, _known(record, row, name), told)
     _restore_others(record, prepared.nodes, name, row["steps"])
     node = told.node = prepared.progression.limit_to(name, index)
+    told.stopped_by = lambda: prepared.progression.stopped_by
     engine = LocalEngine(prepared, identity, told.look, follower)
     engine.submit()
     engine.wait()
     told.write()
-    if node.state.bad and options.fail_fast:
+    if node.state.bad and options.fail_fast and not told.again:
         cancel(record, identity, f"--fail-fast: {name} {node.state.value}", "FAILED")
     return node.state
+
+
+def _row_for(record: Record, identity: str, name: str) -> WorkflowRow:
+    """Returns the row of a workflow run as a step of it is to see it.
+
+    Of jobs that should have ended by now, but have not said how, the scheduler is asked; and if this job was started
+    again, what came of its first end is taken back.
+    """
+    row, job = workflow_store.get(record, identity), own_job()
+    if job and job.restarts:
+        row = detached.begin_step_again(record, identity, name, job)
+    needs = {need for entry in row["steps"] if entry["step"] == name for need in entry["needs"]}
+    told = all(StepState[entry["status"]].final for entry in row["steps"] if entry["step"] in needs)
+    return row if told else detached.refresh(record, identity)
 
 
 def _known(record: Record, row: WorkflowRow, name: str) -> dict[str, RunRow]:
@@ -78,7 +96,7 @@ def _known(record: Record, row: WorkflowRow, name: str) -> dict[str, RunRow]:
     job = own_job()
     for instance, run in own.items():
         if job and is_live(run) and (run["owner"] or {}).get("job") == job.id:
-            record.end_lost(run["id"], "FAILED", f"{scheduler().NAME} started job {job.id} again")
+            record.end_lost(run["id"], "FAILED", scheduler().started_again(job))
             own[instance] = record.get(run["id"])
     return own
 
@@ -96,11 +114,19 @@ def _restore_others(record: Record, nodes: Mapping[str, StepNode], name: str, en
 
 
 class _Told:
-    """Writes how a step goes on into the workflow run's row: when it begins, at most once a second, and at its end."""
+    """Writes how a step goes on into the workflow run's row: when it begins, at most once a second, and at its end.
+
+    Attributes:
+        node: The step.
+        stopped_by: Returns what stopped it; nothing if nothing did.
+        again: Why its job will be started again, when that has been asked for; nothing if it will not.
+    """
 
     def __init__(self, record: Record, identity: str, watcher: Watcher) -> None:
         self._record, self._identity, self._watcher = record, identity, watcher
         self.node: StepNode | None = None
+        self.stopped_by: Callable[[], str] = str
+        self.again: str | None = None
         self._at, self._changed = -SAVE_EVERY, False
 
     def __call__(self, node: StepNode, instance: StepInstance | None) -> None:
@@ -114,8 +140,14 @@ class _Told:
     def write(self) -> None:
         assert self.node is not None
         self._at, self._changed = time.monotonic(), False
+        entries = entries_of(self.node)
+        if self.stopped_by() == STOP_SIGNALS[signal.SIGTERM] and any(
+            entry["status"] == "CANCELLED" for entry in entries
+        ):
+            self.again = taken_back() if self.again is None else self.again
+            entries = waiting_again(entries, self.again)
         with workflow_store.changing(self._record, self._identity) as row:
-            row["steps"] = with_entries(row["steps"], entries_of(self.node))
+            row["steps"] = with_entries(row["steps"], entries)
             settle(row)
         report_if_ended(self._record, row)
 
@@ -171,4 +203,5 @@ def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> Work
         if not waits:
             raise WorkflowError(f"workflow run {identity} is {row['status']}, and waits for no job")
         row["owner"] = run.row["owner"]
+    run.taken_back = taken_back
     return run.execute()

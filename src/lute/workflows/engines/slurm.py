@@ -159,7 +159,7 @@ def step_as_job(
     check_time(step, limit_of(step, header), asked)
     output = Path(row["folder"]) / f"{name}-%j.out"
     text = scheduler().script(
-        scheduler().merged({"job-name": name, "output": str(output)}, asked),
+        scheduler().merged({"job-name": name, "output": str(output), "open-mode": "append"}, asked),
         command_of(record, identity, name, "--log"),
     )
     cancelled = threading.Event()
@@ -282,6 +282,7 @@ class SlurmEngine:
             "job-name": step.name,
             "output": f"{folder}/{step.name}-{'%A_%a' if count else '%j'}.out",
             "kill-on-invalid-dep": "yes",
+            "open-mode": "append",
         }
         if count:
             own["array"] = f"0-{count - 1}"
@@ -306,7 +307,11 @@ class SlurmEngine:
     # ------------------------------------------------------------------------------- all steps in one job
 
     def _whole_script(self) -> str:
-        own: Options = {"job-name": self.workflow.name, "output": f"{self.run.folder}/slurm-%j.out"}
+        own: Options = {
+            "job-name": self.workflow.name,
+            "output": f"{self.run.folder}/slurm-%j.out",
+            "open-mode": "append",
+        }
         return scheduler().script(scheduler().merged(own, self._defaults), self._command("--all"))
 
     def _submit_whole(self) -> None:
