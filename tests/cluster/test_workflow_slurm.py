@@ -389,3 +389,80 @@ def test_a_job_that_is_taken_back_and_then_cancelled(flows: Project, cluster: Sl
     assert states(until_ended(flows)) == {"a": "CANCELLED", "b": "CANCELLED"}
     assert trace(flows) == ["a"]
     wait_until(lambda: not cluster.says("squeue", "-h").strip(), "no job is left")
+
+
+# ------------------------------------------------------------- one run, whatever starts it
+
+
+HOWS = {
+    "local": ["workflow", "run", "../flow.yaml"],
+    "slurm": ["workflow", "run", "../flow.yaml", "--on", "slurm"],
+    "pack": ["workflow", "run", "../flow.yaml", "--on", "slurm", "--pack"],
+    "run": ["run", "Shell"],
+    "submit": ["submit", "Shell", "--wait"],
+    "watch": ["watch", "../flow.yaml", "--folder", "raw", "--once", "--every", "0.05", "--settle", "0.1"],
+}
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_options_give_the_same_run_on_every_engine(flows: Project, how: str) -> None:
+    """`-p`, `$LUTE_PLUGINS`, `-e`, `-r`, `--set`, `--db`, relative paths and another folder than the YAML file's."""
+    (flows.folder / "tasks.py").unlink()
+    flows.config("Sh: {code: 'false'}")
+    here = Project(flows.folder / "here")
+    here.env = flows.env | {"LUTE_PLUGINS": "more/second.py"}
+    here.plugin("traces", "own.py")
+    here.write("more/second.py", "import lute\n\n\n@lute.task\ndef second() -> None:\n    pass\n")
+    here.write("input.txt", "read here")
+    code = "cat input.txt > made.txt; echo $EXPERIMENT $RUN >> made.txt"
+    given = ["-p", "own.py", "-e", "other", "-r", "12", "-s", f"Sh.code={code}", "--db", "sub/own.db", "--json", "-q"]
+    flows.write("flow.yaml", "steps:\n  one: {task: Shell}\n")
+    for number in range(2):
+        here.write(f"raw/{number}", "a file to be watched for")
+        done = here.lute(*HOWS[how], "-c", "../config.yaml", *given, timeout=120)
+        assert done.code == 0, done
+    with Record(here.folder / "sub/own.db") as record:
+        runs = record.find()
+    assert len(runs) == 2
+    about = {(run["experiment"], run["run"], run["status"], run["parameters"]["code"]) for run in runs}
+    assert about == {("other", "12", "COMPLETED", code)}
+    assert (here.folder / "made.txt").read_text().startswith("read here")
+    assert not (flows.folder / "lute.db").exists()
+    if how == "local":
+        again = flows.lute("workflow", "rerun", "last", "--db", "here/sub/own.db", "--fresh", "--json", "-q")
+        assert again.code == 0, again
+    if how == "run":
+        again = flows.lute("rerun", runs[0]["id"], "--db", "here/sub/own.db", "--json", "-q")
+        assert again.code == 0, again
+
+
+def test_a_job_that_fails_before_its_step(flows: Project) -> None:
+    """What the job printed is shown, and its exit code is that of `lute`."""
+    write(flows, ("a", "", "true", ""))
+    flows.env["BREAK"] = ""
+    text = "import os\nif 'SLURM_JOB_ID' in os.environ:\n    raise ValueError('not on this node')\n"
+    flows.write("breaks.py", text)
+    done = flows.lute(
+        "workflow", "run", "flow.yaml", "-c", "config.yaml", "-p", "breaks.py", "--on", "slurm", timeout=90
+    )
+    assert done.code == 1, done
+    assert "exit code 2:0" in done.out
+    assert "not on this node" in done.err
+
+
+def test_who_waits_for_a_job_is_lost(flows: Project, cluster: Slurm) -> None:
+    """Another one that is to run the step takes up the job that lives, and runs nothing twice."""
+    write(flows, ("a", "", "while [ ! -e go ]; do sleep 0.05; done", ""))
+    identity = flows.lute("workflow", "start", "flow.yaml", "-c", "config.yaml").out.strip()
+    step = ("workflow", "step", identity, "a", "-c", "config.yaml", "--on", "slurm", "--json", "--log")
+    process = start(flows, *step)
+    wait_until(lambda: trace(flows) == ["a"], "it runs", 60)
+    process.kill()
+    process.communicate()
+    process = start(flows, *step)
+    wait_until(lambda: flows.lute("workflow", "status", identity, "-c", "config.yaml").code == 0, "it looks")
+    (flows.folder / "go").touch()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["status"]) == (0, "COMPLETED"), (out, err)
+    assert flows.lute(*step).code == 0
+    assert trace(flows) == ["a"]

@@ -312,8 +312,17 @@ def _from_controller(wanted: list[str]) -> dict[str, Job]:
     for line in answer.splitlines():
         identity, state, reason, code = [*line.split("|"), "", "", ""][:4]
         identity = identity.strip()
-        found[identity] = job_of(identity, _first_word(state), reason.strip(), code.strip())
+        found[identity] = job_of(identity, _first_word(state), reason.strip(), _exit_code(code.strip()))
     return found
+
+
+def _exit_code(status: str) -> str:
+    """Returns the status of `wait` that squeue prints as sacct writes it: exit code and signal.
+
+    >>> _exit_code("512"), _exit_code("9")
+    ('2:0', '0:9')
+    """
+    return f"{int(status) >> 8}:{int(status) & 127}" if status.isdecimal() else status
 
 
 def _from_accounting(missing: list[str]) -> dict[str, Job]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lute.base.files import create_file, on_network
+from lute.base.files import create_file, make_folder, on_network
 from lute.errors import RecordError
 from lute.record.database import JSON_KINDS, Values
 from lute.record.schema import identifier, literal
@@ -66,7 +66,11 @@ class Sqlite:
             logger.warning("the record %s was deleted or replaced while it was open: a new one is used", self.path)
             self.close()
         if create:
-            create_file(self.path)
+            try:
+                create_file(self.path)
+            except FileNotFoundError:
+                make_folder(self.path.parent)
+                create_file(self.path)
         elif not self.path.exists():
             raise RecordError(f"there is no record at {self.path}. Run a Task first, or give -c FILE or --db PATH")
         read_only = self.read_only()

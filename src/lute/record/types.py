@@ -187,6 +187,10 @@ class KeptOptions(TypedDict):
 
     options: JsonObject
     overrides: KeptOverrides
+    plugins: NotRequired[list[str]]
+    """All that were loaded, also those of `-p` and `$LUTE_PLUGINS`; not there in rows of older versions."""
+    cwd: NotRequired[str]
+    """The folder that it was started in."""
 
 
 class WorkflowRow(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from lute import plugins
 from lute.base import process_identity, procfs
 from lute.base.files import make_folder
 from lute.base.secrets import HIDDEN, hide_here
@@ -113,7 +115,12 @@ class WorkflowRun:
             "host": socket.gethostname(),
             "owner": {**process_identity.this_process(), **job_here()},
             "folder": str(self.folder),
-            "options": {"options": asdict(options), "overrides": hide_here(overrides._asdict())},
+            "options": {
+                "options": asdict(options),
+                "overrides": hide_here(overrides._asdict()),
+                "plugins": plugins.loaded(),
+                "cwd": os.getcwd(),
+            },
             "definition": workflow.text,
             "steps": [],
         }
@@ -276,6 +283,12 @@ def ended(record: Record, identity: str) -> WorkflowRow:
     return row
 
 
+def in_its_folder(row: WorkflowRow) -> contextlib.AbstractContextManager[None]:
+    """Changes to the folder that a workflow run was started in, where relative paths start; not if it is gone."""
+    folder = row["options"].get("cwd", "")
+    return contextlib.chdir(folder) if os.path.isdir(folder) else contextlib.nullcontext()
+
+
 def kept_in(row: WorkflowRow, more: tuple[tuple[str, str], ...]) -> tuple[Workflow, ConfigFile, Overrides]:
     """Returns what a workflow run was made of, with further settings.
 
@@ -295,6 +308,8 @@ def kept_in(row: WorkflowRow, more: tuple[tuple[str, str], ...]) -> tuple[Workfl
     overrides = Overrides(kept["experiment"], kept["run"], (*settings, *more))
     config = read_config(row["config"], overrides)
     config.load_plugins()
+    for spec in row["options"].get("plugins", ()):
+        plugins.load(spec)
     workflow = definition.parse(row["definition"], row["file"]) if row["definition"] else definition.load(row["name"])
     return workflow, config, overrides
 

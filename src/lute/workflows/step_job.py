@@ -26,7 +26,7 @@ from lute.workflows import detached
 from lute.workflows.detached import ENGINE, cancel, report_if_ended, settle, with_entries
 from lute.workflows.engines.local import LocalEngine
 from lute.workflows.prepared import PreparedWorkflow
-from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, kept_in, options_in
+from lute.workflows.runner import SAVE_EVERY, Viewer, WorkflowRun, in_its_folder, kept_in, options_in
 from lute.workflows.state import Follower, StepInstance, StepNode, Watcher, entries_of, restore, state_in, waiting_again
 
 if TYPE_CHECKING:
@@ -56,6 +56,19 @@ def run_step(
         WorkflowError: There is no such step.
     """
     row = _row_for(record, identity, name)
+    with in_its_folder(row):
+        return _run_step(record, row, name, index, watcher, follower)
+
+
+def _run_step(
+    record: Record,
+    row: WorkflowRow,
+    name: str,
+    index: int | None,
+    watcher: Watcher,
+    follower: Callable[[str], Follower | None],
+) -> StepState:
+    identity = row["id"]
     workflow, config, overrides = kept_in(row, ())
     step = workflow.find(name)
     if row["status"] != "RUNNING" and step.rule is not Rule.ALWAYS:
@@ -196,6 +209,12 @@ def run_all(record: Record, identity: str, viewer: Viewer | None = None) -> Work
         WorkflowError: It does not wait for that.
     """
     row = workflow_store.get(record, identity)
+    with in_its_folder(row):
+        return _run_all(record, row, viewer)
+
+
+def _run_all(record: Record, row: WorkflowRow, viewer: Viewer | None) -> WorkflowRow:
+    identity = row["id"]
     run = WorkflowRun(*kept_in(row, ()), options_in(row), viewer, earlier=row)
     with workflow_store.changing(record, identity) as row:
         known, job = row["owner"] or {}, own_job()

@@ -57,8 +57,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from lute.cli.workflow.view import viewer_for
+    from lute.record import workflow_store
     from lute.workflows import runner
 
+    folder: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if options.on == "local" and (options.no_wait or options.pack or options.slurm):
         raise UsageError("--no-wait, --pack and --slurm are for --on slurm")
     if options.on == "airflow":
@@ -72,7 +74,10 @@ def _run(options: argparse.Namespace) -> int:
         with common.open_record(options) as record:
             remote.mark_lost(record)
             settings = common.overrides(options).settings
-            workflow_run = runner.resumed(record, options.resume, options_of(options), viewer_for(options), settings)
+            folder = runner.in_its_folder(workflow_store.get(record, options.resume))
+            with folder:
+                viewer = viewer_for(options)
+                workflow_run = runner.resumed(record, options.resume, options_of(options), viewer, settings)
     else:
         workflow, config = open_workflow(options)
         if options.dry_run and options.on == "local":
@@ -82,11 +87,13 @@ def _run(options: argparse.Namespace) -> int:
         )
     if options.on == "slurm":
         return remote.run_on_slurm(options, workflow_run)
-    return _executed(options, workflow_run)
+    return _executed(options, workflow_run, folder)
 
 
-def _executed(options: argparse.Namespace, workflow_run: WorkflowRun) -> int:
-    with contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
+def _executed(
+    options: argparse.Namespace, workflow_run: WorkflowRun, folder: contextlib.AbstractContextManager[None]
+) -> int:
+    with folder, contextlib.redirect_stdout(sys.stderr):  # what a hook prints is no result
         row = workflow_run.execute()
     with common.unread_output():
         print_end(options, row)
@@ -200,17 +207,20 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
 
 def _rerun(options: argparse.Namespace) -> int:
     from lute.cli.workflow.view import viewer_for
+    from lute.record import workflow_store
     from lute.workflows import runner
     from lute.workflows.state import Options
 
     settings = common.overrides(options).settings
     viewer = viewer_for(options)
     with common.open_record(options) as record:
-        if options.failed:
-            workflow_run = runner.resumed(record, options.id, Options(), viewer, settings)
-        else:
-            workflow_run = runner.again(record, options.id, options.fresh, viewer, settings)
-    return _executed(options, workflow_run)
+        folder = runner.in_its_folder(workflow_store.get(record, options.id))
+        with folder:
+            if options.failed:
+                workflow_run = runner.resumed(record, options.id, Options(), viewer, settings)
+            else:
+                workflow_run = runner.again(record, options.id, options.fresh, viewer, settings)
+    return _executed(options, workflow_run, folder)
 
 
 # ------------------------------------------------------------------------------------- list and status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lute.cli import common
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from lute.record.types import PublicWorkflow, StepEntry, WorkflowRow
 
 CTRL_C = "cancelled by Ctrl-C"
+TAIL = 20
+"""So many lines at the end of a job's output are shown."""
 
 
 def exit_code(row: WorkflowRow) -> int:
@@ -44,7 +47,9 @@ def print_end(options: argparse.Namespace, row: WorkflowRow) -> None:
     print_report(row)
     worst = next((step for step in row["steps"] if StepState[step["status"]].failed), None)
     if worst is not None:
-        _tell_worst(options, worst)
+        _tell_worst(options, row, worst)
+    elif row["status"] == "FAILED" and (job := (row["owner"] or {}).get("job")):
+        _tell_output(Path(row["folder"], f"slurm-{job}.out"))
     if row["status"] != "COMPLETED":
         print(f"To go on: {_resume_command(options, row)}", file=sys.stderr)
 
@@ -74,9 +79,11 @@ def print_report(row: WorkflowRow) -> None:
         print(f"  report   file://{report}")
 
 
-def _tell_worst(options: argparse.Namespace, step: StepEntry) -> None:
+def _tell_worst(options: argparse.Namespace, row: WorkflowRow, step: StepEntry) -> None:
     common.tell(f"step {step['name']} {step['status']}: {step['reason']}")
     if not step["id"]:
+        if step["job"]:
+            _tell_output(Path(row["folder"], f"{step['step']}-{step['job']}.out"))
         return
     try:
         with common.open_record(options, up_to_date=False) as record:
@@ -88,6 +95,16 @@ def _tell_worst(options: argparse.Namespace, step: StepEntry) -> None:
         print("Its log ends:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in run["log_tail"].splitlines()), file=sys.stderr)
     print(f"Log: {run['log']}", file=sys.stderr)
+
+
+def _tell_output(path: Path) -> None:
+    """Tells how the output of a job ends that said nothing in the record."""
+    try:
+        lines = path.read_text(errors="backslashreplace").splitlines()[-TAIL:]
+    except OSError:  # it was never started, or on another machine
+        return
+    if lines:
+        common.tell("\n".join(["Its job's output ends:", *(f"  {line}" for line in lines), f"Output: {path}"]))
 
 
 def _resume_command(options: argparse.Namespace, row: WorkflowRow) -> str:

@@ -23,6 +23,7 @@ from lute.execution import waiting_run
 from lute.graph.dag import Rule, Step, Workflow, decide, why_not
 from lute.models.base import AnalysisHeader
 from lute.record import workflow_store
+from lute.record.schema import is_live
 from lute.record.store import Record
 from lute.record.workflow_store import by_step
 from lute.wire.status import StepState
@@ -140,6 +141,8 @@ def step_as_job(
 ) -> StepState:
     """Runs one step of a workflow run in a job of its own, and waits for its end; SIGTERM and Ctrl-C cancel it.
 
+    If the step has completed, or its job lives, since who waited for it was lost, no other job is submitted.
+
     Args:
         record: Where the workflow run is recorded.
         identity: Its id.
@@ -153,21 +156,13 @@ def step_as_job(
         WorkflowError: There is no such step, or it may take longer than its job.
     """
     row = workflow_store.get(record, identity)
-    workflow, config, _ = kept_in(row, ())
-    step, header = workflow.find(name), config.analysis_header()[0]
-    asked = options_of(step, defaults_of(header, options))
-    check_time(step, limit_of(step, header), asked)
-    output = Path(row["folder"]) / f"{name}-%j.out"
-    text = scheduler().script(
-        scheduler().merged({"job-name": name, "output": str(output), "open-mode": "append"}, asked),
-        command_of(record, identity, name, "--log"),
-    )
+    state = state_in(by_step(row["steps"])[name])
+    if state is StepState.COMPLETED:
+        return state
     cancelled = threading.Event()
     with stop_on_signals(STOP_SIGNALS, lambda by: cancelled.set()):
-        job = scheduler().submit(text, environment_of(header))
-        with workflow_store.changing(record, identity) as row:
-            row["steps"] = detached.with_job(row["steps"], name, job, 0)
-        printed = output.with_name(output.name.replace("%j", job))
+        job = _living_job(record, row, name) or _submit_step(record, row, name, options)
+        printed = Path(row["folder"]) / f"{name}-{job}.out"
         begun = False
         while True:
             ended = scheduler().jobs([job])[job].ended
@@ -181,6 +176,29 @@ def step_as_job(
             if cancelled.wait(LOOK):
                 scheduler().cancel([job])
                 cancelled.clear()
+
+
+def _living_job(record: Record, row: WorkflowRow, name: str) -> str | None:
+    """Returns the job in which a step waits or runs; None if there is none."""
+    jobs = {entry["job"] for entry in row["steps"] if entry["step"] == name and entry["job"]}
+    runs = workflow_store.steps_of(record, row["id"]).values()
+    own = [run for run in runs if (run["step"] or "").partition("[")[0] == name and is_live(run)]
+    jobs |= {job for run in own if (job := (run["owner"] or {}).get("job"))}
+    return next((identity for identity, job in scheduler().jobs(jobs).items() if not job.ended), None)
+
+
+def _submit_step(record: Record, row: WorkflowRow, name: str, options: Options) -> str:
+    """Submits the job of a step, and notes it in the record. Returns its id."""
+    workflow, config, _ = kept_in(row, ())
+    step, header = workflow.find(name), config.analysis_header()[0]
+    asked = options_of(step, defaults_of(header, options))
+    check_time(step, limit_of(step, header), asked)
+    own: Options = {"job-name": name, "output": f"{row['folder']}/{name}-%j.out", "open-mode": "append"}
+    text = scheduler().script(scheduler().merged(own, asked), command_of(record, row["id"], name, "--log"))
+    job = scheduler().submit(text, environment_of(header))
+    with workflow_store.changing(record, row["id"]) as row:
+        row["steps"] = detached.with_job(row["steps"], name, job, 0)
+    return job
 
 
 # ------------------------------------------------------------------------------------------- the whole
