@@ -408,7 +408,7 @@ HOWS = {
 def test_options_give_the_same_run_on_every_engine(flows: Project, how: str) -> None:
     """`-p`, `$LUTE_PLUGINS`, `-e`, `-r`, `--set`, `--db`, relative paths and another folder than the YAML file's."""
     (flows.folder / "tasks.py").unlink()
-    flows.config("Sh: {code: 'false'}")
+    flows.config("file: ''\nSh: {code: 'false'}")
     here = Project(flows.folder / "here")
     here.env = flows.env | {"LUTE_PLUGINS": "more/second.py"}
     here.plugin("traces", "own.py")
