@@ -18,6 +18,7 @@
     ├── RecordError               the record cannot be read or written
     ├── ElogError                 the eLog did not take a post, or did not answer a question
     └── SchedulerError            a batch system refused a job, or did not answer
+        ├── SchedulerBusyError    it takes no more jobs of this user until others have ended
         └── SlurmError            Slurm did
 
 Exit codes are chosen in `lute.cli` and `lute.tasks.__main__` alone.
@@ -128,6 +129,10 @@ class RecordError(LuteError):
 
 class SchedulerError(LuteError):
     """A batch system refused a job, or did not answer; the text is its own."""
+
+
+class SchedulerBusyError(SchedulerError):
+    """A batch system takes no more jobs of this user until some of those that it has have ended."""
 
 
 class SlurmError(SchedulerError):

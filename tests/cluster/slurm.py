@@ -34,6 +34,8 @@ class Slurm:
         cgroup: Whether a job's memory is limited by a cgroup (root, cgroup v1).
         database: Port of a MariaDB on the loopback for accounting.
         remember: How long the controller remembers a job after its end, in s.
+        most_jobs: The most jobs that it has at once.
+        array_size: Its `MaxArraySize`, one more than the most jobs of an array.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Slurm:
         cgroup: bool = False,
         database: int | None = None,
         remember: int = 600,
+        most_jobs: int = 10000,
+        array_size: int = 1001,
     ) -> None:
         for program in ("slurmctld", "slurmd", "munged", "sbatch"):
             assert _found(program), f"there is no {program} to test with: apt-get install slurm-wlm munge"
@@ -52,6 +56,7 @@ class Slurm:
         self.folder.chmod(0o755)
         self._running: list[subprocess.Popen[bytes]] = []
         self._database, self._remember = database, remember
+        self._limits = [f"MaxJobCount={most_jobs}", f"MaxArraySize={array_size}"]
         self._ports = _free_ports(nodes + 2)
         for name in ("log", "state", "spool", "munge", "tmp", "sock"):
             (self.folder / name).mkdir(mode=0o755)
@@ -109,7 +114,7 @@ class Slurm:
             "KillWait=10",
             "SlurmdTimeout=30",
             f"MinJobAge={self._remember}",
-            "MaxArraySize=1001",
+            *self._limits,
             accounting,
             f"NodeName=DEFAULT CPUs={cpus} RealMemory={memory} State=UNKNOWN",
             *(

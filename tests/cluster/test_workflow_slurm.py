@@ -466,3 +466,39 @@ def test_who_waits_for_a_job_is_lost(flows: Project, cluster: Slurm) -> None:
     assert (process.returncode, json.loads(out)["status"]) == (0, "COMPLETED"), (out, err)
     assert flows.lute(*step).code == 0
     assert trace(flows) == ["a"]
+
+
+# ------------------------------------------------------------------------------ limits
+
+
+def test_a_limit_on_the_number_of_jobs(project: Project) -> None:
+    """What is refused for a limit waits until others have ended, and says so in Slurm's words."""
+    cluster = Slurm(nodes=1, cpus=2, remember=2, most_jobs=4)
+    try:
+        cluster.start()
+        project.env |= cluster.environment
+        project.plugin("traces")
+        project.config()
+        write(project, *((f"s{number}", "s0" if number == 5 else "", "true", "") for number in range(6)))
+        done = project.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm", "--json", timeout=150)
+        assert done.code == 0, done
+        assert set(states(done.json).values()) == {"COMPLETED"}
+        assert trace(project) == [f"s{number}" for number in range(6)]
+        assert "sbatch" in done.err
+        assert "wait to be submitted until others have ended" in done.err
+    finally:
+        cluster.close()
+
+
+@pytest.mark.parametrize("more", ["", "foreach: [1, 2, 3, 4, 5, 6]"])
+def test_jobs_is_a_throttle(flows: Project, cluster: Slurm, more: str) -> None:
+    """`-j 2` lets at most two jobs run at once, also when nobody waits for them."""
+    code = "echo + >> seen; sleep 0.6; echo - >> seen"
+    steps = [("a", "", code, more)] if more else [(f"s{number}", "", code, "") for number in range(6)]
+    write(flows, *steps)
+    run(flows, "-j", "2", "--no-wait")
+    assert set(states(until_ended(flows)).values()) == {"COMPLETED"}
+    at_once = [0]
+    for sign in (flows.folder / "seen").read_text().split():
+        at_once.append(at_once[-1] + (1 if sign == "+" else -1))
+    assert (max(at_once), at_once[-1]) == (2, 0)

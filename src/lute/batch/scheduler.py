@@ -71,7 +71,15 @@ class Scheduler(Protocol):
             env: The environment that the job starts from; this process's if not given.
 
         Raises:
+            SchedulerBusyError: It takes no more jobs of this user until others have ended.
             SchedulerError: The scheduler refused it, or cannot be reached.
+        """
+
+    def largest_array(self) -> int:
+        """Returns the most jobs that an array may have.
+
+        Raises:
+            SchedulerError: The scheduler does not answer.
         """
 
     def jobs(self, identities: Iterable[str]) -> dict[str, Job]:

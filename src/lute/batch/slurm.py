@@ -13,10 +13,11 @@ import re
 import shlex
 import stat
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from lute.batch.jobs import Job, Options, OwnJob
-from lute.errors import SlurmError, UsageError
+from lute.errors import SchedulerBusyError, SlurmError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -103,11 +104,17 @@ IN_WORDS = {
     "COMPLETED": "the job ended, and said nothing of it",
     "UNKNOWN": "Slurm does not know the job any more",
 }
+RETRIES = "sleeping and retrying"
+"""What sbatch says when it will try again by itself, in silence, for two minutes."""
+FULL = ("job submit limit", "SubmitJob", "MaxJobCount")
+"""What Slurm says when a limit on the number of jobs is reached: its own, an association's or a QOS's."""
 TAKEN_BACK = {"PREEMPTION": "PREEMPTED", "NODE FAILURE": "NODE_FAIL", "JOB REQUEUE": "REQUEUED"}
 """What Slurm prints into the output of a job that it takes back to start it again, and the state that says the same."""
 _TOLD = re.compile(r"\*\*\* JOB \d+ ON .* CANCELLED AT .* DUE TO (" + "|".join(TAKEN_BACK) + ")")
 TAIL = 1 << 16
 """So many bytes at the end of a job's output are looked through for that."""
+LOOK = 0.2
+"""Time between two looks at what a command that does not end has said, in s."""
 WAIT = 60.0
 """Longest time that one of Slurm's commands may take, in s."""
 WARNING = "USR2"
@@ -221,13 +228,33 @@ def submit(text: str, env: Mapping[str, str] | None = None) -> str:
         env: The environment that the job starts from; this process's if not given.
 
     Raises:
+        SchedulerBusyError: Slurm takes no more jobs for now: a limit on their number is reached.
         SlurmError: Slurm refused it, or there is no Slurm here; it says what Slurm said.
     """
     base = dict(os.environ if env is None else env)
     kept = {name: value for name, value in base.items() if not name.startswith(("SLURM_", "SBATCH_"))}
     kept |= {name: value for name, value in base.items() if name in ("SLURM_CONF", "SLURM_CONF_SERVER")}
-    answer = _ask(["sbatch", "--parsable"], text, kept)
+    try:
+        answer = _ask(["sbatch", "--parsable"], text, kept, until=RETRIES)
+    except SlurmError as error:
+        if RETRIES in str(error) or (any(told in str(error) for told in FULL) and _has_jobs()):
+            raise SchedulerBusyError(str(error)) from error
+        raise
     return answer.strip().partition(";")[0]  # behind it stands the cluster
+
+
+def _has_jobs() -> bool:
+    return bool(_ask(["squeue", "--noheader", "--me", "--format=%i"]).strip())
+
+
+def largest_array() -> int:
+    """Returns the most jobs that an array may have: one less than `MaxArraySize`, and not more than `MaxJobCount`.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    found = _configuration()
+    return max(1, min(int(found.get("MaxArraySize", "1001")) - 1, int(found.get("MaxJobCount", "10000"))))
 
 
 def job_of(identity: str, state: str, reason: str = "", exit_code: str = "") -> Job:
@@ -346,8 +373,12 @@ def cluster() -> str:
     Raises:
         SlurmError: None does.
     """
-    lines = _ask(["scontrol", "show", "config"]).splitlines()
-    return next((line.partition("=")[2].strip() for line in lines if line.startswith("ClusterName")), "")
+    return _configuration().get("ClusterName", "")
+
+
+def _configuration() -> dict[str, str]:
+    pairs = (line.partition("=") for line in _ask(["scontrol", "show", "config"]).splitlines())
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 def _first_word(state: str) -> str:
@@ -435,18 +466,50 @@ def _earlier_state(own: OwnJob) -> str:
     return next((state for state in reversed(states) if state in TAKEN_BACK.values()), "")
 
 
-def _ask(command: list[str], text: str | None = None, env: Mapping[str, str] | None = None) -> str:
+def _ask(
+    command: list[str], text: str | None = None, env: Mapping[str, str] | None = None, until: str | None = None
+) -> str:
+    """Returns what one of Slurm's commands prints.
+
+    Args:
+        command: The command.
+        text: Its standard input.
+        env: Its environment.
+        until: What it says on standard error before it does nothing for a while; it is ended there.
+
+    Raises:
+        SlurmError: It failed, said that, or did not answer; with its own words.
+    """
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=WAIT, env=env, check=False)
+        code, out, err = _end_of(command, text, env, until)
     except FileNotFoundError as error:
         raise SlurmError(
             f"there is no {command[0]} here: is this a host of a Slurm cluster, and are its programs on PATH?"
         ) from error
-    except subprocess.TimeoutExpired as error:
-        raise SlurmError(
-            f"{command[0]} did not answer within {WAIT:g} s: is slurmctld up? See: scontrol ping"
-        ) from error
-    if done.returncode:
-        told = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
-        raise SlurmError(f"{command[0]} refused: {told.removeprefix('sbatch: error: ')}")
-    return done.stdout
+    if code is None and not err:
+        raise SlurmError(f"{command[0]} did not answer within {WAIT:g} s: is slurmctld up? See: scontrol ping")
+    if code != 0:
+        told = err.strip() or out.strip() or f"exit status {code}"
+        raise SlurmError(f"{command[0]} {'did not end' if code is None else 'refused'}: {told.removeprefix(_ERROR)}")
+    return out
+
+
+_ERROR = "sbatch: error: "
+
+
+def _end_of(
+    command: list[str], text: str | None, env: Mapping[str, str] | None, until: str | None
+) -> tuple[int | None, str, str]:
+    """Returns exit status, standard output and error of a command; None for the status of one that was ended."""
+    pipe, deadline = subprocess.PIPE, time.monotonic() + WAIT
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env) as process:
+        while True:
+            try:
+                out, err = process.communicate(text, timeout=LOOK)
+                return process.returncode, out, err
+            except subprocess.TimeoutExpired as expired:
+                text = None  # it is given once
+                err = (expired.stderr or b"").decode("utf-8", "replace")
+                if time.monotonic() > deadline or (until and until in err):
+                    process.kill()
+                    return None, "", err

@@ -6,9 +6,13 @@ Once the jobs are submitted nothing of ours needs to live: each job runs its ste
 
 from __future__ import annotations
 
+import functools
+import itertools
+import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +22,7 @@ from lute.base.files import make_folder
 from lute.base.signals import stop_on_signals
 from lute.batch.jobs import Options
 from lute.batch.scheduler import LOOK, STOP_SIGNALS, scheduler
-from lute.errors import SchedulerError, UsageError, WorkflowError
+from lute.errors import SchedulerBusyError, SchedulerError, UsageError, WorkflowError
 from lute.execution import waiting_run
 from lute.graph.dag import Rule, Step, Workflow, decide, why_not
 from lute.models.base import AnalysisHeader
@@ -36,8 +40,10 @@ from lute.workflows.state import StepNode, entries_of, restore, state_in
 if TYPE_CHECKING:
     from lute.record.types import WorkflowRow
 
-LARGEST_ARRAY = 1000
-"""Most instances of a step in an array; Slurm's own limit, MaxArraySize, is 1001 unless a site changes it."""
+logger = logging.getLogger(__name__)
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+"""When a job is submitted again that was refused for a limit on their number: each time twice as late, in s."""
 
 
 # --------------------------------------------------------------------------------- pure: a step -> its job
@@ -219,6 +225,7 @@ class SlurmEngine:
         self._defaults = defaults_of(run.header, options)
         self._options = {name: options_of(step, self._defaults) for name, step in self.workflow.steps.items()}
         self._jobs: dict[str, str] = {}
+        self._lanes = itertools.count()
         self._wake = threading.Event()
         self._stopped_by = ""
 
@@ -250,24 +257,42 @@ class SlurmEngine:
             else:
                 for node in self.nodes.values():
                     self._submit_step(node)
-        except (SchedulerError, WorkflowError) as error:
+        except (SchedulerError, WorkflowError, KeyboardInterrupt) as error:
             self._give_up(error)
             raise
         self.run.row = detached.refresh(self.run.record, self.run.row["id"])
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
         scheduler().cancel(self._jobs.values())
         with workflow_store.changing(self.run.record, self.run.row["id"]) as row:
-            row |= {"status": "FAILED", "reason": f"it could not be submitted: {error}"}
+            row |= {"status": "FAILED", "reason": f"it could not be submitted: {error or 'Ctrl-C'}"}
             detached.settle(row)
 
     def _submit_step(self, node: StepNode) -> None:
         """Submits a step's job, unless it is known by now that it need not run."""
         if node.state.final or self._is_settled(node):
             return self._write(node)
-        job = scheduler().submit(self._script(node, self._jobs), self._environment())
+        wait = FIRST_WAIT
+        while True:
+            jobs = {name: job for name, job in self._jobs.items() if not self.nodes[name].state.final}
+            try:
+                job = scheduler().submit(self._script(node, jobs), self._environment())
+                break
+            except SchedulerBusyError as error:
+                self._wait_for_room(error, wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+                if node.state.final or self._is_settled(node):  # how its needs ended is known by now
+                    return self._write(node)
         self._jobs[node.step.name] = job
         self._write(node, job)
+
+    def _wait_for_room(self, error: SchedulerBusyError, seconds: float) -> None:
+        """Waits until a job may be submitted again, and sees what has become of those that were."""
+        if seconds == FIRST_WAIT:
+            left = sum(not node.state.final for node in self.nodes.values()) - len(self._jobs)
+            logger.warning("%s; %d steps wait to be submitted until others have ended", error, max(1, left))
+        time.sleep(seconds)
+        self._show(detached.refresh(self.run.record, self.run.row["id"]))
 
     def _is_settled(self, node: StepNode) -> bool:
         """Decides about a step as far as that can be done now: it was skipped, or an earlier run of it is reused."""
@@ -277,8 +302,9 @@ class SlurmEngine:
         if found in (StepState.BLOCKED, StepState.SKIPPED):
             node.state, node.reason = found, why_not(step, states)
         elif found is StepState.RUNNING and not self.run.prepared.progression.reuse_known(node):
-            one = of_step(self.run.prepared, node, set(self._jobs))
-            if one.runs is None and not set(step.needs) & set(self._jobs) and step.rule is Rule.ALL_SUCCEEDED:
+            running = {name for name in self._jobs if not self.nodes[name].state.final}
+            one = of_step(self.run.prepared, node, running)
+            if one.runs is None and not set(step.needs) & running and step.rule is Rule.ALL_SUCCEEDED:
                 raise WorkflowError(f"step {step.name}: {one.why}")
             if one.runs is False and not node.state.final:
                 node.state, node.reason = StepState.SKIPPED, one.why
@@ -302,9 +328,13 @@ class SlurmEngine:
             "kill-on-invalid-dep": "yes",
             "open-mode": "append",
         }
+        waits, most = dependency(step, jobs, skippable(self.workflow)), self.run.prepared.options.jobs
         if count:
-            own["array"] = f"0-{count - 1}"
-        if (waits := dependency(step, jobs, skippable(self.workflow))) is not None:
+            own["array"] = f"0-{count - 1}" + (f"%{most}" if most else "")
+        elif most and "?" not in (waits or ""):  # Slurm cannot say "either, and then"
+            own["job-name"] = f"{self.workflow.name}-{self.run.row['id']}-{next(self._lanes) % most + 1}"
+            waits = f"{waits},singleton" if waits else "singleton"
+        if waits is not None:
             own["dependency"] = waits
         return scheduler().script(scheduler().merged(own, self._options[step.name]), self._command(step.name))
 
@@ -314,7 +344,11 @@ class SlurmEngine:
         if foreach is None or (isinstance(foreach, Mapping) and "files" in foreach) or steps_used(step)["foreach"]:
             return 0
         count = len(items_of(foreach, self.run.prepared.planner.scope()))
-        return count if 1 < count <= LARGEST_ARRAY else 0
+        return count if 1 < count <= self._largest_array else 0
+
+    @functools.cached_property
+    def _largest_array(self) -> int:
+        return scheduler().largest_array()
 
     def _command(self, *step: str) -> list[str]:
         return command_of(self.run.record, self.run.row["id"], *step)
