@@ -23,7 +23,7 @@ from lute.errors import SchedulerError, UsageError
 NAME = "local"
 OPTIONS = {
     "job-name", "output", "ntasks", "cpus-per-task", "mem", "time", "array", "dependency", "kill-on-invalid-dep", "warn",
-    "open-mode",
+    "open-mode", "slice",
 }  # fmt: skip
 STATUSES = {"done": "FAILED", "failed": "FAILED", "withdrawn": "CANCELLED", "lost": "FAILED"}
 """The status of a run whose job ended so, of which nobody else told."""

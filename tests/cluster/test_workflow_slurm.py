@@ -473,21 +473,40 @@ def test_who_waits_for_a_job_is_lost(flows: Project, cluster: Slurm) -> None:
 
 def test_a_limit_on_the_number_of_jobs(project: Project) -> None:
     """What is refused for a limit waits until others have ended, and says so in Slurm's words."""
-    cluster = Slurm(nodes=1, cpus=2, remember=2, most_jobs=4)
+    cluster = Slurm(nodes=1, cpus=2, remember=2, most_jobs=4, array_size=3)
     try:
         cluster.start()
         project.env |= cluster.environment
         project.plugin("traces")
         project.config()
-        write(project, *((f"s{number}", "s0" if number == 5 else "", "true", "") for number in range(6)))
+        each = ("each", "", "true", "foreach: [1, 2, 3, 4, 5]")
+        write(project, *((f"s{number}", "s0" if number == 4 else "", "true", "") for number in range(5)), each)
         done = project.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm", "--json", timeout=150)
         assert done.code == 0, done
         assert set(states(done.json).values()) == {"COMPLETED"}
-        assert trace(project) == [f"s{number}" for number in range(6)]
+        assert trace(project) == [*["each"] * 5, *(f"s{number}" for number in range(5))]
+        jobs = [step["job"].partition("_")[2] for step in done.json["steps"] if step["step"] == "each"]
+        assert jobs == ["0", "0", "0", "1", "1"]
         assert "sbatch" in done.err
         assert "wait to be submitted until others have ended" in done.err
     finally:
         cluster.close()
+
+
+def test_a_slice_of_instances_is_one_job(flows: Project) -> None:
+    """`slurm: {slice: 3}`: each job of the array runs three instances, and the dry run says so."""
+    more = "foreach: [1, 2, 3, 4, 5, 6, 7], slurm: {slice: 3, time: 2}"
+    write(flows, ("a", "", "true", more), ("b", "a", "true", ""))
+    shown = flows.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm", "--dry-run").out
+    assert "--array=0-2" in shown
+    assert "--slice=3" in shown
+    row = run(flows)
+    assert set(states(row).values()) == {"COMPLETED"}
+    jobs = [step["job"].partition("_")[2] for step in row["steps"] if step["step"] == "a"]
+    assert jobs == ["0", "0", "0", "1", "1", "1", "2"]
+    assert trace(flows) == [*["a"] * 7, "b"]
+    write(flows, ("a", "", "true", "foreach: [1, 2], slurm: {slice: 0}"))
+    assert "slice is 0" in flows.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm").err
 
 
 @pytest.mark.parametrize("more", ["", "foreach: [1, 2, 3, 4, 5, 6]"])

@@ -58,14 +58,15 @@ def with_entries(steps: list[StepEntry], entries: list[StepEntry]) -> list[StepE
     return [entry for group in several.values() for entry in group]
 
 
-def with_job(steps: list[StepEntry], step: str, job: str, count: int) -> list[StepEntry]:
+def with_job(steps: list[StepEntry], step: str, job: str, count: int = 0, size: int = 1) -> list[StepEntry]:
     """Returns the entries of all steps with the job of one; what its job has already told stays.
 
     Args:
         steps: The entries.
         step: The step.
         job: Its job.
-        count: The number of jobs if it is an array; 0 if it is none.
+        count: The number of instances if it is an array; 0 if it is none.
+        size: How many instances each job of the array has.
     """
     several = by_step(steps)
     before = {entry["name"]: entry for entry in several[step]}
@@ -74,9 +75,8 @@ def with_job(steps: list[StepEntry], step: str, job: str, count: int) -> list[St
     else:
         blank = _blank(several[step][0])
         names = [f"{step}[{number}]" for number in range(count)]
-        several[step] = [
-            _with_job(before.get(name, blank | {"name": name}), f"{job}_{number}") for number, name in enumerate(names)
-        ]
+        found = [before.get(name, blank | {"name": name}) for name in names]
+        several[step] = [_with_job(entry, f"{job}_{number // size}") for number, entry in enumerate(found)]
     return [entry for group in several.values() for entry in group]
 
 

@@ -27,10 +27,10 @@ AS_IT_WAS = "taken as it last was"
 
 
 class _Single(NamedTuple):
-    """The step, or the one instance of it, that alone is to run."""
+    """The step, or those of its instances, that alone are to run."""
 
     node: StepNode
-    number: int | None
+    numbers: range | None
 
 
 class Progression:
@@ -98,16 +98,16 @@ class Progression:
             elif name not in chosen:
                 self._end_node(node, StepState.SKIPPED, "it was not chosen")
 
-    def limit_to(self, name: str, index: int | None = None) -> StepNode:
+    def limit_to(self, name: str, numbers: range | None = None) -> StepNode:
         """Makes one step the only one to run, now and whatever it waits for. Returns it.
 
         Args:
             name: The step.
-            index: The number of the only instance of its `foreach` to run; None for all.
+            numbers: The numbers of the only instances of its `foreach` to run; None for all.
         """
         node = self.nodes[name]
         node.waiting_for, node.needed_by = 0, []
-        self._single = _Single(node, index)
+        self._single = _Single(node, numbers)
         return node
 
     def begin(self) -> None:
@@ -193,9 +193,9 @@ class Progression:
         else:
             items = items_of(step.foreach, self._scope())
             found = [StepInstance(f"{step.name}[{i}]", node, item) for i, item in enumerate(items)]
-        if self._single is None or self._single.number is None:
+        if self._single is None or self._single.numbers is None:
             return found
-        return _only(found, step.name, self._single.number)
+        return _only(found, step.name, self._single.numbers)
 
     def _queue(self, instance: StepInstance) -> None:
         """Puts an instance into the queue, unless it completed before the workflow run was resumed."""
@@ -315,11 +315,10 @@ def _outcome_of(row: RunRow, reason: str) -> Outcome:
     return Outcome.of_row(row, StepState.COMPLETED, reason, reused=True)
 
 
-def _only(instances: list[StepInstance], step: str, index: int) -> list[StepInstance]:
-    wanted = f"{step}[{index}]"
-    found = [one for one in instances if one.name == wanted]
+def _only(instances: list[StepInstance], step: str, numbers: range) -> list[StepInstance]:
+    found = instances[numbers.start : numbers.stop] if instances[0].name != step else []
     if not found:
-        raise WorkflowError(f"step {step} has {len(instances)} instances: there is no {wanted}")
+        raise WorkflowError(f"step {step} has {len(instances)} instances: there is no {step}[{numbers.start}]")
     return found
 
 

@@ -37,17 +37,17 @@ def run_step(
     record: Record,
     identity: str,
     name: str,
-    index: int | None = None,
+    numbers: range | None = None,
     watcher: Watcher = lambda node, instance: None,
     follower: Callable[[str], Follower | None] = lambda name: None,
 ) -> StepState:
-    """Runs one step of a workflow run, or one instance of it, here. Returns how that ended.
+    """Runs one step of a workflow run, or some instances of it, here. Returns how that ended.
 
     Args:
         record: Where the workflow run is recorded.
         identity: Its id.
         name: The step.
-        index: The number of an instance of its `foreach`; None for all.
+        numbers: The numbers of instances of its `foreach`; None for all.
         watcher: Told of each change.
         follower: Returns what follows the log of an instance's attempt, by the instance's name.
 
@@ -57,14 +57,14 @@ def run_step(
     """
     row = _row_for(record, identity, name)
     with in_its_folder(row):
-        return _run_step(record, row, name, index, watcher, follower)
+        return _run_step(record, row, name, numbers, watcher, follower)
 
 
 def _run_step(
     record: Record,
     row: WorkflowRow,
     name: str,
-    index: int | None,
+    numbers: range | None,
     watcher: Watcher,
     follower: Callable[[str], Follower | None],
 ) -> StepState:
@@ -77,7 +77,7 @@ def _run_step(
     told = _Told(record, identity, watcher)
     prepared = PreparedWorkflow(workflow, config, overrides, options, record, _known(record, row, name), told)
     _restore_others(record, prepared.nodes, name, row["steps"])
-    node = told.node = prepared.progression.limit_to(name, index)
+    node = told.node = prepared.progression.limit_to(name, numbers)
     told.stopped_by = lambda: prepared.progression.stopped_by
     engine = LocalEngine(prepared, identity, told.look, follower)
     engine.submit()

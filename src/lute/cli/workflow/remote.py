@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lute.batch.scheduler import own_job, scheduler
 from lute.cli import common
 from lute.cli.workflow.end import exit_code, print_end, public
-from lute.cli.workflow.options import add_choice, add_file, add_settings, open_workflow, options_of
+from lute.cli.workflow.options import add_choice, add_file, add_settings, from_one, open_workflow, options_of
 from lute.errors import UsageError
 from lute.wire.status import StepState
 
@@ -88,6 +88,8 @@ def add_step(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="run all steps here, side by side")
     text = "run one instance of the step's `foreach`; $SLURM_ARRAY_TASK_ID if not given"
     parser.add_argument("--index", metavar="NUMBER", type=int, help=text)
+    text = "an --index stands for N instances: those from N x --index on"
+    parser.add_argument("--slice", metavar="N", type=from_one, default=1, help=text)
     parser.add_argument("--on", choices=("local", "slurm"), default="local", help="run it here, or as a job of its own")
     text = "with --on slurm: options of sbatch, unless the step says otherwise"
     parser.add_argument("--slurm", metavar="OPTIONS", default="", help=text)
@@ -119,7 +121,8 @@ def step(options: argparse.Namespace) -> int:
             else:
                 lines.begin()
                 follower = _follower if options.log else lambda name: None
-                state = step_job.run_step(record, options.id, options.step, _index(options), lines.changed, follower)
+                numbers = _numbers(options)
+                state = step_job.run_step(record, options.id, options.step, numbers, lines.changed, follower)
         if options.json:
             with common.unread_output():
                 common.print_json(step_job.told_of(record, options.id, options.step) | {"status": state.value})
@@ -162,11 +165,12 @@ def _follower(name: str) -> Follower:
     return Labelled() if name.endswith("]") else LogCopier()
 
 
-def _index(options: argparse.Namespace) -> int | None:
-    if options.index is not None:
-        return int(options.index)
-    job = own_job()
-    return job.index if job else None
+def _numbers(options: argparse.Namespace) -> range | None:
+    """Returns the numbers of the instances that are to run here; None for all."""
+    index, job = options.index, own_job()
+    if index is None and job is not None:
+        index = job.index
+    return range(index * options.slice, (index + 1) * options.slice) if index is not None else None
 
 
 # ------------------------------------------------------------------------------------------------ start

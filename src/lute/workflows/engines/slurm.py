@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MINUTE, LOOKED_AT, FEWEST_SLICES = 60.0, 20, 20
+"""How long a slice of an array may take, in s, by so many of the Task's last runs; the fewest slices of an array."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 """When a job is submitted again that was refused for a limit on their number: each time twice as late, in s."""
 
@@ -98,6 +100,23 @@ def options_of(step: Step, defaults: Options) -> Options:
         return scheduler().merged(defaults, wanted, scheduler().read_options(step.slurm))
     except UsageError as error:
         raise WorkflowError(f"step {step.name}: {error}") from error
+
+
+def slice_in(options: Options) -> int | None:
+    """Takes out of a job's options how many instances of a `foreach` it is to run; None if that is not said.
+
+    Raises:
+        WorkflowError: It is no number from 1.
+
+    >>> slice_in({"slice": "10", "time": "5"})
+    10
+    """
+    text = options.pop("slice", "")
+    if text == "":
+        return None
+    if text is None or not text.isdecimal() or int(text) < 1:
+        raise WorkflowError(f"slurm: slice is {text}, and must be a number from 1: so many instances run in one job")
+    return int(text)
 
 
 def limit_of(step: Step, header: AnalysisHeader) -> float | None:
@@ -199,11 +218,12 @@ def _submit_step(record: Record, row: WorkflowRow, name: str, options: Options) 
     step, header = workflow.find(name), config.analysis_header()[0]
     asked = options_of(step, defaults_of(header, options))
     check_time(step, limit_of(step, header), asked)
+    slice_in(asked)
     own: Options = {"job-name": name, "output": f"{row['folder']}/{name}-%j.out", "open-mode": "append"}
     text = scheduler().script(scheduler().merged(own, asked), command_of(record, row["id"], name, "--log"))
     job = scheduler().submit(text, environment_of(header))
     with workflow_store.changing(record, row["id"]) as row:
-        row["steps"] = detached.with_job(row["steps"], name, job, 0)
+        row["steps"] = detached.with_job(row["steps"], name, job)
     return job
 
 
@@ -224,6 +244,7 @@ class SlurmEngine:
         self.workflow, self.nodes = run.prepared.workflow, run.prepared.nodes
         self._defaults = defaults_of(run.header, options)
         self._options = {name: options_of(step, self._defaults) for name, step in self.workflow.steps.items()}
+        self._sizes = {name: size for name, asked in self._options.items() if (size := slice_in(asked)) is not None}
         self._jobs: dict[str, str] = {}
         self._lanes = itertools.count()
         self._wake = threading.Event()
@@ -316,12 +337,12 @@ class SlurmEngine:
             if job is None:
                 row["steps"] = detached.with_entries(row["steps"], entries_of(node))
             else:
-                row["steps"] = detached.with_job(row["steps"], node.step.name, job, self._count(node.step))
+                row["steps"] = detached.with_job(row["steps"], node.step.name, job, *self._slices(node.step))
             detached.settle(row)
 
     def _script(self, node: StepNode, jobs: Mapping[str, str]) -> str:
         step, folder = node.step, self.run.folder
-        count = self._count(step)
+        count, size = self._slices(step)
         own: Options = {
             "job-name": step.name,
             "output": f"{folder}/{step.name}-{'%A_%a' if count else '%j'}.out",
@@ -330,21 +351,36 @@ class SlurmEngine:
         }
         waits, most = dependency(step, jobs, skippable(self.workflow)), self.run.prepared.options.jobs
         if count:
-            own["array"] = f"0-{count - 1}" + (f"%{most}" if most else "")
+            own["array"] = f"0-{-(-count // size) - 1}" + (f"%{most}" if most else "")
         elif most and "?" not in (waits or ""):  # Slurm cannot say "either, and then"
             own["job-name"] = f"{self.workflow.name}-{self.run.row['id']}-{next(self._lanes) % most + 1}"
             waits = f"{waits},singleton" if waits else "singleton"
         if waits is not None:
             own["dependency"] = waits
-        return scheduler().script(scheduler().merged(own, self._options[step.name]), self._command(step.name))
+        command = self._command(step.name, *([f"--slice={size}"] if size > 1 else []))
+        return scheduler().script(scheduler().merged(own, self._options[step.name]), command)
 
-    def _count(self, step: Step) -> int:
-        """Returns the number of instances of a step if each gets a job of an array; else 0, and one job runs all."""
+    def _slices(self, step: Step) -> tuple[int, int]:
+        """Returns the number of a step's instances, and how many each job of an array runs; 0 if one job runs all.
+
+        That is 1 as long as Slurm takes an array of so many. Else it is as many as take about a minute, by what the
+        Task's last runs took, and at least so many that the array is not too large.
+        """
         foreach = step.foreach
         if foreach is None or (isinstance(foreach, Mapping) and "files" in foreach) or steps_used(step)["foreach"]:
-            return 0
+            return 0, 1
         count = len(items_of(foreach, self.run.prepared.planner.scope()))
-        return count if 1 < count <= self._largest_array else 0
+        size = self._sizes.get(step.name, 1)
+        if step.name not in self._sizes and count > self._largest_array:
+            size = max(-(-count // self._largest_array), self._in_a_minute(step, count))
+        return (count, size) if count > size else (0, 1)
+
+    def _in_a_minute(self, step: Step, count: int) -> int:
+        """Returns how many instances of a step run in about a minute, by what the Task's last runs took."""
+        task = self.run.prepared.planner.executor_of(step).task_name
+        runs = self.run.record.find(task=task, valid=True, limit=LOOKED_AT, columns=("wall_s",))
+        took = sorted(run["wall_s"] for run in runs if run["wall_s"])
+        return min(count // FEWEST_SLICES, int(MINUTE / took[len(took) // 2])) if took else 1
 
     @functools.cached_property
     def _largest_array(self) -> int:
