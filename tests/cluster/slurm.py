@@ -55,6 +55,7 @@ class Slurm:
         self.folder = Path(tempfile.mkdtemp(prefix="lslurm-"))  # short: it holds sockets
         self.folder.chmod(0o755)
         self._running: list[subprocess.Popen[bytes]] = []
+        self._controller: subprocess.Popen[bytes] | None = None
         self._database, self._remember = database, remember
         self._limits = [f"MaxJobCount={most_jobs}", f"MaxArraySize={array_size}"]
         self._ports = _free_ports(nodes + 2)
@@ -150,11 +151,12 @@ class Slurm:
         path.write_text("\n".join(lines) + "\n")
         path.chmod(0o600)
 
-    def _start(self, program: str, *arguments: str) -> None:
+    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         with open(self.folder / "log" / f"{program}.out", "ab") as log:
             argv = [_found(program) or program, *arguments]
             env = {**os.environ, **self.environment}
             self._running.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env))
+        return self._running[-1]
 
     def start(self) -> None:
         """Starts it, and waits until all nodes are idle."""
@@ -176,11 +178,21 @@ class Slurm:
             self.says("sacctmgr", "-i", "add", "cluster", "lute")
             self.says("sacctmgr", "-i", "add", "account", "lute")
             self.says("sacctmgr", "-i", "add", "user", _user(), "account=lute")
-        self._start("slurmctld", "-D", "-c")
-        wait_until(lambda: self._runs("scontrol", "ping"), "slurmctld answers", 30)
+        self.start_controller("-c")
         for node in self.nodes:
             self.start_node(node)
         wait_until(lambda: self.idle() == sorted(self.nodes), "all nodes are idle", 60)
+
+    def start_controller(self, *options: str) -> None:
+        """Starts slurmctld, and waits until it answers."""
+        self._controller = self._start("slurmctld", "-D", *options)
+        wait_until(lambda: self._runs("scontrol", "ping"), "slurmctld answers", 30)
+
+    def stop_controller(self) -> None:
+        """Ends slurmctld; jobs that run go on."""
+        assert self._controller is not None
+        self._controller.terminate()
+        self._controller.wait(30)
 
     def start_node(self, node: str) -> None:
         """Starts a node's slurmd."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ from lute.batch.jobs import Options
 from lute.batch.scheduler import LOOK, STOP_SIGNALS, scheduler
 from lute.cli import common
 from lute.cli import run as cli_run
-from lute.errors import UsageError
+from lute.errors import SchedulerError, UsageError
 from lute.execution import waiting_run
 from lute.execution.plan import Plan
 from lute.execution.recorder import RunContext
@@ -27,6 +28,8 @@ from lute.record.schema import is_live
 
 if TYPE_CHECKING:
     from lute.record.types import RunRow
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,7 +165,7 @@ def _until_ended(record: Record, row: RunRow, job: str, copier: cli_run.LogCopie
         stops: Who asked for an end.
     """
     asked = 0
-    while is_live(row) or not scheduler().jobs([job])[job].ended:
+    while is_live(row) or not _has_ended(job):
         if len(stops) > asked:
             asked = len(stops)
             scheduler().cancel([job])
@@ -172,6 +175,14 @@ def _until_ended(record: Record, row: RunRow, job: str, copier: cli_run.LogCopie
         if copier is not None and not copier.started and row["status"] != "PENDING" and os.path.isfile(row["log"]):
             copier.start(row)
     return row
+
+
+def _has_ended(job: str) -> bool:
+    try:
+        return scheduler().jobs([job])[job].ended
+    except SchedulerError as error:  # it is being restarted, say
+        logger.info("whether job %s has ended is not known: %s", job, error)
+        return False
 
 
 def _tell(options: argparse.Namespace, row: RunRow) -> None:

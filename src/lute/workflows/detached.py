@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SHARE, RAREST = 0.1, 30.0
+"""The scheduler is asked again after this share of the time that was waited so far, and at least so often, in s."""
 ENGINE = "on"
 """What tells in the `owner` of a workflow run that it has no driver: `slurm` or `airflow`."""
 
@@ -252,6 +254,38 @@ def refresh(record: Record, identity: str) -> WorkflowRow:
         settle(row, jobs, runs)
     report_if_ended(record, row)
     return row
+
+
+class Watch:
+    """Looks at a workflow run whose steps run elsewhere: into the record each time, at its jobs ever more rarely.
+
+    Steps tell the record themselves how they go on. The scheduler is asked only for jobs that died without a word; that
+    it does not answer is told, and it is asked again: jobs go on while it is restarted.
+    """
+
+    def __init__(self, record: Record, identity: str) -> None:
+        self._record, self._identity = record, identity
+        self._begun = self._next = time.monotonic()
+        self._told = ""
+
+    def look(self) -> WorkflowRow:
+        """Returns the workflow run's row as it is now.
+
+        Raises:
+            RecordError: The record cannot be read.
+        """
+        now = time.monotonic()
+        if now < self._next:
+            return workflow_store.get(self._record, self._identity)
+        try:
+            row, self._told = refresh(self._record, self._identity), ""
+        except SchedulerError as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                logger.warning("%s. The jobs may go on; it is asked again", error)
+            row = workflow_store.get(self._record, self._identity)
+        self._next = time.monotonic() + min(RAREST, (now - self._begun) * SHARE)
+        return row
 
 
 def _refresh_whole(record: Record, row: WorkflowRow, job: str) -> WorkflowRow:

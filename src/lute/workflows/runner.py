@@ -220,6 +220,7 @@ def resumed(
     options: Options,
     viewer: Viewer | None = None,
     settings: tuple[tuple[str, str], ...] = (),
+    config: str = "",
 ) -> WorkflowRun:
     """Returns a workflow run that goes on where an earlier one stopped: what completed is not run again.
 
@@ -229,16 +230,18 @@ def resumed(
         options: How it is run.
         viewer: Shows how it goes on.
         settings: What is changed besides what was changed then.
+        config: The YAML file with the parameters; the same as then if not given.
 
     Raises:
         RecordError: There is no such workflow run.
         WorkflowError: It still runs, or some of its programs do.
     """
     row = ended(record, identity)
-    workflow, config, overrides = kept_in(row, settings)
-    made = WorkflowRun(workflow, config, overrides, _both(options_in(row), options), viewer, earlier=row)
+    row["config"] = config or row["config"]
+    workflow, file, overrides = kept_in(row, settings)
+    made = WorkflowRun(workflow, file, overrides, _both(options_in(row), options), viewer, earlier=row)
     made.prepared.check()
-    _wait_for_programs(record, row, config)
+    _wait_for_programs(record, row, file)
     if not workflow_store.claim(record, row["id"], made.row["owner"] or {}):
         raise WorkflowError(f"workflow run {row['id']} still runs: another --resume was first")
     return made

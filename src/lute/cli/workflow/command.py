@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +76,11 @@ def _run(options: argparse.Namespace) -> int:
             remote.mark_lost(record)
             settings = common.overrides(options).settings
             folder = runner.in_its_folder(workflow_store.get(record, options.resume))
+            config = os.path.abspath(options.config) if options.config else ""
             with folder:
                 viewer = viewer_for(options)
-                workflow_run = runner.resumed(record, options.resume, options_of(options), viewer, settings)
+                chosen = options_of(options)
+                workflow_run = runner.resumed(record, options.resume, chosen, viewer, settings, config)
     else:
         workflow, config = open_workflow(options)
         if options.dry_run and options.on == "local":
@@ -215,9 +218,10 @@ def _rerun(options: argparse.Namespace) -> int:
     viewer = viewer_for(options)
     with common.open_record(options) as record:
         folder = runner.in_its_folder(workflow_store.get(record, options.id))
+        config = os.path.abspath(options.config) if options.config else ""
         with folder:
             if options.failed:
-                workflow_run = runner.resumed(record, options.id, Options(), viewer, settings)
+                workflow_run = runner.resumed(record, options.id, Options(), viewer, settings, config)
             else:
                 workflow_run = runner.again(record, options.id, options.fresh, viewer, settings)
     return _executed(options, workflow_run, folder)

@@ -188,19 +188,26 @@ def step_as_job(
     with stop_on_signals(STOP_SIGNALS, lambda by: cancelled.set()):
         job = _living_job(record, row, name) or _submit_step(record, row, name, options)
         printed = Path(row["folder"]) / f"{name}-{job}.out"
-        begun = False
+        begun, watch = False, detached.Watch(record, identity)
         while True:
-            ended = scheduler().jobs([job])[job].ended
-            row = detached.refresh(record, identity)
+            row = watch.look()
             if printed.is_file() and not begun:
                 begun = True
                 on_output({"log": str(printed)})
             state = state_in(by_step(row["steps"])[name])
-            if ended and state.final:
+            if state.final and _has_ended(job):
                 return state
             if cancelled.wait(LOOK):
                 scheduler().cancel([job])
                 cancelled.clear()
+
+
+def _has_ended(job: str) -> bool:
+    try:
+        return scheduler().jobs([job])[job].ended
+    except SchedulerError as error:
+        logger.info("whether job %s has ended is not known: %s", job, error)
+        return False
 
 
 def _living_job(record: Record, row: WorkflowRow, name: str) -> str | None:
@@ -245,6 +252,11 @@ class SlurmEngine:
         self._defaults = defaults_of(run.header, options)
         self._options = {name: options_of(step, self._defaults) for name, step in self.workflow.steps.items()}
         self._sizes = {name: size for name, asked in self._options.items() if (size := slice_in(asked)) is not None}
+        if pack and self._defaults.get("nodes", "1") not in ("1", "1-1"):
+            logger.warning(
+                "--pack starts all steps on the first of the job's %s nodes: the others are of use to MPI Tasks alone",
+                self._defaults["nodes"],
+            )
         self._jobs: dict[str, str] = {}
         self._lanes = itertools.count()
         self._wake = threading.Event()
@@ -415,16 +427,17 @@ class SlurmEngine:
         """Waits until the workflow run has ended; Ctrl-C and SIGTERM cancel it.
 
         Raises:
-            SlurmError: Slurm does not answer; the jobs may go on.
             RecordError: The record cannot be read.
         """
         identity, record, viewer = self.run.row["id"], self.run.record, self.run.viewer
+        watch = detached.Watch(record, identity)
         with stop_on_signals(STOP_SIGNALS, self.cancel):
             while True:
                 if self._stopped_by:
                     detached.cancel(record, identity, f"cancelled by {self._stopped_by}")
                     self._stopped_by = ""
-                self.run.row = row = detached.refresh(record, identity)
+                    watch = detached.Watch(record, identity)
+                self.run.row = row = watch.look()
                 self._show(row)
                 if row["ended"] is not None:
                     return
