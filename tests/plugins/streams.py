@@ -22,7 +22,7 @@ import os, sys
 if os.environ.get("PMI_RANK", "0") == "0":
     print(sys.stdin.read().upper(), end="")
 print("out of", os.environ.get("PMI_RANK", "one"))
-os.write(2, b"err of %s\\n" % os.environ.get("PMI_RANK", "one").encode())  # whole, beside that of other ranks
+print(f"err of {os.environ.get('PMI_RANK', 'one')}\\n", end="", file=sys.stderr)
 """
 
 
