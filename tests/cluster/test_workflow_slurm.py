@@ -468,6 +468,46 @@ def test_who_waits_for_a_job_is_lost(flows: Project, cluster: Slurm) -> None:
     assert trace(flows) == ["a"]
 
 
+def test_who_waits_outlives_a_restart_of_the_controller(flows: Project, cluster: Slurm) -> None:
+    """That Slurm does not answer is told, once, and the client waits on; so does `lute submit --wait`."""
+    code = "while [ ! -e go ]; do sleep 0.05; done"
+    write(flows, ("a", "", code, ""), ("b", "a", "true", ""))
+    told = flows.folder / "told"
+    with told.open("wb") as stderr:
+        line = ("workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm", "--json")
+        client = start(flows, *line, stderr=stderr)
+    waiting = [
+        client,
+        start(flows, "submit", "Sh", "-c", "config.yaml", "-s", f"Sh.code={code}", "--wait", "--json", "-q"),
+    ]
+    wait_until(lambda: len(cluster.says("squeue", "-h", "-t", "RUNNING", "-o", "%i").split()) == 2, "both run", 60)
+    cluster.stop_controller()
+    try:
+        wait_until(lambda: "is asked again" in told.read_text(), "it is told", 60)
+    finally:
+        cluster.start_controller()
+    (flows.folder / "go").touch()
+    for process in waiting:
+        out, err = process.communicate(timeout=90)
+        assert process.returncode == 0, (out, err)
+    assert told.read_text().count("is asked again") == 1
+
+
+def test_resume_takes_the_yaml_file_that_is_given(flows: Project) -> None:
+    """`--resume ID -c OTHER`, from another folder too."""
+    (flows.folder / "flow.yaml").write_text("steps: {a: {task: Giver}, b: {task: Shell, needs: a}}")
+    mended = flows.config("Sh: {code: 'true'}").rename(flows.folder / "mended.yaml")
+    flows.config("Sh: {code: 'false'}")
+    first = run(flows, code=1)
+    elsewhere = Project(flows.folder / "elsewhere")
+    elsewhere.env = flows.env
+    elsewhere.folder.mkdir()
+    where = ("-c", f"../{mended.name}", "--on", "slurm", "--json")
+    done = elsewhere.lute("workflow", "run", "--resume", first["id"], *where)
+    assert done.code == 0, done
+    assert states(done.json) == {"a": "COMPLETED", "b": "COMPLETED"}
+
+
 # ------------------------------------------------------------------------------ limits
 
 
