@@ -176,8 +176,9 @@ class ConfigFile:
         Args:
             identity: The run's id.
         """
+        self._valid_header = self._valid_header or self._read_header()
         found = copy.copy(self)
-        found._run_names = RunNames(identity, self.analysis_header()[0].work_dir)
+        found._run_names = RunNames(identity, self._valid_header[0].work_dir)
         return found
 
     def changed(self, overrides: Overrides) -> ConfigFile:
@@ -331,7 +332,8 @@ class ConfigFile:
             sources = {name: one.run for name, one in earlier.items() if one.run is not None}
             parameters._lute_sources, parameters._lute_run_names = sources, self._run_names
             given = {name: value for name, value in values.items() if value is not _NOTHING and name not in own}
-            parameters._lute_given = {**values_from_environment(model, values), **given}
+            all_given = parameters.model_fields_set <= {*given, "lute_config"}
+            parameters._lute_given = given if all_given else {**values_from_environment(model, values), **given}
         misspelt = {nearest(str(name), model.model_fields) for name in unknown}
         problems += [
             item for item in found if not any(f"{task_name}.{name} must be given" in item.message for name in misspelt)

@@ -54,6 +54,7 @@ class Planner:
         self._claims: dict[str, tuple[str, str]] = {}
         self._claiming = threading.Lock()
         self._results = Results(self._given_by, lambda: list(nodes))
+        self._taken_from = functools.cache(self._steps_that_give)
         self._file_with = functools.lru_cache(maxsize=8)(self._changed)  # steps with the same settings share one
 
     def planned(self, step: Step, item: Any = NO_ITEM) -> tuple[BaseExecutor, Plan, str]:
@@ -65,12 +66,16 @@ class Planner:
         executor = self.executor_of(step)
         settings = tuple((f"{executor.task_name}.{name}", text) for name, text in self.scope(item).settings(step))
         file = self.file_for(step, executor.task_name, settings, item)
-        used = steps_used(step)
-        taken_from = used["parameters"] | used["foreach"]
+        taken_from = self._taken_from(step.name)
         plan = executor.plan_from(file, self._reader(step, taken_from))
         only_needed = [name for name in step.needs if name not in taken_from]
         of_needs = [one for name in only_needed for one in self._nodes[name].fingerprints]
         return executor, plan, reuse.fingerprint(plan, of_needs)
+
+    def _steps_that_give(self, name: str) -> set[str]:
+        """Returns the steps whose results a step takes values from."""
+        used = steps_used(self._nodes[name].step)
+        return used["parameters"] | used["foreach"]
 
     def claim(self, name: str, step: Step, plan: Plan) -> None:
         """Notes what an instance of a step writes.
