@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from lute import Executor, FromResult, Task, TaskParameters
+from lute import Executor, FromResult, Output, Task, TaskParameters
 
 
 class Col(Enum):
@@ -159,7 +159,31 @@ class Want(Task):
     def _run(self) -> None: ...
 
 
+class WriteParameters(TaskParameters):
+    """Files of which a pattern tells."""
+
+    files: Annotated[Path, Output(glob=True)] = Path("part-*.txt")
+    anything: Any = None
+
+
+class Write(Task):
+    def _run(self) -> None:
+        Path("part-1.txt").write_text("1")
+        self._result.payload = repr(self._task_parameters.anything)
+
+
+class ReadParameters(TaskParameters):
+    files: Annotated[Any, FromResult("Write", "files")]
+
+
+class Read(Task):
+    def _run(self) -> None:
+        self._result.payload = repr(self._task_parameters.files)
+
+
 Maker = Executor("Make")
+Writer = Executor("Write")
+Reader = Executor("Read")
 Taker = Executor("Take")
 Plainer = Executor("Plain")
 Wanter = Executor("Want")

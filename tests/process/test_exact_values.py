@@ -111,6 +111,19 @@ def test_a_step_gives_them_to_the_next(shelf: Project) -> None:
     assert "'c/d'" in payloads["c"]
 
 
+def test_a_pattern_of_outputs_is_the_files_that_fitted(shelf: Project) -> None:
+    shelf.write(
+        "flow.yaml",
+        "steps:\n  a: Writer\n  b: {task: Reader, needs: a}\n"
+        "  c: {task: Reader, needs: a, parameters: {files: '{{ steps.a.parameters.files }}'}}\n",
+    )
+    done = shelf.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "--json", "-q")
+    assert done.code == 0, done
+    with records.open("config.yaml") as kept:
+        payloads = {run.step: run.payload() for run in kept.find()}
+    assert payloads["b"] == payloads["c"] == repr([str(shelf.folder / "part-1.txt")])
+
+
 def test_a_secret_is_hidden_in_them_too(shelf: Project) -> None:
     """B5: also in bytes, and where another Task would get it."""
     secret = "very-secret-thing"

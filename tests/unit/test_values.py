@@ -65,6 +65,16 @@ class Line:
     ends: tuple[Point, ...] = ()
 
 
+@dataclass
+class Normed:
+    """It has attributes that are no fields."""
+
+    x: float
+
+    def __post_init__(self) -> None:
+        self.norm = abs(self.x)
+
+
 class Shape(BaseModel):
     n: int = 1
     at: Point | None = None
@@ -143,6 +153,7 @@ TYPES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
         Line,
         st.fixed_dictionaries({"start": POINTS, "color": COLORS, "ends": st.lists(POINTS, max_size=2)}),
     ),
+    "dataclass with more": (Normed, st.fixed_dictionaries({"x": st.floats()})),
     "dict of dataclass": (dict[str, Point], st.dictionaries(TEXTS, POINTS, max_size=3)),
     "model": (Shape, SHAPES),
     "nested model": (Tree, TREES),

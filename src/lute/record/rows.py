@@ -318,6 +318,12 @@ def _matches(row: RunRow) -> dict[str, list[str]]:
     return matches
 
 
+def exact_of(row: RunRow) -> JsonObject:
+    """Returns what is kept exactly of a run's parameters, but for patterns of outputs, which are files to others."""
+    matches = _matches(row)
+    return {name: value for name, value in (row.get("exact") or {}).items() if name not in matches}
+
+
 def given_of(row: RunRow) -> JsonObject:
     """Returns a run's parameters as they were given; what could not be kept is the name of its type."""
     found = {}
@@ -339,9 +345,9 @@ def value_of(row: RunRow, param: str) -> Any:
     """
     from lute.base.paths import split_path  # few read an earlier value
 
-    exact = row.get("exact") or {}
+    exact = exact_of(row)
     name, *parts = [param] if param in (row["parameters"] or {}) else split_path(param) or [param]
-    if _is_of_result(param) or name not in exact or name in _matches(row):
+    if _is_of_result(param) or name not in exact:
         return plain_value_of(row, param)
     try:
         found = values.decode(exact[name])

@@ -88,7 +88,7 @@ def kept(values: dict[str, Any], *, exact_alone: bool = False) -> dict[str, Any]
             elif not exact_alone:
                 found[str(name)] = value
         except (NotKeptError, RecursionError) as error:
-            found[str(name)] = {LOST: str(error) if isinstance(error, NotKeptError) else _name_of(type(value))}
+            found[str(name)] = {LOST: str(error) if isinstance(error, NotKeptError) else _told(type(value))}
     return found
 
 
@@ -103,7 +103,7 @@ def encode(value: Any) -> Any:
     except NotKeptError:
         raise
     except Exception as error:  # it holds itself, is nested too deeply, or its own code fails
-        raise NotKeptError(_name_of(type(value))) from error
+        raise NotKeptError(_told(type(value))) from error
 
 
 def decode(value: Any) -> Any:
@@ -188,8 +188,8 @@ def _of_class(value: Any, kind: Any) -> dict[str, Any]:
         more = map(_encoded, (value.model_extra, value.__pydantic_private__))
         return {"~model": [name, fields, sorted(value.model_fields_set), *more]}
     if dataclasses.is_dataclass(value):
-        names = [one.name for one in dataclasses.fields(value)]
-        return {"~dataclass": [name, {field: _encoded(getattr(value, field)) for field in names}]}
+        fields = {one.name: _encoded(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {"~dataclass": [name, fields, _set_beside(value, fields)]}
     module = name.partition(":")[0]
     if module in _MADE_OF_TEXT and repr(kind(str(value))) == repr(value):
         return {"~text": [name, str(value)]}
@@ -197,8 +197,15 @@ def _of_class(value: Any, kind: Any) -> dict[str, Any]:
         return {"~numpy": [value.dtype.str, list(value.shape), _encoded(value.tolist())]}
     base = next((base for base in _BASES if isinstance(value, base)), None)
     if base is None or getattr(value, "__dict__", None) or module == "numpy":
-        raise NotKeptError(name.replace(":", "."))
+        raise NotKeptError(_told(kind))
     return {"~sub": [name, _encoded(_BASES[base](value))]}
+
+
+def _set_beside(value: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns the attributes that are no fields, as `__post_init__` sets; not what is computed when it is asked for."""
+    beside = {name: item for name, item in getattr(value, "__dict__", {}).items() if name not in fields}
+    computed = [name for name in beside if isinstance(getattr(type(value), name, None), functools.cached_property)]
+    return {name: _encoded(item) for name, item in beside.items() if name not in computed}
 
 
 def _is_array_of_plain(value: Any) -> bool:
@@ -215,6 +222,11 @@ def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
 def _name_of(kind: type) -> str:
     module = "pathlib" if issubclass(kind, PurePath) and kind.__module__.startswith("pathlib.") else kind.__module__
     return f"{module}:{kind.__qualname__}"
+
+
+def _told(kind: type) -> str:
+    """Returns the name of a type as people are told it."""
+    return _name_of(kind).replace(":", ".")
 
 
 # ----------------------------------------------------------------------------------- from JSON
@@ -257,11 +269,11 @@ def _model(of: list[Any]) -> Any:
 
 
 def _dataclass(of: list[Any]) -> Any:
-    found, fields = _class(of[0], object), _decoded(of[1])
+    found, fields, beside = _class(of[0], object), _decoded(of[1]), _decoded(of[2])
     if not dataclasses.is_dataclass(found) or {one.name for one in dataclasses.fields(found)} != fields.keys():
         return fields
     made: Any = object.__new__(found)  # type: ignore[arg-type]
-    for name, value in fields.items():
+    for name, value in {**fields, **beside}.items():
         object.__setattr__(made, name, value)  # it may be frozen
     return made
 

@@ -17,7 +17,7 @@ from lute.execution.plan import Plan
 from lute.graph.dag import Step, Workflow
 from lute.models.files import files_alone
 from lute.record.db import read_for
-from lute.record.rows import parameters_of, path_of_kept
+from lute.record.rows import exact_of, parameters_of, path_of_kept
 from lute.record.store import Record
 from lute.record.values import decode
 from lute.workflows import reuse
@@ -191,21 +191,21 @@ class Planner:
         if run is None:
             return {"status": instance.state.value}
         row = self._record.get(run)
+        exact = exact_of(row)
         found = {key: item.get("value") for key, item in (row["metrics"] or {}).items() if isinstance(item, dict)}
         metrics = {key: math.nan if value is None else value for key, value in found.items()}  # older rows have null
         return {
             "status": row["status"],
             "summary": row["summary"],
             "exit_code": row["exit_code"],
-            "parameters": {**parameters_of(row), **_numbers(row)},
-            "exact": row["exact"] or {},
+            "parameters": {**parameters_of(row), **_numbers(exact)},
+            "exact": exact,
             "id": row["id"],
             "result": path_of_kept(row["payload"]),
             "metrics": metrics,
         }
 
 
-def _numbers(row: RunRow) -> JsonObject:
-    """Returns those parameters of a run that were nan or infinite."""
-    exact = row["exact"] or {}
+def _numbers(exact: JsonObject) -> JsonObject:
+    """Returns those parameters that are nan or infinite, of what is kept exactly of a run's."""
     return {name: decode(value) for name, value in exact.items() if isinstance(value, dict) and "~float" in value}

@@ -121,10 +121,10 @@ class Scope:
     def _exact_value(self, raw: Any) -> Any:
         """Returns a value as `value` does; what is a parameter of a step, as a whole, as it was in that step."""
         found = _WHOLE_PARAMETER.fullmatch(raw) if isinstance(raw, str) else None
-        if found:
-            parts = split_path(found[1])
-            kept = value_at(self._results, [parts[1], "exact", *parts[3:]]) if parts[2] == "parameters" else NOTHING
-            if len(parts) == 4 and kept is not NOTHING:
+        parts = split_path(found[1]) if found else []
+        if len(parts) == 4 and parts[2] == "parameters":
+            kept = value_at(self._results, [parts[1], "exact", parts[3]])
+            if kept is not NOTHING:
                 return Exact(kept)
         return self.value(raw)
 
