@@ -124,6 +124,19 @@ def test_a_pattern_of_outputs_is_the_files_that_fitted(shelf: Project) -> None:
     assert payloads["b"] == payloads["c"] == repr([str(shelf.folder / "part-1.txt")])
 
 
+def test_a_step_with_a_value_of_another_type_runs_again(shelf: Project) -> None:
+    """It was reused: 1 and "1" are the same key in JSON."""
+    shelf.write("flow.yaml", "steps: {a: Writer}\n")
+    payloads = []
+    for value in ("{1: a}", "{'1': a}", "{'1': a}"):
+        shelf.config(f"Write: {{anything: {value}}}")
+        done = shelf.lute("workflow", "run", "flow.yaml", "-c", "config.yaml", "--json", "-q", "--reuse-all")
+        assert done.code == 0, done
+        with records.open("config.yaml") as kept:
+            payloads = [run.payload() for run in kept.find()]
+    assert sorted(payloads) == sorted(["{1: 'a'}", "{'1': 'a'}"])
+
+
 def test_a_secret_is_hidden_in_them_too(shelf: Project) -> None:
     """B5: also in bytes, and where another Task would get it."""
     secret = "very-secret-thing"

@@ -186,7 +186,8 @@ def _inputs(plan: Plan, rendered: str | None = None) -> list[Any]:
 
 def _parameters(plan: Plan) -> JsonObject:
     header = plan.plain_parameters["lute_config"]
-    return {**plan.plain_parameters, "lute_config": {name: header.get(name) for name in HEADER_PARTS}, "cwd": plan.cwd}
+    beside = {name: header.get(name) for name in HEADER_PARTS} | {"cwd": plan.cwd, "exact": plan.exact}
+    return {**plan.plain_parameters, "lute_config": beside}
 
 
 def _program(plan: Plan) -> Any:
