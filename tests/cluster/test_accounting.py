@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def test_what_the_controller_has_forgotten(project: Project, monkeypatch: pytest
         assert states == {"exit 3": "FAILED", "true": "COMPLETED", "sleep 100": "CANCELLED"}
         assert slurm.jobs([ends["exit 3"]])[ends["exit 3"]].reason.endswith("FAILED, exit code 3:0)")
         assert slurm.jobs(["999999"])["999999"].state == "UNKNOWN"
+        me = pwd.getpwuid(os.getuid()).pw_name
+        with monkeypatch.context() as somebody:
+            somebody.setattr(slurm.os, "getuid", lambda: 12345)  # who looks is not who cancelled
+            assert f"CANCELLED, by {me}" in slurm.jobs([ends["sleep 100"]])[ends["sleep 100"]].reason
     finally:
         cluster.close()
         database.close()

@@ -18,6 +18,25 @@ def shared_mode(folder: Path, mode: int) -> int:
     return (mode & ~0o077) | group
 
 
+def whose(path: str | os.PathLike[str]) -> str:
+    """Returns whose a file or folder is and its mode, for messages; of what cannot be seen, those of its folder."""
+    import pwd  # for messages alone
+
+    place = Path(path)
+    while True:
+        try:
+            about = place.stat()
+            break
+        except OSError:  # it is not there, or in a folder that may not be searched
+            place = place.parent
+    try:
+        owner = pwd.getpwuid(about.st_uid).pw_name
+    except KeyError:
+        owner = f"user {about.st_uid}"
+    what = "it" if place == Path(path) else str(place)
+    return f"{what} belongs to {owner}, mode {stat.S_IMODE(about.st_mode):04o}"
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder and those above it, each with the group bits of the one it is made in."""
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pwd
 import re
 import shlex
 import stat
@@ -294,6 +295,9 @@ def jobs(identities: Iterable[str]) -> dict[str, Job]:
     found = _from_controller(wanted)
     if missing := [one for one in wanted if one not in found]:
         found |= _from_accounting(missing)
+    if cancelled := [one for one, job in found.items() if one in wanted and job.state == "CANCELLED"]:
+        with contextlib.suppress(SlurmError):  # who did it is told if it is known
+            found |= _from_accounting(cancelled)
     return {one: found.get(one) or job_of(one, "UNKNOWN") for one in wanted}
 
 
@@ -363,8 +367,18 @@ def _from_accounting(missing: list[str]) -> dict[str, Job]:
     found = {}
     for line in answer.splitlines():
         identity, state, code = [*line.split("|"), "", ""][:3]
-        found[identity] = job_of(identity, _first_word(state), "", code)
+        found[identity] = job_of(identity, _first_word(state), _who(state), code)
     return found
+
+
+def _who(state: str) -> str:
+    """Returns who cancelled a job, in words: Slurm writes `CANCELLED by 1000`."""
+    number = state.rpartition(" by ")[2]
+    if not number.isdecimal() or int(number) == os.getuid():
+        return ""
+    with contextlib.suppress(KeyError):
+        return f"by {pwd.getpwuid(int(number)).pw_name}"
+    return f"by user {number}"
 
 
 def cluster() -> str:

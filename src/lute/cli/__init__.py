@@ -165,7 +165,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             silence_unread()
             return NOBODY_READS
-        _tell(error, "--json" in arguments)
+        told: object = error
+        if isinstance(error, PermissionError) and error.filename:
+            from lute.base.files import whose
+
+            told = f"{error.filename}: {error.strerror}; {whose(error.filename)}"
+        _tell(told, "--json" in arguments)
         return NOTHING_STARTED
     except KeyboardInterrupt:
         return 130

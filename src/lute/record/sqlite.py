@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lute.base.files import create_file, make_folder, on_network
+from lute.base.files import create_file, make_folder, on_network, whose
 from lute.errors import RecordError
 from lute.record.database import JSON_KINDS, Values
 from lute.record.schema import identifier, literal
@@ -133,6 +133,9 @@ class Sqlite:
             if type(error) is sqlite3.DatabaseError:
                 self.close()
                 raise RecordError(f"{self.path} is no record of lute, or damaged: {error}") from error
+            if error.sqlite_errorname == "SQLITE_CANTOPEN" and not os.access(self.path, os.R_OK):
+                told = f"the record {self.path} may not be read by you: {whose(self.path)}"
+                raise RecordError(f"{told}. Have it opened to your group, or keep your own with --db PATH") from error
             raise RecordError(f"the record {self.path}: {error}") from error
 
     @property
