@@ -561,3 +561,11 @@ def test_jobs_is_a_throttle(flows: Project, cluster: Slurm, more: str) -> None:
     for sign in (flows.folder / "seen").read_text().split():
         at_once.append(at_once[-1] + (1 if sign == "+" else -1))
     assert (max(at_once), at_once[-1]) == (2, 0)
+
+
+def test_nodes_that_a_packed_workflow_does_not_use_are_told(flows: Project) -> None:
+    """`--pack --nodes=4`: steps start on the first node."""
+    write(flows, ("a", "", "true", ""))
+    line = ("workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm", "--pack", "--dry-run")
+    assert "the first of the job's 4 nodes" in flows.lute(*line, "--slurm=--nodes=4").err
+    assert "nodes" not in flows.lute(*line, "--slurm=--nodes=1").err

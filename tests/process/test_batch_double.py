@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,3 +246,33 @@ def test_a_scheduler_that_does_not_exist(there: Project, name: str, told: str) -
     done = there.lute("submit", "Shell", "-c", "config.yaml", env={"LUTE_SCHEDULER": name})
     assert done.code == 2, done
     assert told in done.err
+
+
+ON_NETWORK = """
+import sys
+from lute.base import files
+files.NETWORK_FILE_SYSTEMS = ("",)  # every file system is one
+from lute.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_record_on_a_network_file_system_is_warned_of(there: Project) -> None:
+    """What all jobs write at once is told before they are submitted, also by a dry run; not where one job does all."""
+    write(there, a=shell("true"))
+    script = there.write("on_network.py", ON_NETWORK)
+    line = [
+        sys.executable,
+        str(script),
+        "workflow",
+        "run",
+        "flow.yaml",
+        "-c",
+        "config.yaml",
+        "--on",
+        "slurm",
+        "--dry-run",
+    ]
+    told = "lute.db is a file on a network file system"
+    assert told in there.run(line).err
+    assert told not in there.run([*line, "--pack"]).err

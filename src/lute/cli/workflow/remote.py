@@ -43,6 +43,8 @@ def run_on_slurm(options: argparse.Namespace, run: WorkflowRun) -> int:
     from lute.workflows.engines.slurm import SlurmEngine
 
     engine = SlurmEngine(run, scheduler().read_options(options.slurm), options.pack)
+    for text in engine.warnings():
+        common.tell(f"lute: {text}")
     if options.dry_run:
         return _show_scripts(options, engine)
     if run.viewer:

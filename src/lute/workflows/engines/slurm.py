@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lute import facility, managed_tasks
-from lute.base.files import make_folder
+from lute.base.files import make_folder, on_network
 from lute.base.signals import stop_on_signals
 from lute.batch.jobs import Options
 from lute.batch.scheduler import LOOK, STOP_SIGNALS, scheduler
@@ -252,17 +252,23 @@ class SlurmEngine:
         self._defaults = defaults_of(run.header, options)
         self._options = {name: options_of(step, self._defaults) for name, step in self.workflow.steps.items()}
         self._sizes = {name: size for name, asked in self._options.items() if (size := slice_in(asked)) is not None}
-        if pack and self._defaults.get("nodes", "1") not in ("1", "1-1"):
-            logger.warning(
-                "--pack starts all steps on the first of the job's %s nodes: the others are of use to MPI Tasks alone",
-                self._defaults["nodes"],
-            )
         self._jobs: dict[str, str] = {}
         self._lanes = itertools.count()
         self._wake = threading.Event()
         self._stopped_by = ""
 
     # --------------------------------------------------------------------------------- what is submitted
+
+    def warnings(self) -> list[str]:
+        """Returns what may go otherwise than people think."""
+        found, nodes, record = [], self._defaults.get("nodes", "1"), str(self.run.record)
+        if self.pack and nodes not in ("1", "1-1"):
+            told = "--pack starts all steps on the first of the job's"
+            found.append(f"{told} {nodes} nodes: the others are of use to MPI Tasks alone")
+        if not self.pack and "://" not in record and on_network(Path(record)):
+            told = f"the record {record} is a file on a network file system, which all jobs write at once"
+            found.append(f"{told}: for many jobs take PostgreSQL, --pack or slices (docs/how-to/slurm.md)")
+        return found
 
     def scripts(self) -> Iterator[tuple[str, str]]:
         """Yields the name and the script of each job as it would be submitted; `JOB(step)` stands for a job's id."""
