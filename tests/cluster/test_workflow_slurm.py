@@ -569,3 +569,19 @@ def test_nodes_that_a_packed_workflow_does_not_use_are_told(flows: Project) -> N
     line = ("workflow", "run", "flow.yaml", "-c", "config.yaml", "--on", "slurm", "--pack", "--dry-run")
     assert "the first of the job's 4 nodes" in flows.lute(*line, "--slurm=--nodes=4").err
     assert "nodes" not in flows.lute(*line, "--slurm=--nodes=1").err
+
+
+def test_a_workflow_that_is_killed_in_a_living_job(flows: Project, cluster: Slurm) -> None:
+    """Somebody's `lute workflow run` in an allocation that goes on is lost, and can be resumed at once."""
+    job = cluster.says("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 100").strip()
+    wait_until(lambda: cluster.state(job) == "RUNNING", "the allocation is there", 60)
+    inside = {"SLURM_JOB_ID": job, "SLURM_CLUSTER_NAME": "lute"}
+    write(flows, ("a", "", ONCE.replace("{0}", "began"), ""))
+    process = start(flows, "workflow", "run", "flow.yaml", "-c", "config.yaml", "-q", env=inside)
+    wait_until((flows.folder / "began").exists, "it runs")
+    process.kill()
+    process.communicate()
+    row = status(flows)
+    assert (row["status"], "is gone" in row["reason"]) == ("FAILED", True), row
+    done = flows.lute("workflow", "run", "--resume", row["id"], "-c", "config.yaml", "-q", env=inside)
+    assert done.code == 0, done

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from lute.base.process_identity import is_gone
-from lute.errors import RecordError, UsageError
+from lute.batch.scheduler import scheduler
+from lute.errors import RecordError, SchedulerError, UsageError
 from lute.record.rows import column
 from lute.record.schema import JSON, WORKFLOW_COLUMNS
 from lute.record.store import Record
 
 if TYPE_CHECKING:
     from lute.record.types import Owner, RunRow, StepEntry, WorkflowRow
+
+logger = logging.getLogger(__name__)
 
 _NAMES = ", ".join(WORKFLOW_COLUMNS)
 LOOKED_AT = 100
@@ -139,15 +143,30 @@ def take_run(entry: StepEntry, run: RunRow) -> None:
 
 
 def mark_lost(record: Record) -> list[str]:
-    """Marks the workflow runs of this host FAILED whose `lute` process is gone, and not in a job. Returns their ids."""
-    lost = []
-    for identity, host, owner in record.read("SELECT id, host, owner FROM lute_workflows WHERE status = 'RUNNING'"):
-        known = json.loads(owner or "{}")
-        if host == socket.gethostname() and is_gone(known) and not known.get("job"):  # a job may be started again
-            lost.append(identity)
+    """Marks the workflow runs of this host FAILED whose `lute` process is gone. Returns their ids.
+
+    One whose batch job waits to be started again, or has ended with a reason of its own, is left alone.
+    """
+    gone: dict[str, Owner] = {}
+    for identity, host, text in record.read("SELECT id, host, owner FROM lute_workflows WHERE status = 'RUNNING'"):
+        owner: Owner = json.loads(text or "{}")
+        if host == socket.gethostname() and is_gone(owner):
+            gone[identity] = owner
+    told = _ends_of_jobs({identity: owner for identity, owner in gone.items() if owner.get("job")})
+    lost = [identity for identity in gone if identity not in told]
     for identity in lost:
         end_lost(record, identity, LOST)
     return lost
+
+
+def _ends_of_jobs(gone: Mapping[str, Owner]) -> Collection[str]:
+    """Returns those whose batch job has ended, or may go on; all if the batch system does not answer."""
+    try:
+        jobs = {identity: (owner["job"], owner.get("cluster", "")) for identity, owner in gone.items()}
+        return scheduler().ends(jobs, gone) if gone else ()
+    except SchedulerError as error:
+        logger.info("what became of workflow runs in batch jobs is not known: %s", error)
+        return gone
 
 
 def end_lost(record: Record, identity: str, reason: str) -> None:
