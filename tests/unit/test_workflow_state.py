@@ -308,14 +308,14 @@ def test_one_step_alone_runs_by_what_the_record_says_of_the_others() -> None:
     done = World(step("a"))
     done.run()
     restore(world.nodes["a"], entries_of(done.nodes["a"]))
-    node = world.all.limit_to("b", 1)
+    node = world.all.limit_to("b", range(1, 2))
     assert world.run() == ["b[1]"]
     assert (node.state, world.states["c"]) == (StepState.COMPLETED, "PENDING")
 
 
 def test_one_instance_that_is_not_there_fails_the_step() -> None:
     world = World(step("a", foreach=[1, 2]))
-    world.all.limit_to("a", 7)
+    world.all.limit_to("a", range(7, 8))
     assert world.run() == []
     assert world.nodes["a"].reason == "step a has 2 instances: there is no a[7]"
 
